@@ -1,0 +1,14 @@
+/**
+ * The InstanceTags family: which tags an execution was given and which were taken from it. Kinds
+ * that a later release adds arrive as `other` with their fields in `raw`.
+ */
+import * as Schema from "effect/Schema";
+import { familyEvent, otherFamilyEvent } from "./family.ts";
+
+/** One change of an execution's tags. */
+export const InstanceTagEvent = Schema.Union([
+  familyEvent("attached", { tag: Schema.String }),
+  familyEvent("cleared", { tag: Schema.String }),
+  otherFamilyEvent(["attached", "cleared"]),
+]).pipe(Schema.toTaggedUnion("type"));
+export type InstanceTagEvent = typeof InstanceTagEvent.Type;

@@ -1,0 +1,56 @@
+/**
+ * What travels: ids, cursors, the events of the four families and of the event store, and errors.
+ * Pure schemas without I/O, for a process that reads events and links nothing else.
+ */
+export {
+  ActorName,
+  EventId,
+  ExecutionId,
+  Lane,
+  LeaseId,
+  Namespace,
+  parse,
+  SignalId,
+  Tenant,
+  Timestamp,
+  WaitpointId,
+  WorkerInstanceId,
+} from "./ids.ts";
+export { Cursor, type CursorInput } from "./cursor.ts";
+export { LeaseHistoryEvent } from "./lease_history.ts";
+export { CompletionEvent, Outcome } from "./completion.ts";
+export { SignalDeliveryEvent, SignalEffect } from "./signal_delivery.ts";
+export { InstanceTagEvent } from "./instance_tags.ts";
+export {
+  ExecutionError,
+  ExecutionEvent,
+  type ExecutionEventInput,
+  OtherEvent,
+  ParentLink,
+  RecordedEvent,
+  RetryPolicy,
+} from "./execution_event.ts";
+export { StoredEvent } from "./stored_event.ts";
+export {
+  AlreadyExists,
+  ConnectionFailed,
+  CorruptRecord,
+  InvalidBatch,
+  InvalidCursor,
+  InvalidInput,
+  Landed,
+  LeaseHeld,
+  LeaseNotHeld,
+  NoSpace,
+  PayloadTooLarge,
+  SequenceConflict,
+  ServerFailed,
+  ServerNotFound,
+  ServerRefused,
+  ServerTooOld,
+  StaleFence,
+  TopologyDrift,
+  Unavailable,
+  UnsupportedRecordVersion,
+  type WeirError,
+} from "./errors.ts";

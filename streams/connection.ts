@@ -1,0 +1,199 @@
+/**
+ * One connection to the server: opened with a check of what the server can do, watched so that
+ * nothing is published into the void while it is down, and closed with its scope. Requests made
+ * through `ask` may be repeated and are retried until their deadline; appends have their own path.
+ */
+import {
+  jetstream,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import { errors, type NatsConnection } from "@nats-io/nats-core";
+import { connect, type NodeConnectionOptions } from "@nats-io/transport-node";
+import * as Config from "effect/Config";
+import * as Context from "effect/Context";
+import * as Effect from "effect/Effect";
+import * as Latch from "effect/Latch";
+import * as Layer from "effect/Layer";
+import * as Option from "effect/Option";
+import * as Schedule from "effect/Schedule";
+import type * as Scope from "effect/Scope";
+import {
+  ConnectionFailed,
+  type ServerFailed,
+  type ServerNotFound,
+  ServerRefused,
+  type ServerTooOld,
+  Unavailable,
+} from "../schema/errors.ts";
+import {
+  acquire,
+  type Durability,
+  type EmbeddedServer,
+  type EmbeddedServerOptions,
+} from "./server.ts";
+import { checkServer } from "./server_features.ts";
+
+export interface ConnectionOptions {
+  /** Addresses of servers that run already; left out: `NATS_URL`, or else the embedded server. */
+  readonly servers?: string | ReadonlyArray<string>;
+  /** How the embedded server is found and kept. */
+  readonly embedded?: EmbeddedServerOptions;
+  /** What a foreign server promises by its `sync_interval`; it does not tell clients. */
+  readonly durability?: Durability;
+  /** Credentials, TLS and the like, as the NATS client takes them. */
+  readonly nats?: Omit<NodeConnectionOptions, "servers">;
+}
+
+export type ConnectError = ConnectionFailed | ServerTooOld | ServerNotFound | ServerFailed;
+
+/** Hears when the connection breaks and when it is back. */
+export interface ConnectionListener {
+  readonly disconnected: () => void;
+  readonly reconnected: () => void;
+}
+
+export class Connection extends Context.Service<Connection, {
+  readonly nats: NatsConnection;
+  readonly jetStream: JetStreamClient;
+  readonly manager: JetStreamManager;
+  /** The embedded server, if this connection uses one. */
+  readonly server: EmbeddedServer | undefined;
+  /** What an acknowledged write survives; `unknown` for a foreign server that nobody described. */
+  readonly durability: Durability | "unknown";
+  /** Makes a request that is harmless to repeat. */
+  readonly ask: <A>(
+    operation: string,
+    request: () => Promise<A>,
+  ) => Effect.Effect<A, Unavailable | ServerRefused>;
+  readonly listen: (listener: ConnectionListener) => Effect.Effect<void, never, Scope.Scope>;
+}>()("@weir/weir/streams/Connection") {}
+
+const requestTimeoutMs = 5_000;
+const reconnectWaitMs = 100;
+const askForMs = 30_000;
+
+const askAgain = Schedule.min([Schedule.exponential("20 millis", 1.5), Schedule.spaced("1 second")])
+  .pipe(
+    Schedule.upTo({ duration: askForMs }),
+  );
+
+/** Credentials in a URL are the user's way of writing them; the client wants them apart. */
+const serverOptions = (servers: ReadonlyArray<string>): NodeConnectionOptions => {
+  const urls = servers.map((server) =>
+    new URL(server.includes("://") ? server : `nats://${server}`)
+  );
+  const [first] = urls;
+  const credentials = first === undefined || first.username === ""
+    ? {}
+    : first.password === ""
+    ? { token: decodeURIComponent(first.username) }
+    : { user: decodeURIComponent(first.username), pass: decodeURIComponent(first.password) };
+  return {
+    servers: urls.map((url) => `${url.protocol}//${url.host}`),
+    ...(first?.protocol === "tls:" ? { tls: {} } : {}),
+    ...credentials,
+  };
+};
+
+const failed = (servers: ReadonlyArray<string>) => (cause: unknown) =>
+  new ConnectionFailed({
+    servers: servers.map((server) => server.replace(/\/\/[^@/]*@/, "//")),
+    reason: cause instanceof Error ? cause.message : String(cause),
+    cause,
+  });
+
+const dial = (servers: ReadonlyArray<string>, options: ConnectionOptions["nats"]) =>
+  Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () =>
+        connect({
+          name: "weir",
+          maxReconnectAttempts: -1,
+          reconnectTimeWait: reconnectWaitMs,
+          noAsyncTraces: true,
+          ignoreClusterUpdates: false,
+          ...serverOptions(servers),
+          ...options,
+        }),
+      catch: failed(servers),
+    }),
+    (nats) =>
+      Effect.ignore(Effect.promise(() => nats.isClosed() ? Promise.resolve() : nats.close())),
+  );
+
+const findServers = Effect.fnUntraced(function* (options: ConnectionOptions) {
+  if (options.servers !== undefined) return [options.servers].flat();
+  const url = yield* Config.option(Config.String("NATS_URL")).pipe(Effect.orDie);
+  return Option.match(url, {
+    onNone: () => undefined,
+    onSome: (servers) => servers.split(",").map((server) => server.trim()),
+  });
+});
+
+/** Opens the connection, with the embedded server unless another is named. */
+export const make = Effect.fn("Connection.make")(function* (options: ConnectionOptions = {}) {
+  const named = yield* findServers(options);
+  const server = named === undefined ? yield* acquire(options.embedded ?? {}) : undefined;
+  const servers = named ?? [server!.url];
+  const nats = yield* dial(servers, options.nats);
+  yield* checkServer(nats);
+  const manager = yield* Effect.tryPromise({
+    try: () => jetstreamManager(nats, { checkAPI: false, timeout: requestTimeoutMs }),
+    catch: failed(servers),
+  });
+
+  const up = Latch.makeUnsafe(true);
+  const listeners = new Set<ConnectionListener>();
+  yield* Effect.forkScoped(Effect.promise(async () => {
+    for await (const status of nats.status()) {
+      if (status.type === "disconnect" && up.closeUnsafe()) {
+        for (const listener of listeners) listener.disconnected();
+      } else if (status.type === "reconnect" && up.openUnsafe()) {
+        for (const listener of listeners) listener.reconnected();
+      }
+    }
+  }));
+
+  const ask = <A>(operation: string, request: () => Promise<A>) =>
+    Effect.tryPromise({ try: request, catch: (cause) => requestError(operation, cause) }).pipe(
+      Latch.whenOpen(up),
+      Effect.timeoutOrElse({
+        duration: askForMs,
+        orElse: () =>
+          Effect.fail(new Unavailable({ operation, reason: "disconnected", landed: "no" })),
+      }),
+      Effect.retry({ while: (error) => error.retryable, schedule: askAgain }),
+    );
+
+  return Connection.of({
+    nats,
+    manager,
+    jetStream: jetstream(nats, { timeout: requestTimeoutMs }),
+    server,
+    durability: server?.durability ?? options.durability ?? "unknown",
+    ask,
+    listen: (listener) =>
+      Effect.asVoid(Effect.acquireRelease(
+        Effect.sync(() => listeners.add(listener)),
+        () => Effect.sync(() => listeners.delete(listener)),
+      )),
+  });
+});
+
+/** A 503 from JetStream means that no leader answers; everything else that it says is final. */
+const requestError = (operation: string, cause: unknown): Unavailable | ServerRefused => {
+  if (cause instanceof JetStreamApiError && cause.status !== 503) {
+    return new ServerRefused({ operation, errorCode: cause.code, description: cause.message });
+  }
+  if (cause instanceof errors.PermissionViolationError) {
+    return new ServerRefused({ operation, errorCode: 0, description: cause.message });
+  }
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new Unavailable({ operation, reason, landed: "no", cause });
+};
+
+export const layer = (options?: ConnectionOptions): Layer.Layer<Connection, ConnectError> =>
+  Layer.effect(Connection, make(options));

@@ -1,0 +1,278 @@
+/**
+ * Leases: who may write for an execution. A lease is a KV key whose records are its history; the
+ * revision of the last one is the fence, so whoever moves the key on, by whatever verb, shuts the
+ * former owner out of every subject of the execution at that very sequence. Expiry is judged by the
+ * server's clock and only by whoever meets the lease; nothing here runs by itself.
+ */
+import { randomUUID } from "node:crypto";
+import * as Context from "effect/Context";
+import * as Duration from "effect/Duration";
+import * as Effect from "effect/Effect";
+import * as Layer from "effect/Layer";
+import * as Metric from "effect/Metric";
+import * as Option from "effect/Option";
+import * as Stream from "effect/Stream";
+import {
+  type AlreadyExists,
+  InvalidInput,
+  LeaseHeld,
+  LeaseNotHeld,
+  type SequenceConflict,
+} from "../schema/errors.ts";
+import { LeaseId, type WorkerInstanceId } from "../schema/ids.ts";
+import { expiresAt, isHeld, type LeaseRecord, leaseRecord } from "../schema/lease_record.ts";
+import { Fence } from "./fence.ts";
+import { type AppendError, type Entry, Log, type ReadError } from "./log.ts";
+import { skippedRecords } from "./metrics.ts";
+import { Sessions } from "./session.ts";
+import { type Address, executionFilter, subjectOf } from "./subjects.ts";
+
+/** A claim on one execution, as its owner holds it. */
+export interface Lease {
+  readonly execution: Address;
+  readonly leaseId: LeaseId;
+  readonly worker: WorkerInstanceId;
+  /** Counts the issuances of this execution's lease. */
+  readonly epoch: number;
+  readonly attempt: number;
+  readonly ttlMs: number;
+  readonly fence: Fence;
+  /** The last record of this claim. */
+  readonly record: LeaseRecord;
+}
+
+/** A lease as anyone may read it. */
+export interface LeaseState {
+  readonly record: LeaseRecord;
+  readonly revision: number;
+  readonly at: number;
+  readonly expiresAt: number;
+  readonly held: boolean;
+}
+
+export interface AcquireOptions {
+  readonly worker: WorkerInstanceId;
+  readonly ttl: Duration.Input;
+  /** The attempt to go on with; left out, that of the last owner, or a new one after a reclaim. */
+  readonly attempt?: number;
+  /** Whether the worker keeps a session, whose end is the lease's end. */
+  readonly session?: boolean;
+}
+
+/** What became of a lease that was looked at. */
+export type Verdict = "expired" | "held" | "unheld";
+
+export class Leases extends Context.Service<Leases, {
+  /** Claims an execution that nobody holds, expiring and reclaiming a lapsed lease on the way. */
+  readonly acquire: (
+    execution: Address,
+    options: AcquireOptions,
+  ) => Effect.Effect<Lease, LeaseHeld | InvalidInput | AppendError | ReadError>;
+  /** Extends a claim; later appends under its fence expect the new revision. */
+  readonly renew: (lease: Lease) => Effect.Effect<Lease, AppendError>;
+  /** Gives a claim up. */
+  readonly release: (lease: Lease) => Effect.Effect<void, AppendError>;
+  /** Takes a claim from its owner. */
+  readonly revoke: (
+    execution: Address,
+    options: { readonly by: "operator" | "reconciler" | "backend"; readonly reason?: string },
+  ) => Effect.Effect<void, LeaseNotHeld | AppendError | ReadError>;
+  /** Records that a lease has lapsed, or that its owner's session has ended; else changes nothing. */
+  readonly expireIfDue: (execution: Address) => Effect.Effect<Verdict, AppendError | ReadError>;
+  readonly current: (execution: Address) => Effect.Effect<Option.Option<LeaseState>, ReadError>;
+}>()("@weir/weir/streams/Leases") {}
+
+/** The last lease record that can be read, and the sequence that the next one must follow. */
+interface Known {
+  readonly state: LeaseState | undefined;
+  readonly revision: number;
+}
+
+const isMoved = (error: { readonly _tag: string }): error is AlreadyExists | SequenceConflict =>
+  error._tag === "AlreadyExists" || error._tag === "SequenceConflict";
+
+const make = Effect.gen(function* () {
+  const log = yield* Log;
+  const sessions = yield* Sessions;
+
+  const read = (entry: Entry): Effect.Effect<LeaseState | undefined> =>
+    entry.removed ? Effect.undefined : leaseRecord.decode(entry.body, entry).pipe(
+      Effect.map((record) => ({
+        record,
+        revision: entry.sequence,
+        at: entry.at,
+        expiresAt: expiresAt(record, entry.at),
+        held: isHeld(record),
+      })),
+      Effect.catch(() => Effect.as(Metric.update(skippedRecords, 1), undefined)),
+    );
+
+  /** A deleted or unreadable key still moves the revision on; what held before it is read instead. */
+  const known = Effect.fnUntraced(function* (execution: Address) {
+    const last = yield* log.last(execution, "lease");
+    if (Option.isNone(last)) return { state: undefined, revision: 0 } satisfies Known;
+    const revision = last.value.sequence;
+    const state = yield* read(last.value);
+    if (state !== undefined) return { state, revision } satisfies Known;
+    const earlier = yield* log.read(executionFilter(execution, "lease")).pipe(
+      Stream.mapEffect(read),
+      Stream.filter((state) => state !== undefined),
+      Stream.runLast,
+    );
+    return {
+      state: Option.getOrUndefined(Option.map(earlier, (state) => ({ ...state, held: false }))),
+      revision,
+    } satisfies Known;
+  });
+
+  const write = (execution: Address, record: LeaseRecord, after: number) =>
+    log.append(execution, { kind: "lease", body: leaseRecord.encode(record), guard: { after } });
+
+  const isDue = Effect.fnUntraced(
+    function* (execution: Address, { record, expiresAt }: LeaseState) {
+      if (record.session === true && !(yield* sessions.isOpen(record.workerInstanceId))) {
+        return "session-lost" as const;
+      }
+      const { at } = yield* log.tail(execution.shard);
+      return at >= expiresAt ? "lapsed" as const : undefined;
+    },
+  );
+
+  /** Writes `expired` on a held lease that is due; nothing if it is not. */
+  const expire = Effect.fnUntraced(function* (execution: Address, state: LeaseState) {
+    const reason = yield* isDue(execution, state);
+    if (reason === undefined) return undefined;
+    const record: LeaseRecord = { ...commonOf(state.record), kind: "expired", reason };
+    const { sequence } = yield* write(execution, record, state.revision);
+    return { state: { ...state, record, revision: sequence, held: false }, revision: sequence };
+  });
+
+  const claim = Effect.fnUntraced(
+    function* (execution: Address, options: AcquireOptions, ttlMs: number, from: Known) {
+      const previous = from.state?.record;
+      const reclaims = previous !== undefined && previous.kind !== "released";
+      const nonce = randomUUID();
+      const fence = new Fence(subjectOf(execution, "lease"), nonce, 0);
+      const common = {
+        leaseId: LeaseId.make(randomUUID()),
+        workerInstanceId: options.worker,
+        epoch: (previous?.epoch ?? 0) + 1,
+        attempt: options.attempt ??
+          (previous === undefined ? 0 : previous.attempt + (reclaims ? 1 : 0)),
+        ttlMs,
+        nonce,
+        ...(options.session === true ? { session: true } : {}),
+      };
+      const record: LeaseRecord = reclaims
+        ? {
+          ...common,
+          kind: "reclaimed",
+          previousLeaseId: previous.leaseId,
+          previousOwner: previous.workerInstanceId,
+        }
+        : { ...common, kind: "acquired" };
+      yield* log.append(execution, {
+        kind: "lease",
+        body: leaseRecord.encode(record),
+        guard: { after: from.revision },
+        id: fence.nextId(),
+        onStored: (sequence) => fence.advance(sequence),
+      });
+      const { leaseId, epoch, attempt } = common;
+      return { execution, leaseId, worker: options.worker, epoch, attempt, ttlMs, fence, record };
+    },
+  );
+
+  const takeOver = Effect.fnUntraced(
+    function* (execution: Address, options: AcquireOptions, ttlMs: number) {
+      const found = yield* known(execution);
+      if (found.state?.held !== true) return yield* claim(execution, options, ttlMs, found);
+      const expired = yield* expire(execution, found.state);
+      if (expired !== undefined) return yield* claim(execution, options, ttlMs, expired);
+      return yield* new LeaseHeld({
+        execution: execution.label,
+        owner: found.state.record.workerInstanceId,
+        expiresAt: found.state.expiresAt,
+      });
+    },
+  );
+
+  const acquire = Effect.fn("Leases.acquire")(
+    function* (execution: Address, options: AcquireOptions) {
+      const ttlMs = Duration.toMillis(Duration.fromInputUnsafe(options.ttl));
+      if (!(ttlMs >= 1_000 && ttlMs <= log.longestLeaseMs)) {
+        const rule = `it is from 1 second to the namespace's longest lease, ${log.longestLeaseMs} ms`;
+        return yield* new InvalidInput({ what: "lease ttl", value: `${ttlMs} ms`, rule });
+      }
+      // Most executions are claimed once: that costs one round trip and needs no look first.
+      return yield* claim(execution, options, ttlMs, { state: undefined, revision: 0 }).pipe(
+        Effect.catchIf(isMoved, () => takeOver(execution, options, ttlMs)),
+        Effect.retry({ while: isMoved }),
+      );
+    },
+  );
+
+  const renew = Effect.fn("Leases.renew")(function* (lease: Lease) {
+    const record: LeaseRecord = { ...commonOf(lease.record), kind: "renewed" };
+    yield* log.append(lease.execution, {
+      kind: "lease",
+      body: leaseRecord.encode(record),
+      guard: lease.fence,
+      onStored: (sequence) => lease.fence.advance(sequence),
+    });
+    return { ...lease, record };
+  });
+
+  const release = Effect.fn("Leases.release")((lease: Lease) =>
+    Effect.asVoid(log.append(lease.execution, {
+      kind: "lease",
+      body: leaseRecord.encode({ ...commonOf(lease.record), kind: "released" }),
+      guard: lease.fence,
+      onStored: () => lease.fence.lose(),
+    }))
+  );
+
+  const revoke: Leases["Service"]["revoke"] = Effect.fn("Leases.revoke")(
+    function* (execution, { by, reason }) {
+      const { state } = yield* known(execution);
+      if (state?.held !== true) return yield* new LeaseNotHeld({ execution: execution.label });
+      const record: LeaseRecord = {
+        ...commonOf(state.record),
+        kind: "revoked",
+        revokedBy: by,
+        ...(reason === undefined ? {} : { reason }),
+      };
+      yield* write(execution, record, state.revision);
+    },
+    Effect.retry({ while: isMoved }),
+  );
+
+  const expireIfDue = Effect.fn("Leases.expireIfDue")(function* (execution: Address) {
+    const { state } = yield* known(execution);
+    if (state?.held !== true) {
+      return state?.record.kind === "expired" ? "expired" as const : "unheld" as const;
+    }
+    return (yield* expire(execution, state)) === undefined ? "held" as const : "expired" as const;
+  }, Effect.retry({ while: isMoved }));
+
+  const current = (execution: Address) =>
+    Effect.map(known(execution), ({ state }) => Option.fromUndefinedOr(state));
+
+  return Leases.of({ acquire, renew, release, revoke, expireIfDue, current });
+});
+
+/** What every record of one claim repeats. */
+const commonOf = (
+  { leaseId, workerInstanceId, epoch, attempt, ttlMs, nonce, session }: LeaseRecord,
+) => ({
+  leaseId,
+  workerInstanceId,
+  epoch,
+  attempt,
+  ttlMs,
+  nonce,
+  ...(session === true ? { session } : {}),
+});
+
+/** Leases on a log. */
+export const layer: Layer.Layer<Leases, never, Log | Sessions> = Layer.effect(Leases, make);

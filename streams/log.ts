@@ -1,0 +1,123 @@
+/**
+ * The log: the one place where anything is made durable, as conditional appends to JetStream
+ * subjects. It promises that an append is acknowledged only when it is stored as durably as the
+ * server is configured, that at most one append per execution is in flight, and that an owner's
+ * append carries a fence which the server enforces. It does not know what records mean.
+ */
+import * as Context from "effect/Context";
+import type * as Effect from "effect/Effect";
+import type * as Option from "effect/Option";
+import type * as Stream from "effect/Stream";
+import type {
+  AlreadyExists,
+  CorruptRecord,
+  InvalidBatch,
+  NoSpace,
+  PayloadTooLarge,
+  SequenceConflict,
+  ServerRefused,
+  StaleFence,
+  Unavailable,
+  UnsupportedRecordVersion,
+} from "../schema/errors.ts";
+import type { Fence } from "./fence.ts";
+import type { Address, Filter, Kind, Layout } from "./subjects.ts";
+
+/** What must still hold when the record is stored: the fence, or the last sequence of its subject. */
+export type Guard = Fence | { readonly after: number };
+
+/** One record on its way into the log. */
+export interface Message {
+  readonly kind: Kind;
+  readonly body: Uint8Array;
+  readonly guard?: Guard;
+  /**
+   * The idempotency key in the stream. An owner's comes from its fence, a client's from
+   * `clientMessageId`; left out, a random one still resolves unknown outcomes of this call.
+   */
+  readonly id?: string;
+  /** The last subject token of a timer. */
+  readonly key?: string;
+  /** Runs when the record is known to be stored, before a later append of its execution is sent. */
+  readonly onStored?: (sequence: number) => void;
+  /** How long the record lives, at least a second; for sessions and caches only. */
+  readonly ttlSeconds?: number;
+  /** Whether older records of the subject go, in the same step. */
+  readonly replaces?: boolean;
+  /** Whether this is the mark that a bucket key is deleted. */
+  readonly removes?: boolean;
+}
+
+/** What the server answered to an append. */
+export interface Appended {
+  readonly sequence: number;
+  /** Whether an earlier append with the same id had already stored it. */
+  readonly duplicate: boolean;
+}
+
+/** One record as stored. */
+export interface Entry {
+  readonly shard: number;
+  readonly subject: string;
+  readonly sequence: number;
+  /** When the server stored it, in milliseconds. */
+  readonly at: number;
+  readonly id: string | undefined;
+  /** Whether this is a mark that the key was deleted or has expired; the body says nothing then. */
+  readonly removed: boolean;
+  readonly body: Uint8Array;
+}
+
+/** The last sequence of a shard, and the server's clock. */
+export interface Tail {
+  readonly sequence: number;
+  readonly at: number;
+}
+
+export interface ReadOptions {
+  /** Exclusive: the first record read is the first after it. */
+  readonly after?: number;
+  /** The last sequence to read, inclusive. */
+  readonly upTo?: number;
+}
+
+export type AppendError =
+  | StaleFence
+  | AlreadyExists
+  | SequenceConflict
+  | PayloadTooLarge
+  | InvalidBatch
+  | Unavailable
+  | NoSpace
+  | ServerRefused;
+
+export type ReadError = Unavailable | ServerRefused | CorruptRecord | UnsupportedRecordVersion;
+
+/** The most records that one atomic batch holds: the server's default limit. */
+export const maxBatchSize = 1000;
+
+export class Log extends Context.Service<Log, {
+  readonly layout: Layout;
+  /** Random per creation of the streams, so that a cursor of earlier ones is recognised. */
+  readonly incarnation: string;
+  /** The longest lease: message ids are remembered a little longer. */
+  readonly longestLeaseMs: number;
+  /** Stores one record. */
+  readonly append: (to: Address, message: Message) => Effect.Effect<Appended, AppendError>;
+  /** Stores all of the records, with consecutive sequences of which it returns the first, or none. */
+  readonly appendBatch: (
+    to: Address,
+    messages: ReadonlyArray<Message>,
+  ) => Effect.Effect<Appended, AppendError>;
+  /** The last record of a subject, as its leader has it. */
+  readonly last: (
+    of: Address,
+    kind: Kind,
+  ) => Effect.Effect<Option.Option<Entry>, ReadError>;
+  /** What is stored under a filter, in order; ends at the tail. */
+  readonly read: (filter: Filter, options?: ReadOptions) => Stream.Stream<Entry, ReadError>;
+  /** What is stored under a filter and what will be, in order; ends only with an error. */
+  readonly follow: (filter: Filter, options?: ReadOptions) => Stream.Stream<Entry, ReadError>;
+  /** Asks the leader of a shard. */
+  readonly tail: (shard: number) => Effect.Effect<Tail, ReadError>;
+}>()("@weir/weir/streams/Log") {}

@@ -1,0 +1,457 @@
+/**
+ * The commit path of one stream. It keeps one append in flight per execution and a bounded number in
+ * all, sends lean single publishes or, where each commit waits for the disk, shares one atomic batch
+ * among executions, and settles unanswered attempts by their message ids. It never guesses: an
+ * outcome that the server does not tell within the deadline is reported as unknown.
+ */
+import * as Exit from "effect/Exit";
+import * as MutableList from "effect/MutableList";
+import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
+import { createInbox } from "@nats-io/nats-core";
+import {
+  AlreadyExists,
+  NoSpace,
+  SequenceConflict,
+  ServerRefused,
+  StaleFence,
+  Unavailable,
+} from "../../schema/errors.ts";
+import { Fence } from "../fence.ts";
+import type { Appended, AppendError } from "../log.ts";
+import { randomMessageId } from "../message_id.ts";
+import { ageMs, type AppendUnit, type Moment } from "./append_unit.ts";
+import { meaningOf } from "./refusal.ts";
+import {
+  type Answer,
+  answerReader,
+  type BatchPlace,
+  guardsOwnSubject,
+  type Outgoing,
+  PublishHeaders,
+  type Refusal,
+} from "./wire.ts";
+
+export interface AppenderOptions {
+  readonly stream: string;
+  /** Whether appends that wait for the disk share a commit, or each goes by itself. */
+  readonly commit: "single" | "shared";
+  /** Unanswered for so long, an attempt is in doubt. */
+  readonly answerTimeoutMs: number;
+  /** After so long the caller is told that the outcome is unknown. */
+  readonly giveUpAfterMs: number;
+  /** How long the server remembers a message id, less a margin. */
+  readonly idsKnownForMs: number;
+  readonly maxInFlightMessages: number;
+  readonly maxInFlightBytes: number;
+  /**
+   * Reads the first record that the leader has on a subject after a sequence: what became of an
+   * attempt whose guard its own storing has broken.
+   */
+  readonly firstAfter: (
+    subject: string,
+    after: number,
+  ) => Promise<{ readonly sequence: number; readonly id: string | undefined } | undefined>;
+}
+
+/** What travels under one reply token: one unit, or a batch that several share. */
+type Flight = AppendUnit | ReadonlyArray<AppendUnit>;
+
+const isShared = (flight: Flight): flight is ReadonlyArray<AppendUnit> => Array.isArray(flight);
+
+const unitsOf = (flight: Flight): ReadonlyArray<AppendUnit> => isShared(flight) ? flight : [flight];
+
+const messagesIn = (flight: Flight): number =>
+  isShared(flight)
+    ? flight.reduce((sum, unit) => sum + unit.messages.length, 0)
+    : flight.messages.length;
+
+const bytesIn = (flight: Flight): number =>
+  isShared(flight) ? flight.reduce((sum, unit) => sum + unit.bytes, 0) : flight.bytes;
+
+const moment = (): Moment => ({ monotonicMs: performance.now(), wallMs: Date.now() });
+
+const maxSharedMessages = 500;
+const maxSharedBytes = 4 * 1024 * 1024;
+/** Below this a batch costs more than its members by themselves. */
+const minSharedUnits = 4;
+const restMs = 20;
+const sweepMs = 250;
+
+export class Appender {
+  readonly #connection: NatsConnection;
+  readonly #options: AppenderOptions;
+  readonly #inbox = `${createInbox()}.`;
+  readonly #subscription: Subscription;
+  readonly #readAnswer: (data: Uint8Array) => Answer;
+  readonly #headers = new PublishHeaders();
+  readonly #flights = new Map<number, Flight>();
+  readonly #ready = MutableList.make<AppendUnit>();
+  /** Executions with an append under way, and the units that wait behind it. */
+  readonly #lanes = new Map<string, MutableList.MutableList<AppendUnit> | undefined>();
+  readonly #resting = new Map<AppendUnit, ReturnType<typeof setTimeout>>();
+  #sweeper: ReturnType<typeof setInterval> | undefined;
+  /** Read by the sweeper while anything is outstanding: a clock call per append costs more than it tells. */
+  #now: Moment = moment();
+  #nextToken = 0;
+  #messagesInFlight = 0;
+  #bytesInFlight = 0;
+  #connected = true;
+  #closed = false;
+
+  constructor(connection: NatsConnection, options: AppenderOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#readAnswer = answerReader(options.stream);
+    this.#subscription = connection.subscribe(`${this.#inbox}*`, {
+      callback: (error, message) => {
+        if (error === null) this.#onAnswer(message);
+      },
+    });
+  }
+
+  /** Takes a unit; it is settled exactly once. */
+  submit(unit: AppendUnit): void {
+    if (this.#closed) {
+      return unit.settle(Exit.fail(this.#unavailable(unit, "the connection is closed")));
+    }
+    if (this.#sweeper === undefined) {
+      this.#now = moment();
+      this.#sweeper = setInterval(() => this.#sweep(), sweepMs);
+    }
+    unit.submitted = this.#now;
+    const lane = unit.address.tail;
+    if (this.#lanes.has(lane)) {
+      let waiting = this.#lanes.get(lane);
+      if (waiting === undefined) this.#lanes.set(lane, waiting = MutableList.make());
+      MutableList.append(waiting, unit);
+      return;
+    }
+    this.#lanes.set(lane, undefined);
+    MutableList.append(this.#ready, unit);
+    this.#pump();
+  }
+
+  /** Publishes vanish and requests hang while the connection is down: hold back, and doubt. */
+  disconnected(): void {
+    this.#connected = false;
+    const units = [...this.#flights.values()].flatMap(unitsOf);
+    this.#flights.clear();
+    this.#messagesInFlight = 0;
+    this.#bytesInFlight = 0;
+    this.#doubt(units);
+  }
+
+  reconnected(): void {
+    this.#connected = true;
+    this.#pump();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.disconnected();
+    this.#closed = true;
+    clearInterval(this.#sweeper);
+    for (const timer of this.#resting.values()) clearTimeout(timer);
+    const outstanding = [...MutableList.takeAll(this.#ready), ...this.#resting.keys()];
+    for (const waiting of this.#lanes.values()) {
+      if (waiting !== undefined) outstanding.push(...MutableList.takeAll(waiting));
+    }
+    this.#resting.clear();
+    this.#lanes.clear();
+    for (const unit of outstanding) {
+      unit.settle(Exit.fail(this.#unavailable(unit, "the connection was closed")));
+    }
+    if (!this.#connection.isClosed()) this.#subscription.unsubscribe();
+  }
+
+  #pump(): void {
+    if (!this.#connected) return;
+    if (this.#options.commit === "shared") this.#pumpShared();
+    else this.#pumpSingle();
+  }
+
+  #pumpSingle(): void {
+    const { maxInFlightMessages, maxInFlightBytes } = this.#options;
+    while (this.#messagesInFlight < maxInFlightMessages && this.#bytesInFlight < maxInFlightBytes) {
+      const unit = this.#takeReady();
+      if (unit === undefined) return;
+      this.#fly(unit);
+    }
+  }
+
+  /** One commit at a time: what comes meanwhile waits for the same disk, and shares the next one. */
+  #pumpShared(): void {
+    if (this.#flights.size > 0) return;
+    const fresh: Array<AppendUnit> = [];
+    let messages = 0;
+    let bytes = 0;
+    while (messages < maxSharedMessages && bytes < maxSharedBytes) {
+      const unit = this.#takeReady();
+      if (unit === undefined) break;
+      if (unit.inDoubt || unit.messages.length > maxSharedMessages - messages) {
+        // A known id refuses a whole batch, so what may have landed goes by itself.
+        this.#fly(unit);
+        continue;
+      }
+      fresh.push(unit);
+      messages += unit.messages.length;
+      bytes += unit.bytes;
+    }
+    this.#flyTogether(fresh);
+  }
+
+  /** The next unit that is still worth sending. */
+  #takeReady(): AppendUnit | undefined {
+    for (;;) {
+      const unit = MutableList.take(this.#ready);
+      if (unit === MutableList.Empty) return undefined;
+      const refusal = this.#refusalBeforeSending(unit);
+      if (refusal === undefined && !unit.abandoned) return unit;
+      this.#finish(unit, Exit.fail(refusal ?? this.#unavailable(unit, "the caller has gone")));
+    }
+  }
+
+  #refusalBeforeSending(unit: AppendUnit): AppendError | undefined {
+    const guard = unit.messages[0].guard;
+    if (guard instanceof Fence && guard.lost) return this.#stale(unit, guard);
+    if (unit.inDoubt && ageMs(unit.firstSent, this.#now) > this.#options.idsKnownForMs) {
+      return this.#unavailable(unit, "its message id is too old to settle the outcome");
+    }
+    if (ageMs(unit.submitted, this.#now) > this.#options.giveUpAfterMs) {
+      return this.#unavailable(unit, this.#connected ? "the deadline passed" : "disconnected");
+    }
+    return undefined;
+  }
+
+  #flyTogether(units: ReadonlyArray<AppendUnit>): void {
+    if (units.length >= minSharedUnits) this.#fly(units);
+    else for (const unit of units) this.#fly(unit);
+  }
+
+  #fly(flight: Flight): void {
+    const reply = this.#takeOff(flight);
+    if (!isShared(flight) && flight.messages.length === 1) {
+      flight.markSent(this.#now);
+      return this.#publish(flight.messages[0], { reply });
+    }
+    const batch = randomMessageId();
+    const units = unitsOf(flight);
+    const size = messagesIn(flight);
+    let position = 0;
+    for (const unit of units) {
+      unit.markSent(this.#now);
+      for (const message of unit.messages) {
+        position++;
+        const last = position === size;
+        this.#publish(message, last ? { reply } : {}, { batch, position, last });
+      }
+    }
+  }
+
+  #publish(message: Outgoing, options: { readonly reply?: string }, place?: BatchPlace): void {
+    const headers = this.#headers.write(message, place);
+    this.#connection.publish(message.subject, message.body, { ...options, headers });
+  }
+
+  /** Registers a flight and gives the subject that its answer comes to. */
+  #takeOff(flight: Flight): string {
+    const token = this.#nextToken++;
+    this.#flights.set(token, flight);
+    this.#messagesInFlight += messagesIn(flight);
+    this.#bytesInFlight += bytesIn(flight);
+    return this.#inbox + token;
+  }
+
+  #land(token: number, flight: Flight): void {
+    this.#flights.delete(token);
+    this.#messagesInFlight -= messagesIn(flight);
+    this.#bytesInFlight -= bytesIn(flight);
+  }
+
+  #onAnswer(message: Msg): void {
+    const token = Number(message.subject.slice(this.#inbox.length));
+    const flight = this.#flights.get(token);
+    if (flight === undefined) return;
+    this.#land(token, flight);
+    const answer = this.#readAnswer(message.data);
+    if (isShared(flight)) this.#onSharedAnswer(flight, answer);
+    else this.#onUnitAnswer(flight, answer);
+    this.#pump();
+  }
+
+  #onUnitAnswer(unit: AppendUnit, answer: Answer): void {
+    switch (answer._tag) {
+      case "Stored": {
+        // A batch is acknowledged with its last sequence; a duplicate answers for one message.
+        const offset = answer.duplicate ? 0 : unit.messages.length - 1;
+        const duplicate = answer.duplicate && !unit.inDoubt;
+        return this.#finish(unit, Exit.succeed({ sequence: answer.sequence - offset, duplicate }));
+      }
+      case "NobodyThere":
+        return this.#rest(unit);
+      case "Refused":
+        return this.#onRefusal(unit, answer);
+    }
+  }
+
+  #onRefusal(unit: AppendUnit, refusal: Refusal): void {
+    const meaning = meaningOf(refusal);
+    const { errorCode, description } = refusal;
+    const { stream } = this.#options;
+    switch (meaning._tag) {
+      case "TryAgain":
+        return this.#rest(unit);
+      case "GuardBroken":
+        return this.#onGuardBroken(unit, meaning.actual);
+      case "IdKnown":
+        return this.#onIdKnown(unit);
+      case "NoSpace":
+        return this.#finish(unit, Exit.fail(new NoSpace({ stream, reason: description })));
+      case "Final":
+        return this.#finish(
+          unit,
+          Exit.fail(
+            new ServerRefused({ operation: `append to ${stream}`, errorCode, description }),
+          ),
+        );
+    }
+  }
+
+  #onGuardBroken(unit: AppendUnit, actual: number): void {
+    const [message] = unit.messages;
+    if (!unit.inDoubt || !guardsOwnSubject(message)) {
+      return this.#finish(unit, Exit.fail(this.#guardError(unit, message, actual)));
+    }
+    // The attempt in doubt may itself have moved the subject on: then it is the very next record.
+    this.#readBack(unit, message, (found) => {
+      if (found?.id === message.id) {
+        this.#finish(unit, Exit.succeed({ sequence: found.sequence, duplicate: false }));
+      } else this.#finish(unit, Exit.fail(this.#guardError(unit, message, actual)));
+    });
+  }
+
+  /** An atomic unit whose ids are known landed as a whole; its first message's id tells where. */
+  #onIdKnown(unit: AppendUnit): void {
+    const [message] = unit.messages;
+    if (guardsOwnSubject(message)) {
+      return this.#readBack(unit, message, (found) => {
+        if (found?.id === message.id) {
+          const duplicate = !unit.inDoubt;
+          this.#finish(unit, Exit.succeed({ sequence: found.sequence, duplicate }));
+        } else this.#finish(unit, Exit.fail(this.#guardError(unit, message, found?.sequence ?? 0)));
+      });
+    }
+    this.#publish(message, { reply: this.#takeOff(unit) });
+  }
+
+  #readBack(
+    unit: AppendUnit,
+    message: Outgoing,
+    then: (
+      found: { readonly sequence: number; readonly id: string | undefined } | undefined,
+    ) => void,
+  ): void {
+    const after = message.guard instanceof Fence
+      ? message.guard.revision
+      : message.guard?.after ?? 0;
+    this.#options.firstAfter(message.subject, after).then(
+      (found) => {
+        then(found);
+        this.#pump();
+      },
+      () => this.#rest(unit),
+    );
+  }
+
+  #onSharedAnswer(units: ReadonlyArray<AppendUnit>, answer: Answer): void {
+    if (answer._tag === "Stored") {
+      let sequence = answer.sequence - messagesIn(units) + 1;
+      for (const unit of units) {
+        this.#finish(unit, Exit.succeed({ sequence, duplicate: false }));
+        sequence += unit.messages.length;
+      }
+      return;
+    }
+    if (answer._tag === "NobodyThere" || meaningOf(answer)._tag === "TryAgain") {
+      for (const unit of units) this.#rest(unit);
+      return;
+    }
+    // The refusal names no member and nothing was stored: the halves tell more.
+    const half = units.length >> 1;
+    this.#flyTogether(units.slice(0, half));
+    this.#flyTogether(units.slice(half));
+  }
+
+  #doubt(units: ReadonlyArray<AppendUnit>): void {
+    for (const unit of units) unit.inDoubt = true;
+    MutableList.prependAll(this.#ready, units);
+  }
+
+  /** Tries again shortly: the server said that nothing was stored, or could not be asked. */
+  #rest(unit: AppendUnit): void {
+    if (this.#closed) return this.#finish(unit, Exit.fail(this.#unavailable(unit, "closed")));
+    this.#resting.set(
+      unit,
+      setTimeout(() => {
+        this.#resting.delete(unit);
+        MutableList.append(this.#ready, unit);
+        this.#pump();
+      }, restMs),
+    );
+  }
+
+  #finish(unit: AppendUnit, exit: Exit.Exit<Appended, AppendError>): void {
+    unit.settle(exit);
+    const lane = unit.address.tail;
+    const waiting = this.#lanes.get(lane);
+    const next = waiting === undefined ? MutableList.Empty : MutableList.take(waiting);
+    if (next === MutableList.Empty) this.#lanes.delete(lane);
+    else MutableList.append(this.#ready, next);
+  }
+
+  #sweep(): void {
+    if (this.#lanes.size === 0) {
+      clearInterval(this.#sweeper);
+      this.#sweeper = undefined;
+      return;
+    }
+    this.#now = moment();
+    const late: Array<AppendUnit> = [];
+    for (const [token, flight] of this.#flights) {
+      const units = unitsOf(flight);
+      if (ageMs(units[0]!.lastSent, this.#now) < this.#options.answerTimeoutMs) break;
+      this.#land(token, flight);
+      late.push(...units);
+    }
+    this.#doubt(late);
+    const expired: Array<[AppendUnit, AppendError]> = [];
+    MutableList.filter(this.#ready, (unit) => {
+      const refusal = this.#refusalBeforeSending(unit);
+      if (refusal !== undefined) expired.push([unit, refusal]);
+      return refusal === undefined;
+    });
+    for (const [unit, refusal] of expired) this.#finish(unit, Exit.fail(refusal));
+    this.#pump();
+  }
+
+  #stale(unit: AppendUnit, fence: Fence): StaleFence {
+    const landed = unit.inDoubt ? "unknown" : "no";
+    return new StaleFence({ execution: unit.address.label, revision: fence.revision, landed });
+  }
+
+  #guardError(unit: AppendUnit, { guard, subject }: Outgoing, actual: number): AppendError {
+    if (guard instanceof Fence) {
+      guard.lose();
+      return this.#stale(unit, guard);
+    }
+    const expected = guard?.after ?? 0;
+    return expected === 0
+      ? new AlreadyExists({ subject, sequence: actual })
+      : new SequenceConflict({ subject, expected, actual });
+  }
+
+  #unavailable(unit: AppendUnit, reason: string): Unavailable {
+    const operation = `append to ${unit.address.label}`;
+    return new Unavailable({ operation, reason, landed: unit.inDoubt ? "unknown" : "no" });
+  }
+}

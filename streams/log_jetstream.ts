@@ -1,0 +1,168 @@
+/**
+ * The log on a real JetStream: one appender per shard for writes, direct reads, the object store for
+ * what is too large. It adds to the contract of `Log` how outcomes survive a lost connection; see
+ * `log/appender.ts`. Topology must have been ensured before.
+ */
+import * as Context from "effect/Context";
+import * as Effect from "effect/Effect";
+import * as Layer from "effect/Layer";
+import * as Metric from "effect/Metric";
+import * as Tracer from "effect/Tracer";
+import { InvalidBatch } from "../schema/errors.ts";
+import { Connection } from "./connection.ts";
+import { Fence } from "./fence.ts";
+import { Appender } from "./log/appender.ts";
+import { AppendUnit } from "./log/append_unit.ts";
+import * as Reader from "./log/reader.ts";
+import * as Spill from "./log/spill.ts";
+import type { Outgoing } from "./log/wire.ts";
+import { type Appended, type AppendError, Log, maxBatchSize, type Message } from "./log.ts";
+import { countAppend } from "./metrics.ts";
+import { randomMessageId } from "./message_id.ts";
+import { type Address, streamName, subjectOf } from "./subjects.ts";
+import { ensure, type NamespaceOptions, type Topology, type TopologyError } from "./topology.ts";
+
+export interface LogOptions extends NamespaceOptions {
+  /** Bodies above this travel through the object store. Default 128 KiB. */
+  readonly spillThresholdBytes?: number;
+  /** Bodies above this are refused. Default 32 MiB. */
+  readonly maxPayloadBytes?: number;
+  /** How long an append may go on before the caller is told that its outcome is unknown. */
+  readonly giveUpAfterMs?: number;
+}
+
+const answerTimeoutMs = 5_000;
+/** Well below the 100,000 messages and 128 MB that a server queues before it drops silently. */
+const maxInFlightMessages = 4_096;
+const maxInFlightBytes = 16 * 1024 * 1024;
+/** Ids are trusted until a little before the server forgets them. */
+const forgetMarginMs = 5_000;
+
+/** The span under which the caller runs, for whoever reads the record. */
+const traceHeader = (context: Context.Context<never>): string => {
+  const span = Context.getOrUndefined(context, Tracer.ParentSpan);
+  return span === undefined
+    ? ""
+    : `traceparent: 00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}\r\n`;
+};
+
+const lifeHeaders = (message: Message): string =>
+  (message.ttlSeconds === undefined ? "" : `Nats-TTL: ${message.ttlSeconds}s\r\n`) +
+  (message.replaces === true ? "Nats-Rollup: sub\r\n" : "") +
+  (message.removes === true ? "KV-Operation: DEL\r\n" : "");
+
+const make = Effect.fnUntraced(function* (topology: Topology, options: LogOptions) {
+  const connection = yield* Connection;
+  const { layout, replicas } = topology;
+  const largest = connection.nats.info?.max_payload ?? 1024 * 1024;
+  const thresholdBytes = Math.min(options.spillThresholdBytes ?? 128 * 1024, largest >> 1);
+  const spill = yield* Spill.make({
+    layout,
+    replicas,
+    maxPayloadBytes: options.maxPayloadBytes ?? 32 * 1024 * 1024,
+  });
+  const reader = yield* Reader.make(layout, replicas, spill);
+
+  const appenders = Array.from(
+    { length: layout.shards },
+    (_, shard) =>
+      new Appender(connection.nats, {
+        stream: streamName(layout, shard),
+        commit: connection.durability === "power-safe" && replicas === 1 ? "shared" : "single",
+        answerTimeoutMs,
+        giveUpAfterMs: options.giveUpAfterMs ?? 30_000,
+        idsKnownForMs: topology.duplicateWindowMs - forgetMarginMs,
+        maxInFlightMessages,
+        maxInFlightBytes,
+        firstAfter: (subject, after) => reader.firstAfter(shard, subject, after),
+      }),
+  );
+  yield* connection.listen({
+    disconnected: () => appenders.forEach((appender) => appender.disconnected()),
+    reconnected: () => appenders.forEach((appender) => appender.reconnected()),
+  });
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => appenders.forEach((appender) => appender.close()))
+  );
+
+  const outgoing = (
+    to: Address,
+    message: Message,
+    body: Uint8Array,
+    extraHeaders: string,
+  ): Outgoing => ({
+    subject: subjectOf(to, message.kind, message.key),
+    body,
+    id: message.id ?? (message.guard instanceof Fence ? message.guard.nextId() : randomMessageId()),
+    guard: message.guard,
+    extraHeaders: lifeHeaders(message) + extraHeaders,
+    onStored: message.onStored,
+  });
+
+  const submit = (
+    to: Address,
+    messages: readonly [Outgoing, ...Array<Outgoing>],
+    context: Context.Context<never>,
+  ) =>
+    Effect.callback<Appended, AppendError>((resume) => {
+      const unit = new AppendUnit(to, messages, (exit) => {
+        countAppend(exit, context);
+        resume(exit);
+      });
+      appenders[to.shard]!.submit(unit);
+      return Effect.sync(() => {
+        if (unit.firstSent === undefined) unit.abandoned = true;
+      });
+    });
+
+  const append = (to: Address, message: Message) =>
+    Effect.withFiber<Appended, AppendError>((fiber) => {
+      const trace = traceHeader(fiber.context);
+      return message.body.length <= thresholdBytes
+        ? submit(to, [outgoing(to, message, message.body, trace)], fiber.context)
+        : Effect.flatMap(
+          spill.spill(to, message.body),
+          ({ body, headers }) =>
+            submit(to, [outgoing(to, message, body, trace + headers)], fiber.context),
+        );
+    });
+
+  const appendBatch = (to: Address, messages: ReadonlyArray<Message>) =>
+    Effect.withFiber<Appended, AppendError>((fiber) => {
+      const trace = traceHeader(fiber.context);
+      if (messages.length === 0 || messages.length > maxBatchSize) {
+        return Effect.fail(new InvalidBatch({ size: messages.length, limit: maxBatchSize }));
+      }
+      return Effect.flatMap(
+        Effect.forEach(
+          messages,
+          (message) =>
+            message.body.length <= thresholdBytes
+              ? Effect.succeed(outgoing(to, message, message.body, trace))
+              : Effect.map(
+                spill.spill(to, message.body),
+                ({ body, headers }) => outgoing(to, message, body, trace + headers),
+              ),
+        ),
+        ([first, ...rest]) => submit(to, [first!, ...rest], fiber.context),
+      );
+    });
+
+  return Log.of({
+    layout,
+    incarnation: topology.incarnation,
+    longestLeaseMs: topology.longestLeaseMs,
+    append,
+    appendBatch,
+    last: reader.last,
+    read: reader.read,
+    follow: reader.follow,
+    tail: reader.tail,
+  });
+});
+
+/** The log of a namespace, which is created if it does not exist. */
+export const layerJetStream = (
+  options: LogOptions = {},
+): Layer.Layer<Log, TopologyError, Connection> =>
+  Layer.effect(Log, Effect.flatMap(ensure(options), (topology) => make(topology, options)));

@@ -1,0 +1,120 @@
+/**
+ * The embedded server: a real nats-server that the processes of this machine share by naming one
+ * store folder. It runs as long as one of them uses it and at most 5 seconds longer, and comes back
+ * on the same port and data if it is killed. It is for one machine; a service has its own NATS.
+ */
+import { mkdir, realpath } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import * as Deferred from "effect/Deferred";
+import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
+import type * as Scope from "effect/Scope";
+import { ServerFailed, type ServerNotFound } from "../schema/errors.ts";
+import type { Durability } from "./server/configuration.ts";
+import { defaultMaxStorageBytes } from "./server/configuration.ts";
+import type { LocateOptions } from "./server/locate.ts";
+import { locate, sources } from "./server/locate.ts";
+import type { Membership, MembershipOptions } from "./server/membership.ts";
+import { share } from "./server/membership.ts";
+
+export type { Durability } from "./server/configuration.ts";
+
+export interface EmbeddedServerOptions extends LocateOptions {
+  /**
+   * The folder that holds the data, on a local disk of this machine. Who names the same folder
+   * shares the server. The default is `weir` in the user's data folder.
+   */
+  readonly store?: string;
+  /** What an acknowledged write survives; a process kill always. "power-safe" unless said otherwise. */
+  readonly durability?: Durability;
+  /** When the streams may grow no more; 10 GiB unless said otherwise. */
+  readonly maxStorageBytes?: number;
+}
+
+export interface EmbeddedServer {
+  /** Where it listens, with the credentials. It changes only if someone takes the port meanwhile. */
+  readonly url: string;
+  readonly store: string;
+  readonly durability: Durability;
+  readonly version: string;
+  readonly binary: string;
+  readonly pid: number;
+}
+
+const defaultStore = (): string =>
+  join(process.env["XDG_DATA_HOME"] || join(homedir(), ".local", "share"), "weir");
+
+const prepare = (store: string): Effect.Effect<string, ServerFailed> =>
+  Effect.tryPromise({
+    try: async () => {
+      await mkdir(store, { recursive: true, mode: 0o700 });
+      return await realpath(store);
+    },
+    catch: (cause) =>
+      new ServerFailed({ store, reason: `the store cannot be created: ${cause}`, logTail: "" }),
+  });
+
+const backOff = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")]);
+
+/** A server that is ready, and kept running while the scope is open. */
+export const acquire = Effect.fn("Server.acquire")(function* (
+  options: EmbeddedServerOptions = {},
+): Effect.fn.Return<EmbeddedServer, ServerNotFound | ServerFailed, Scope.Scope> {
+  const requested = options.store ?? defaultStore();
+  if (process.platform === "win32") {
+    return yield* new ServerFailed({
+      store: requested,
+      reason: "it does not run on Windows: start nats-server yourself and set NATS_URL",
+      logTail: "",
+    });
+  }
+  const store = yield* prepare(requested);
+  const durability = options.durability ?? "power-safe";
+  const membershipOptions: MembershipOptions = {
+    store,
+    durability,
+    maxStorageBytes: options.maxStorageBytes ?? defaultMaxStorageBytes,
+    binary: Effect.suspend(() => locate(sources(options))),
+  };
+
+  const first = yield* Deferred.make<Membership, ServerNotFound | ServerFailed>();
+  let current: Membership | undefined;
+  const useUntilLost = Effect.scoped(Effect.gen(function* () {
+    current = yield* share(membershipOptions);
+    yield* Deferred.succeed(first, current);
+    yield* current.lifeline.lost;
+  }));
+  const comeBack = useUntilLost.pipe(
+    Effect.tapError((error) => Effect.logWarning(error.message)),
+    Effect.retry(backOff),
+  );
+  yield* useUntilLost.pipe(
+    Effect.matchCauseEffect({
+      onFailure: (cause) => Deferred.failCause(first, cause),
+      onSuccess: () => Effect.forever(comeBack),
+    }),
+    Effect.forkScoped,
+  );
+  const initial = yield* Deferred.await(first);
+
+  const latest = () => current ?? initial;
+  return {
+    store,
+    durability,
+    get url() {
+      const { port, authorization } = latest().configuration;
+      return `nats://${authorization?.user}:${authorization?.password}@127.0.0.1:${port}`;
+    },
+    get version() {
+      return latest().lifeline.version;
+    },
+    get binary() {
+      return latest().configuration.server_metadata.binary;
+    },
+    get pid() {
+      return latest().pid;
+    },
+  };
+});

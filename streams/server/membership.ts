@@ -1,0 +1,135 @@
+/**
+ * How a process comes to share the server of a store: it takes a place at the living keeper, or
+ * claims the next generation itself, until a server answers. Whatever dies on the way, it either
+ * ends with a ready server that will not end before it lets go, or with a reason. It does not go
+ * back when the server is lost later.
+ */
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import type * as Scope from "effect/Scope";
+import { ServerFailed, type ServerNotFound } from "../../schema/errors.ts";
+import type { Binary } from "./binary.ts";
+import * as configuration from "./configuration.ts";
+import { claim } from "./keeper.ts";
+import * as port from "./port.ts";
+import type { Lifeline } from "./probe.ts";
+import { probe } from "./probe.ts";
+import type { Generations, Registration } from "./registration.ts";
+import { generations, invitation, register } from "./registration.ts";
+
+export interface MembershipOptions {
+  /** An existing folder, by its absolute path. */
+  readonly store: string;
+  readonly durability: configuration.Durability;
+  readonly maxStorageBytes: number;
+  /** Asked only when a server must be started. */
+  readonly binary: Effect.Effect<Binary, ServerNotFound>;
+}
+
+export interface Membership {
+  readonly configuration: configuration.Configuration;
+  readonly pid: number;
+  readonly lifeline: Lifeline;
+}
+
+/** Servers that end while starting, before this process gives up. */
+const maxFailedStarts = 3;
+
+/** A large store takes the server a while to open. */
+const startTimeout = "60 seconds";
+
+const logLines = 20;
+
+const read = (store: string, name: string): Effect.Effect<string> =>
+  Effect.promise(() => readFile(join(store, name), "utf8").catch(() => ""));
+
+const failed = (store: string, reason: string) =>
+  Effect.flatMap(read(store, "server.log"), (log) =>
+    Effect.fail(
+      new ServerFailed({
+        store,
+        reason,
+        logTail: log.trim().split("\n").slice(-logLines).join("\n"),
+      }),
+    ));
+
+const credentials = () => ({ user: "weir", password: randomBytes(24).toString("hex") });
+
+/** The port and the credentials of the last server again, so that its clients can reconnect. */
+const nextConfiguration = Effect.fnUntraced(function* (
+  options: MembershipOptions,
+  binary: string,
+  { last }: Generations,
+  keepPort: boolean,
+) {
+  const previous = Option.getOrUndefined(last);
+  return configuration.make({
+    ...options,
+    binary,
+    port: yield* port.free(keepPort ? previous?.port : undefined),
+    authorization: previous?.authorization ?? credentials(),
+  });
+});
+
+/** Waits until the server of this generation is ready; none when the generation ends before. */
+const enter = Effect.fnUntraced(function* (
+  { store, durability }: MembershipOptions,
+  registration: Registration,
+): Effect.fn.Return<Option.Option<Membership>, ServerFailed, Scope.Scope> {
+  while (yield* registration.announce) {
+    const invited = yield* invitation(store, registration.generation);
+    if (Option.isSome(invited)) {
+      const running = configuration.durability(invited.value);
+      if (running !== durability) {
+        return yield* failed(
+          store,
+          `it is running for another process with durability ${running}, not ${durability}: ` +
+            `ask for ${running}, use another store, or end the other process first`,
+        );
+      }
+      const lifeline = yield* probe(invited.value);
+      if (Option.isSome(lifeline)) {
+        const pid = Number(yield* read(store, "server.pid"));
+        return Option.some({ configuration: invited.value, pid, lifeline: lifeline.value });
+      }
+    }
+    yield* Effect.sleep("5 millis");
+  }
+  return Option.none();
+});
+
+/** Shares the server of the store until the scope closes. */
+export const share = Effect.fn("Server.share")(function* (
+  options: MembershipOptions,
+): Effect.fn.Return<Membership, ServerFailed | ServerNotFound, Scope.Scope> {
+  const { store } = options;
+  const orFail = <A, R>(effect: Effect.Effect<A, string, R>) =>
+    Effect.catch(effect, (reason) => failed(store, reason));
+  let failedStarts = 0;
+  for (;;) {
+    const known = yield* orFail(generations(store));
+    let registration = yield* orFail(register(store, known.highest));
+    if (Option.isNone(registration)) {
+      if (failedStarts === maxFailedStarts) {
+        return yield* failed(store, `nats-server ended ${maxFailedStarts} times while it started`);
+      }
+      const { path: binary } = yield* options.binary;
+      const generation = known.highest + 1;
+      const next = yield* nextConfiguration(options, binary, known, failedStarts === 0);
+      registration = yield* orFail(
+        claim({ store, generation, binary, configuration: next }, register(store, generation)),
+      );
+      if (Option.isNone(registration)) continue;
+      failedStarts++;
+    }
+    const membership = yield* enter(options, registration.value);
+    if (Option.isSome(membership)) return membership.value;
+  }
+}, (effect, { store }) =>
+  Effect.timeoutOrElse(effect, {
+    duration: startTimeout,
+    orElse: () => failed(store, `nats-server was not ready within ${startTimeout}`),
+  }));

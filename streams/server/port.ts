@@ -1,0 +1,27 @@
+/**
+ * A port of this machine's loopback interface that nobody listens on. It lies below the range from
+ * which Linux and macOS take the ports of outgoing connections, so that nobody takes it by chance
+ * while a server that comes back needs it. It reserves nothing.
+ */
+import { randomInt } from "node:crypto";
+import { createServer } from "node:net";
+import * as Effect from "effect/Effect";
+
+const lowest = 20_000;
+const highest = 32_000;
+
+export const isFree = (port: number): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    const listener = createServer();
+    listener.once("error", () => resume(Effect.succeed(false)));
+    listener.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
+      listener.close(() => resume(Effect.succeed(true)));
+    });
+  });
+
+/** A free port: `preferred` if it is free. */
+export const free = Effect.fnUntraced(function* (preferred?: number) {
+  let port = preferred ?? randomInt(lowest, highest);
+  while (!(yield* isFree(port))) port = randomInt(lowest, highest);
+  return port;
+});

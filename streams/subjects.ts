@@ -1,0 +1,176 @@
+/**
+ * Where everything lives: which stream and partition an execution belongs to, and the subject of
+ * each kind of record. The hash and the order of tokens are part of the stored format and never
+ * change for a namespace. This module builds and reads names; it talks to no server.
+ */
+import type { ExecutionId, Namespace, Tenant, WorkerInstanceId } from "../schema/ids.ts";
+import { executionIdentity, executionText } from "../schema/ids.ts";
+import { decodeToken, encodeToken } from "../schema/token.ts";
+
+/** The counts that fix where an execution lives; stored with the namespace, and enforced. */
+export interface Layout {
+  readonly namespace: Namespace;
+  readonly shards: number;
+  readonly parts: number;
+}
+
+/** The kinds that are keys of the KV bucket; the stream is one, so `nats kv` shows them. */
+export const bucketKinds = ["lease", "worker", "state"] as const;
+
+/** The kinds that are plain subjects under the namespace. */
+export const subjectKinds = [
+  "mail",
+  "log",
+  "snap",
+  "done",
+  "signal",
+  "tag",
+  "event",
+  "index",
+  "timer",
+] as const;
+
+export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];
+
+/** One execution (or worker, or cached state) as the log knows it. */
+export interface Address {
+  readonly shard: number;
+  /** The subject root of its shard. */
+  readonly root: string;
+  /** Everything in a subject behind the kind. */
+  readonly tail: string;
+  /** What a person calls it. */
+  readonly label: string;
+}
+
+/** What a reader asks for: subjects of one shard under a single filter. */
+export interface Filter {
+  readonly shard: number;
+  readonly subject: string;
+}
+
+/** The stand-in for an actor in the subject of an execution that names none. */
+const noActor = "_";
+
+/** The subject root of a shard. A namespace cannot contain "-", so roots never overlap. */
+export const shardRoot = (layout: Layout, shard: number): string =>
+  shard === 0 ? layout.namespace : `${layout.namespace}-${shard}`;
+
+/** The stream of a shard, which is a KV bucket of the same name. */
+export const streamName = (layout: Layout, shard: number): string =>
+  `KV_${shardRoot(layout, shard)}`;
+
+/** The subjects of a shard's stream. */
+export const streamSubjects = (layout: Layout, shard: number): ReadonlyArray<string> => {
+  const root = shardRoot(layout, shard);
+  return [`$KV.${root}.>`, `${root}.>`];
+};
+
+/** FNV-1a over ASCII, finished with murmur's mixer, since bare FNV clusters short names. */
+const hash = (text: string): number => {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  }
+  return mix(h);
+};
+
+const mix = (value: number): number => {
+  let h = value;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+};
+
+/** The address of an execution. */
+export const executionAddress = (
+  layout: Layout,
+  tenant: Tenant,
+  execution: ExecutionId,
+): Address => {
+  const { actor, name } = executionIdentity(execution);
+  const path = `${actor ?? noActor}.${encodeToken(tenant)}.${encodeToken(name)}`;
+  const h = hash(path);
+  const shard = layout.shards === 1 ? 0 : mix(h ^ 0x9e3779b9) % layout.shards;
+  return {
+    shard,
+    root: shardRoot(layout, shard),
+    tail: `${h % layout.parts}.${path}`,
+    label: execution,
+  };
+};
+
+/** The address of a worker's session, kept in the first shard. */
+export const workerAddress = (layout: Layout, worker: WorkerInstanceId): Address => ({
+  shard: 0,
+  root: shardRoot(layout, 0),
+  tail: encodeToken(worker),
+  label: `worker ${worker}`,
+});
+
+/** The subject of one kind of record at an address; timers add their key. */
+export const subjectOf = (address: Address, kind: Kind, key?: string): string => {
+  const subject = kind === "lease" || kind === "worker" || kind === "state"
+    ? `$KV.${address.root}.${kind}.${address.tail}`
+    : `${address.root}.${kind}.${address.tail}`;
+  return key === undefined ? subject : `${subject}.${encodeToken(key)}`;
+};
+
+/** One kind of record, or all plain kinds, of one execution. */
+export const executionFilter = (address: Address, kind?: Kind): Filter => ({
+  shard: address.shard,
+  subject: kind === undefined ? `${address.root}.*.${address.tail}` : subjectOf(address, kind),
+});
+
+/** One kind of record of every execution of a tenant in one shard. */
+export const tenantFilter = (
+  layout: Layout,
+  shard: number,
+  kind: typeof subjectKinds[number],
+  tenant: Tenant,
+): Filter => ({
+  shard,
+  subject: `${shardRoot(layout, shard)}.${kind}.*.*.${encodeToken(tenant)}.*`,
+});
+
+/** The execution that a subject speaks of, or nothing for a subject that is not ours. */
+export const executionOfSubject = (
+  subject: string,
+): { readonly tenant: string; readonly execution: string } | undefined => {
+  const tokens = subject.split(".");
+  const start = tokens[0] === "$KV" ? 3 : 2;
+  const [, actor, tenantToken, nameToken] = tokens.slice(start);
+  if (actor === undefined || tenantToken === undefined || nameToken === undefined) return undefined;
+  const tenant = decodeToken(tenantToken);
+  const name = decodeToken(nameToken);
+  if (tenant === undefined || name === undefined) return undefined;
+  const execution = executionText(actor === noActor ? undefined : actor, name);
+  return { tenant, execution };
+};
+
+/** The address of the execution that a subject of a shard speaks of. */
+export const addressOfSubject = (
+  layout: Layout,
+  shard: number,
+  subject: string,
+): Address | undefined => {
+  const found = executionOfSubject(subject);
+  const tokens = subject.split(".");
+  return found === undefined ? undefined : {
+    shard,
+    root: shardRoot(layout, shard),
+    tail: tokens.slice(tokens[0] === "$KV" ? 3 : 2).slice(0, 4).join("."),
+    label: found.execution,
+  };
+};
+
+/** Whether a subject lies under a filter with `*` and `>` wildcards. */
+export const matches = (filter: string, subject: string): boolean => {
+  const want = filter.split(".");
+  const have = subject.split(".");
+  for (let i = 0; i < want.length; i++) {
+    if (want[i] === ">") return have.length > i;
+    if (i >= have.length || (want[i] !== "*" && want[i] !== have[i])) return false;
+  }
+  return want.length === have.length;
+};

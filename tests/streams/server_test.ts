@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, it } from "node:test";
+import * as Effect from "effect/Effect";
+import { ServerFailed, ServerNotFound } from "../../schema/errors.ts";
+import { acquire } from "../../streams/server.ts";
+import { locate } from "../../streams/server/locate.ts";
+import { gone, open, publish, publishOn, use } from "../fixtures/embedded_server.ts";
+import { eventually, leftovers, scratchFolder } from "../fixtures/server.ts";
+
+const newStore = () => join(scratchFolder("store"), "weir");
+
+const failure = (options: Parameters<typeof acquire>[0]) =>
+  Effect.runPromise(Effect.flip(Effect.scoped(acquire(options))));
+
+/** A program that says it is a nats-server and then does what `body` says. */
+const fakeServer = async (body: string): Promise<string> => {
+  const path = join(scratchFolder("fake"), "nats-server");
+  await writeFile(
+    path,
+    `#!/bin/sh\n[ "$1" = --version ] && { echo "nats-server: v2.15.1"; exit; }\n${body}\n`,
+  );
+  await chmod(path, 0o755);
+  return path;
+};
+
+describe("the embedded server", () => {
+  it("starts, stores, and ends within 5 seconds after its last user", async () => {
+    const { server, release } = await use({ store: newStore() });
+    assert.match(server.url, /^nats:\/\/weir:[0-9a-f]{48}@127\.0\.0\.1:\d+$/);
+    assert.match(server.version, /^2\.\d+\.\d+/);
+    assert.equal(server.durability, "power-safe");
+    assert.equal(await publish(server.url), 1);
+    await release();
+    await gone(server.pid);
+  });
+
+  it("keeps data, port and credentials for its next start", async () => {
+    const store = newStore();
+    const first = await use({ store });
+    await publish(first.server.url);
+    await first.release();
+    await gone(first.server.pid);
+    const second = await use({ store });
+    assert.notEqual(second.server.pid, first.server.pid);
+    assert.equal(second.server.url, first.server.url);
+    assert.equal(await publish(second.server.url), 2);
+    await second.release();
+  });
+
+  it("is closed to other users of the machine and to whoever lacks the password", async () => {
+    const { server, release } = await use({ store: newStore() });
+    const mode = async (path: string) => (await stat(path)).mode & 0o777;
+    assert.equal(await mode(server.store), 0o700);
+    const files = (await readdir(server.store)).filter((name) => name !== "jetstream");
+    assert.ok(files.some((name) => name.startsWith("open.")));
+    for (const name of files) assert.equal(await mode(join(server.store, name)), 0o600, name);
+    await assert.rejects(open(server.url.replace(/:[0-9a-f]{48}@/, ":wrong@")), /auth/i);
+    await release();
+  });
+
+  it("is reached over another name of the same folder", async () => {
+    const store = newStore();
+    const first = await use({ store });
+    const second = await use({ store: join(store, "..", "weir", ".") });
+    assert.equal(second.server.pid, first.server.pid);
+    await Promise.all([first.release(), second.release()]);
+  });
+
+  it("refuses another durability than the one that it runs with", async () => {
+    const store = newStore();
+    const { server, release } = await use({ store, durability: "bounded" });
+    const settings = await readFile(join(server.store, "open.1.json"), "utf8");
+    assert.equal(JSON.parse(settings).jetstream.sync_interval, "100ms");
+    const error = await failure({ store });
+    assert.ok(error instanceof ServerFailed);
+    assert.match(error.reason, /durability bounded, not power-safe/);
+    await release();
+    await gone(server.pid);
+    const second = await use({ store });
+    assert.equal(second.server.durability, "power-safe");
+    await second.release();
+  });
+
+  it("takes another port when someone has taken its own", async () => {
+    const store = newStore();
+    const first = await use({ store });
+    await publish(first.server.url);
+    await first.release();
+    await gone(first.server.pid);
+    const stranger = createServer();
+    await new Promise<void>((resolve) =>
+      stranger.listen(Number(new URL(first.server.url).port), "127.0.0.1", resolve)
+    );
+    const second = await use({ store });
+    assert.notEqual(second.server.url, first.server.url);
+    assert.equal(await publish(second.server.url), 2);
+    await second.release();
+    await new Promise((resolve) => stranger.close(resolve));
+  });
+
+  it("is tried again when it ends while it starts", async () => {
+    const { path } = await Effect.runPromise(locate());
+    const binary = await fakeServer(`[ -e tried ] && exec "${path}" "$@"; : >tried; exit 1`);
+    const { server, release } = await use({ store: newStore(), binary });
+    assert.equal(await publish(server.url), 1);
+    await release();
+  });
+
+  it("fails with the end of its log when it cannot start", async () => {
+    const binary = await fakeServer(`echo "the disk is on fire" >&2; exit 1`);
+    const error = await failure({ store: newStore(), binary });
+    assert.ok(error instanceof ServerFailed);
+    assert.match(error.reason, /ended 3 times while it started/);
+    assert.match(error.message, /the disk is on fire/);
+  });
+
+  it("fails when the store cannot be a folder", async () => {
+    const file = join(scratchFolder(), "file");
+    await writeFile(file, "");
+    const error = await failure({ store: join(file, "store") });
+    assert.ok(error instanceof ServerFailed);
+    assert.match(error.reason, /cannot be created/);
+  });
+
+  it("fails when the store cannot be written", async () => {
+    const error = await failure({ store: process.platform === "linux" ? "/proc/self" : "/dev" });
+    assert.ok(error instanceof ServerFailed);
+    assert.notEqual(error.reason, "");
+  });
+
+  it("fails when no binary is usable", async () => {
+    const binary = join(scratchFolder(), "none");
+    assert.ok(await failure({ store: newStore(), binary }) instanceof ServerNotFound);
+  });
+
+  it("leaves nothing running when its start is interrupted", async () => {
+    const store = newStore();
+    await mkdir(store, { recursive: true });
+    const controller = new AbortController();
+    const starting = Effect.runPromise(
+      Effect.scoped(Effect.andThen(acquire({ store }), Effect.never)),
+      {
+        signal: controller.signal,
+      },
+    );
+    await eventually(
+      "a keeper is there",
+      async () => (await readdir(store)).includes("keeper.1") || undefined,
+    );
+    controller.abort();
+    await assert.rejects(starting);
+  });
+
+  it("comes back on the same port when it is killed, and clients reconnect", async () => {
+    const { server, release } = await use({ store: newStore() });
+    const connection = await open(server.url);
+    assert.equal(await publishOn(connection), 1);
+    const { pid, url } = server;
+    process.kill(pid, "SIGKILL");
+    await eventually("the server is there again", () => server.pid !== pid || undefined);
+    assert.equal(server.url, url);
+    const again = await eventually(
+      "the client is back",
+      () => publishOn(connection).catch(() => undefined),
+    );
+    assert.equal(again, 2);
+    await connection.close();
+    await release();
+  });
+
+  it("nothing is left", async () => {
+    assert.deepEqual(await leftovers(), []);
+  });
+});
