@@ -154,7 +154,7 @@ export class LeaseNotHeld extends Schema.TaggedError<LeaseNotHeld>("@weir/weir/L
   readonly code = "WEIR_LEASE_NOT_HELD";
   readonly retryable = false;
   override get message(): string {
-    return `Nobody holds the lease of ${this.execution}; there is nothing to revoke or expire.`;
+    return `Nobody holds the lease of ${this.execution}. Go on: there is nothing to revoke or expire.`;
   }
 }
 
@@ -278,7 +278,8 @@ export class ServerFailed extends Schema.TaggedError<ServerFailed>("@weir/weir/S
   readonly retryable = true;
   override get message(): string {
     return `The embedded nats-server on ${this.store} failed: ${this.reason}.` +
-      (this.logTail === "" ? "" : `\nIts log ends with:\n${this.logTail}`);
+      (this.logTail === "" ? "" : `\nIts log ends with:\n${this.logTail}`) +
+      `\nCorrect that and connect again, or set NATS_URL to use another server.`;
   }
 }
 

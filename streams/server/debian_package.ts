@@ -38,7 +38,7 @@ export const findMirror = (sources: string): string | undefined => {
   return undefined;
 };
 
-const readSources = async (): Promise<string> => {
+export const readSources = async (): Promise<string> => {
   const parts = join(aptFolder, "sources.list.d");
   const names = await readdir(parts).catch(() => []);
   const paths = names.filter((name) => /\.(list|sources)$/.test(name)).map((name) =>

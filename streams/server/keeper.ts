@@ -55,10 +55,9 @@ for old in keeper.* open.* closed.* draft.*; do
   [ "\${number%.json}" -lt "$generation" ] 2>/dev/null && rm -f "$old"
 done
 
-leash="leash.$$"
-rm -f "$leash" server.pid && mkfifo "$leash" || exit 1
-exec 5<>"$leash" 6<"$leash"
-rm -f "$leash"
+rm -f leash server.pid && mkfifo leash || exit 1
+exec 5<>leash 6<leash
+rm -f leash
 (
   "$binary" -c "$store/open.$generation.json" >>server.log 2>&1 6<&- &
   server=$!
@@ -126,7 +125,7 @@ const start = ({ store, generation, binary }: Claim): Effect.Effect<Keeper, stri
     catch: String,
   });
 
-/** Whether the keeper owns the store now; false if another one does. */
+/** Whether the keeper owns the store now; false if another one does, or if it was killed. */
 const decided = (keeper: Keeper): Effect.Effect<boolean, string> =>
   Effect.callback((resume) => {
     let said = "";
@@ -138,14 +137,14 @@ const decided = (keeper: Keeper): Effect.Effect<boolean, string> =>
     keeper.stderr.on("data", (chunk) => complained += chunk);
     keeper.once("error", (error) => resume(Effect.fail(error.message)));
     keeper.once("close", (code, signal) => {
-      const reason = complained.trim() || `the keeper ended with ${code ?? signal}`;
-      resume(code === 0 ? Effect.succeed(false) : Effect.fail(reason));
+      const reason = complained.trim() || `the keeper ended with ${code}`;
+      resume(code === 0 || signal !== null ? Effect.succeed(false) : Effect.fail(reason));
     });
   });
 
 /**
  * Starts a keeper and, if it owns the store, does `moveIn` before the keeper looks for users for the
- * first time; the server may still be starting. None if another keeper was faster, and a reason if
+ * first time; the server may still be starting. None if another keeper was faster or this one was killed, and a reason if
  * the store cannot be owned at all.
  */
 export const claim = <A, R>(

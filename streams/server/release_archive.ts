@@ -3,6 +3,7 @@
  * the one that is pinned here, and a platform without a pin is refused. It does not decide when to
  * download.
  */
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";

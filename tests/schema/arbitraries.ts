@@ -40,11 +40,15 @@ export const utf16 = fc.array(fc.nat(0xffff)).map((units) => String.fromCharCode
 export const natural = fc.maxSafeNat();
 export const json = fc.jsonValue() as fc.Arbitrary<Schema.Json>;
 
-/** The same record without the keys whose value was drawn as undefined. */
-export const defined = <T extends object>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T> =>
-  arbitrary.map((value) =>
-    Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T
-  );
+/** A record whose optional fields are there or not. */
+export const fields = <Required, Optional>(
+  required: { [K in keyof Required]: fc.Arbitrary<Required[K]> },
+  optional: { [K in keyof Optional]: fc.Arbitrary<Optional[K]> },
+) =>
+  fc.tuple(
+    fc.record<Required>(required),
+    fc.record<Optional, never>(optional, { requiredKeys: [] }),
+  ).map(([required, optional]) => ({ ...required, ...optional }));
 
 export const executionId = text(200).map((id) => ExecutionId.make(id));
 export const tenant = text(64).map((id) => Tenant.make(id));
@@ -65,8 +69,6 @@ export const position: fc.Arbitrary<CursorPosition> = fc.record({
 });
 export const cursor = position.map((position) => Cursor.make(encodeCursor(position)));
 
-export const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
-
 /** Encodes to what JSON leaves of a value, and decodes it. */
 export const reread = <S extends Schema.ConstraintCodec<unknown, unknown>>(schema: S) => {
   const encodeValue = Schema.encodeSync(schema);
@@ -76,8 +78,15 @@ export const reread = <S extends Schema.ConstraintCodec<unknown, unknown>>(schem
   };
 };
 
-/** The common fields of a family event. */
-export const family = { cursor, executionId, tenant: maybe(tenant), at: timestamp };
+/** An event of a family: its own fields, and those that all families share. */
+export const familyEvent = <Required, Optional>(
+  required: { [K in keyof Required]: fc.Arbitrary<Required[K]> },
+  optional: { [K in keyof Optional]: fc.Arbitrary<Optional[K]> },
+) =>
+  fc.tuple(
+    fields({ cursor, executionId, at: timestamp }, { tenant }),
+    fields(required, optional),
+  ).map(([common, own]) => ({ ...common, ...own }));
 
 /** A wire object of a type that this release does not know, or of none. */
 export const unknownObject = (known: ReadonlyArray<string>): fc.Arbitrary<Schema.JsonObject> =>
@@ -94,75 +103,73 @@ export const unknownObject = (known: ReadonlyArray<string>): fc.Arbitrary<Schema
 /** The same with the common fields of a family. */
 export const unknownFamilyObject = (known: ReadonlyArray<string>) =>
   fc.record({
-    common: defined(fc.record(family)),
-    raw: unknownObject(known).map((fields) =>
-      Object.fromEntries(Object.entries(fields).filter(([field]) => !(field in family)))
+    common: familyEvent({}, {}),
+    raw: unknownObject(known).map((object) =>
+      Object.fromEntries(
+        Object.entries(object).filter(([field]) =>
+          !["cursor", "executionId", "tenant", "at"].includes(field)
+        ),
+      )
     ),
   }).map(({ common, raw }) => ({ common, raw, wire: { ...raw, ...common } }));
 
-const executionError = defined(fc.record({
+const retryPolicy = fields({ retryable: fc.boolean() }, {
+  maxRetries: natural,
+  backoffStrategy: fc.string(),
+  baseDelayMs: natural,
+  maxDelayMs: natural,
+  requiresIdempotencyKey: fc.boolean(),
+});
+
+const error = fields({
   category: fc.oneof(fc.constantFrom("toolError", "timeout"), fc.string()),
   message: fc.string(),
-  retryPolicy: maybe(defined(fc.record({
-    retryable: fc.boolean(),
-    maxRetries: maybe(natural),
-    backoffStrategy: maybe(fc.string()),
-    baseDelayMs: maybe(natural),
-    maxDelayMs: maybe(natural),
-    requiresIdempotencyKey: maybe(fc.boolean()),
-  }))),
-  code: maybe(fc.string()),
-  attempt: maybe(fc.integer({ min: 1 })),
-  stepId: maybe(fc.string()),
-  provider: maybe(fc.string()),
-  httpStatus: maybe(natural),
-  details: maybe(json),
-  occurredAt: maybe(timestamp),
-}));
+}, {
+  retryPolicy,
+  code: fc.string(),
+  attempt: fc.integer({ min: 1 }),
+  stepId: fc.string(),
+  provider: fc.string(),
+  httpStatus: natural,
+  details: json,
+  occurredAt: timestamp,
+});
 
-const kind = <const Type extends string, T>(
+const event = <const Type extends string, Required, Optional = unknown>(
   type: Type,
-  fields: { [K in keyof T]: fc.Arbitrary<T[K]> },
-) => defined(fc.record({ type: fc.constant(type), ...fields }));
+  required: { [K in keyof Required]: fc.Arbitrary<Required[K]> },
+  optional: { [K in keyof Optional]: fc.Arbitrary<Optional[K]> },
+) => fields(required, optional).map((fields) => ({ type, ...fields }));
 
 const name = fc.string({ unit: "binary" });
+const score = fc.double({ noNaN: true, noDefaultInfinity: true }).map((score) => score + 0);
 
 /** Every kind of event that can be appended. */
-export const executionEvent = fc.oneof(
-  kind("executionStarted", {
-    parent: maybe(defined(fc.record({ executionId, stepId: maybe(name) }))),
-    metadata: maybe(json),
+export const executionEvent: fc.Arbitrary<ExecutionEvent> = fc.oneof(
+  event("executionStarted", {}, {
+    parent: fields({ executionId }, { stepId: name }),
+    metadata: json,
   }),
-  kind("stepStarted", { stepId: name, parentStepId: maybe(name), stepType: name, name }),
-  kind("stepCompleted", { stepId: name, output: maybe(json), durationMs: natural }),
-  kind("stepFailed", { stepId: name, error: executionError }),
-  kind("executionPaused", { reason: name }),
-  kind("executionResumed", {}),
-  kind("executionCompleted", { output: maybe(json), durationMs: natural }),
-  kind("executionFailed", { error: executionError }),
-  kind("executionCancelled", { reason: name }),
-  kind("artifactStored", {
+  event("stepStarted", { stepId: name, stepType: name, name }, { parentStepId: name }),
+  event("stepCompleted", { stepId: name, durationMs: natural }, { output: json }),
+  event("stepFailed", { stepId: name, error }, {}),
+  event("executionPaused", { reason: name }, {}),
+  event("executionResumed", {}, {}),
+  event("executionCompleted", { durationMs: natural }, { output: json }),
+  event("executionFailed", { error }, {}),
+  event("executionCancelled", { reason: name }, {}),
+  event("artifactStored", {
     artifactId: name,
     stepId: name,
     contentHash: name,
     sizeBytes: natural,
+  }, {}),
+  event("stepDiscovered", { stepId: name, sourceType: name, reason: name, depth: natural }, {
+    discoveredBy: name,
   }),
-  kind("stepDiscovered", {
-    stepId: name,
-    discoveredBy: maybe(name),
-    sourceType: name,
-    reason: name,
-    depth: natural,
-  }),
-  kind("toolCallStarted", { stepId: maybe(name), toolCallId: name, toolName: name, input: json }),
-  kind("toolCallCompleted", { stepId: maybe(name), toolCallId: name, output: json }),
-  kind("checkpointSaved", { stepId: maybe(name), checkpointId: name, stateHash: name }),
-  kind("goalEvaluated", {
-    stepId: maybe(name),
-    goalId: name,
-    status: name,
-    score: maybe(fc.double({ noNaN: true, noDefaultInfinity: true }).map((score) => score + 0)),
-    reason: maybe(name),
-  }),
-  kind("custom", { eventType: fc.string({ minLength: 1 }), data: json }),
-) as fc.Arbitrary<ExecutionEvent>;
+  event("toolCallStarted", { toolCallId: name, toolName: name, input: json }, { stepId: name }),
+  event("toolCallCompleted", { toolCallId: name, output: json }, { stepId: name }),
+  event("checkpointSaved", { checkpointId: name, stateHash: name }, { stepId: name }),
+  event("goalEvaluated", { goalId: name, status: name }, { stepId: name, score, reason: name }),
+  event("custom", { eventType: fc.string({ minLength: 1 }), data: json }, {}),
+);

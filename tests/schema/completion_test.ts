@@ -2,11 +2,11 @@ import * as assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { CompletionEvent, Outcome } from "../../schema/completion.ts";
-import { defined, family, json, reread } from "./arbitraries.ts";
+import { familyEvent, json, reread } from "./arbitraries.ts";
 
 const known = ["success", "failure", "cancelled"] as const;
 const { decode, encode } = reread(CompletionEvent);
-const common = defined(fc.record(family));
+const common = familyEvent({}, {});
 const unknown = json.filter((raw) => !known.some((outcome) => outcome === raw));
 
 describe("completion events", () => {

@@ -2,30 +2,21 @@ import * as assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { LeaseHistoryEvent } from "../../schema/lease_history.ts";
-import {
-  defined,
-  family,
-  leaseId,
-  maybe,
-  reread,
-  unknownFamilyObject,
-  worker,
-} from "./arbitraries.ts";
+import { familyEvent, leaseId, reread, unknownFamilyObject, worker } from "./arbitraries.ts";
 
 const { cases, discriminants } = LeaseHistoryEvent;
 const { decode, encode } = reread(LeaseHistoryEvent);
-const holder = { ...family, leaseId: maybe(leaseId), workerInstanceId: maybe(worker) };
+const holder = familyEvent({}, { leaseId, workerInstanceId: worker });
 
 const event: fc.Arbitrary<LeaseHistoryEvent> = fc.oneof(
-  defined(fc.record(holder)).map((fields) => cases.acquired.make(fields)),
-  defined(fc.record(holder)).map((fields) => cases.renewed.make(fields)),
-  defined(fc.record({ ...family, previousOwner: maybe(worker) }))
-    .map((fields) => cases.expired.make(fields)),
-  defined(fc.record({ ...family, newLeaseId: maybe(leaseId), newOwner: maybe(worker) }))
-    .map((fields) => cases.reclaimed.make(fields)),
-  defined(fc.record({ ...family, leaseId: maybe(leaseId), revokedBy: fc.string() }))
-    .map((fields) => cases.revoked.make(fields)),
-  defined(fc.record(holder)).map((fields) => cases.released.make(fields)),
+  holder.map((fields) => cases.acquired.make(fields)),
+  holder.map((fields) => cases.renewed.make(fields)),
+  familyEvent({}, { previousOwner: worker }).map((fields) => cases.expired.make(fields)),
+  familyEvent({}, { newLeaseId: leaseId, newOwner: worker }).map((fields) =>
+    cases.reclaimed.make(fields)
+  ),
+  familyEvent({ revokedBy: fc.string() }, { leaseId }).map((fields) => cases.revoked.make(fields)),
+  holder.map((fields) => cases.released.make(fields)),
 );
 const unknown = unknownFamilyObject(discriminants.filter((type) => type !== "other"));
 
@@ -54,7 +45,7 @@ describe("lease history events", () => {
   });
 
   it("whose known fields are broken are refused", () => {
-    const [common] = fc.sample(defined(fc.record(family)), 1);
+    const [common] = fc.sample(familyEvent({}, {}), 1);
     for (const broken of [{ leaseId: 7 }, { leaseId: "" }, { at: "now" }, { executionId: "" }]) {
       assert.throws(() => decode({ type: "acquired", ...common, ...broken }));
     }

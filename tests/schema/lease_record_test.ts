@@ -4,31 +4,34 @@ import * as Effect from "effect/Effect";
 import * as fc from "fast-check";
 import { LeaseId, WorkerInstanceId } from "../../schema/ids.ts";
 import { expiresAt, isHeld, LeaseRecord, leaseRecord } from "../../schema/lease_record.ts";
-import { defined, leaseId, maybe, natural, worker } from "./arbitraries.ts";
+import { fields, leaseId, natural, worker } from "./arbitraries.ts";
 
 const location = { subject: "$KV.weir.lease.0.order.acme.o-1", sequence: 7 };
-const common = {
-  leaseId,
-  workerInstanceId: worker,
-  epoch: natural,
-  attempt: natural,
-  ttlMs: natural,
-  nonce: fc.string({ minLength: 1 }),
-  session: maybe(fc.boolean()),
-};
-const verb = <const Kind extends string, T>(
+const verb = <const Kind extends string, Required, Optional>(
   kind: Kind,
-  fields: { [K in keyof T]: fc.Arbitrary<T[K]> },
-) => defined(fc.record({ kind: fc.constant(kind), ...common, ...fields }));
+  required: { [K in keyof Required]: fc.Arbitrary<Required[K]> },
+  optional: { [K in keyof Optional]: fc.Arbitrary<Optional[K]> },
+) =>
+  fc.tuple(
+    fields({
+      leaseId,
+      workerInstanceId: worker,
+      epoch: natural,
+      attempt: natural,
+      ttlMs: natural,
+      nonce: fc.string({ minLength: 1 }),
+    }, { session: fc.boolean() }),
+    fields(required, optional),
+  ).map(([common, own]) => ({ kind, ...common, ...own }));
 
-const anyRecord = fc.oneof(
-  verb("acquired", {}),
-  verb("renewed", {}),
-  verb("released", {}),
-  verb("expired", { reason: maybe(fc.string()) }),
-  verb("reclaimed", { previousLeaseId: maybe(leaseId), previousOwner: maybe(worker) }),
-  verb("revoked", { revokedBy: fc.string(), reason: maybe(fc.string()) }),
-) as fc.Arbitrary<LeaseRecord>;
+const anyRecord: fc.Arbitrary<LeaseRecord> = fc.oneof(
+  verb("acquired", {}, {}),
+  verb("renewed", {}, {}),
+  verb("released", {}, {}),
+  verb("expired", {}, { reason: fc.string() }),
+  verb("reclaimed", {}, { previousLeaseId: leaseId, previousOwner: worker }),
+  verb("revoked", { revokedBy: fc.string() }, { reason: fc.string() }),
+);
 
 const acquired = LeaseRecord.cases.acquired.make({
   leaseId: LeaseId.make("l-1"),

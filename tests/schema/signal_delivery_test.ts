@@ -2,16 +2,11 @@ import * as assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { SignalDeliveryEvent, SignalEffect } from "../../schema/signal_delivery.ts";
-import { defined, family, json, maybe, reread, signalId, waitpointId } from "./arbitraries.ts";
+import { familyEvent, json, reread, signalId, waitpointId } from "./arbitraries.ts";
 
 const known = ["satisfied", "buffered", "deduped"] as const;
 const { decode, encode } = reread(SignalDeliveryEvent);
-const common = defined(fc.record({
-  ...family,
-  signalId,
-  waitpointId: maybe(waitpointId),
-  sourceIdentity: maybe(fc.string()),
-}));
+const common = familyEvent({ signalId }, { waitpointId, sourceIdentity: fc.string() });
 const unknown = json.filter((raw) => !known.some((effect) => effect === raw));
 
 describe("signal delivery events", () => {

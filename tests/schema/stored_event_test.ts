@@ -6,11 +6,10 @@ import { ExecutionEvent } from "../../schema/execution_event.ts";
 import { eventRecord, StoredEvent } from "../../schema/stored_event.ts";
 import {
   cursor,
-  defined,
   eventId,
   executionEvent,
   executionId,
-  maybe,
+  fields,
   natural,
   reread,
   tenant,
@@ -28,12 +27,10 @@ const unknown = unknownObject(ExecutionEvent.discriminants);
 
 describe("event records", () => {
   it("round-trip for every kind of event", () => {
-    const record = defined(fc.record({
-      kind: fc.constant("event" as const),
-      sequence,
-      event: executionEvent,
-      eventId: maybe(eventId),
-    }));
+    const record = fields(
+      { kind: fc.constant("event" as const), sequence, event: executionEvent },
+      { eventId },
+    );
     fc.assert(fc.property(record, (record) => {
       const body = eventRecord.encode(record);
       assert.deepEqual(Effect.runSync(eventRecord.decode(body, location)), record);
@@ -79,7 +76,7 @@ describe("stored events", () => {
   const { decode, encode } = reread(StoredEvent);
 
   it("round-trip, unknown events included", () => {
-    const stored = defined(fc.record({
+    const stored = fields({
       sequence,
       executionId,
       tenant,
@@ -89,8 +86,7 @@ describe("stored events", () => {
       ),
       timestamp,
       cursor,
-      eventId: maybe(eventId),
-    }));
+    }, { eventId });
     fc.assert(fc.property(stored, (stored) => assert.deepEqual(decode(encode(stored)), stored)));
   });
 });

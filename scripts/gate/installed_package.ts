@@ -1,0 +1,61 @@
+/**
+ * A scratch project that has installed the packed tarball beside its peer, as a user would, with the
+ * public tests compiled inside it. It lies outside the repository, so that nothing resolves to a
+ * source file or to a dependency that the package forgot; its types are checked in full.
+ */
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runOrThrow } from "./command.ts";
+import { manifest, pinned, root, testFiles } from "./library.ts";
+import { compile } from "./typescript.ts";
+
+export interface InstalledPackage extends AsyncDisposable {
+  readonly folder: string;
+  /** The compiled public tests, relative to the folder. */
+  readonly tests: ReadonlyArray<string>;
+}
+
+const install = async (folder: string, tarball: string): Promise<void> => {
+  const project = {
+    private: true,
+    type: "module",
+    dependencies: {
+      [manifest.name]: `file:${tarball}`,
+      "@types/node": pinned("@types/node"),
+      effect: pinned("effect"),
+      "fast-check": pinned("fast-check"),
+    },
+  };
+  await writeFile(join(folder, "package.json"), JSON.stringify(project));
+  const quietly = ["--prefer-offline", "--ignore-scripts", "--no-package-lock", "--no-audit"];
+  await runOrThrow("npm", ["install", ...quietly, "--no-fund", "--loglevel=error"], {
+    cwd: folder,
+  });
+};
+
+const compileTests = async (folder: string): Promise<ReadonlyArray<string>> => {
+  await mkdir(join(folder, "tests"));
+  await cp(join(root, "tests", "public"), join(folder, "tests", "public"), { recursive: true });
+  const files = (await testFiles()).filter((file) => file.startsWith("tests/public/"));
+  const finished = await compile({
+    folder,
+    // Effect's own declarations name a few types of the browser.
+    options: { module: "NodeNext", lib: ["ES2023", "ES2024.String", "DOM"], rootDir: ".", outDir: "." },
+    files,
+  });
+  if (finished.exitCode !== 0) throw new Error(finished.output);
+  return files.map((file) => file.replace(/\.ts$/, ".js"));
+};
+
+export const installPackage = async (tarball: string): Promise<InstalledPackage> => {
+  const folder = await mkdtemp(join(tmpdir(), "weir-installed-"));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  try {
+    await install(folder, tarball);
+    return { folder, tests: await compileTests(folder), [Symbol.asyncDispose]: remove };
+  } catch (cause) {
+    await remove();
+    throw cause;
+  }
+};

@@ -1,0 +1,115 @@
+/**
+ * The test files of each part of the gate: every test on Deno, the examples in the documentation,
+ * the public tests on the installed package under three releases of Node, and the tests of internals
+ * compiled, under the newest. Chaos stays off the oldest two: they prove the package, not the crash.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { compiledFolder } from "./checks.ts";
+import type { InstalledPackage } from "./installed_package.ts";
+import { librarySources, root, testFiles } from "./library.ts";
+import type { NodeBinaries, NodeMajor } from "./node_binary.ts";
+import type { TestFile } from "./test_file.ts";
+
+const fileLimitSeconds = 180;
+const fullLimitSeconds = 3600;
+
+const isPublic = (file: string): boolean => file.startsWith("tests/public/");
+const isChaos = (file: string): boolean => file.includes("/chaos/");
+
+const mentioning = async (
+  text: string,
+  files: ReadonlyArray<string>,
+): Promise<ReadonlyArray<string>> => {
+  const contents = await Promise.all(files.map((file) => readFile(join(root, file), "utf8")));
+  return files.filter((_, index) => contents[index]!.includes(text));
+};
+
+const onDeno = (
+  files: ReadonlyArray<string>,
+  more: Partial<TestFile> = {},
+): ReadonlyArray<TestFile> =>
+  files.map((name) => ({
+    part: "Deno",
+    name,
+    program: process.execPath,
+    args: (report) => ["test", "-A", "--no-check", `--junit-path=${report}`, name],
+    cwd: root,
+    limitSeconds: fileLimitSeconds,
+    ...more,
+  }));
+
+const onNode = (
+  nodes: NodeBinaries,
+  major: NodeMajor,
+  what: string,
+  folder: string,
+  files: ReadonlyArray<string>,
+): ReadonlyArray<TestFile> => {
+  // The inner limit is the one that can still name the test.
+  const testLimitMillis = (fileLimitSeconds - 20) * 1000;
+  return files.map((name) => ({
+    part: `Node ${major}, ${what}`,
+    name,
+    program: nodes[major],
+    args: (report) => [
+      "--enable-source-maps",
+      "--test",
+      `--test-timeout=${testLimitMillis}`,
+      "--test-reporter=junit",
+      `--test-reporter-destination=${report}`,
+      "--test-reporter=spec",
+      "--test-reporter-destination=stdout",
+      name,
+    ],
+    cwd: folder,
+    limitSeconds: fileLimitSeconds,
+  }));
+};
+
+/** The named files and folders on Deno; without a name, all. */
+export const denoTests = async (
+  names: ReadonlyArray<string> = [],
+): Promise<ReadonlyArray<TestFile>> => {
+  const wanted = names.map((name) => name.replace(/^\.\//, "").replace(/\/+$/, ""));
+  const chosen = (await testFiles()).filter((file) =>
+    wanted.length === 0 || wanted.some((name) => file === name || file.startsWith(`${name}/`))
+  );
+  return onDeno(chosen);
+};
+
+/** The files that look at `WEIR_TEST_FULL`, told to leave nothing out. */
+export const fullTests = async (): Promise<ReadonlyArray<TestFile>> =>
+  onDeno(await mentioning("WEIR_TEST_FULL", await testFiles()), {
+    env: { WEIR_TEST_FULL: "1" },
+    limitSeconds: fullLimitSeconds,
+  });
+
+/** The examples in the documentation comments, type-checked and run. */
+export const documentationTests = async (): Promise<ReadonlyArray<TestFile>> => {
+  const files = await mentioning("```ts", await librarySources());
+  return onDeno(["documentation"], {
+    args: (report) => ["test", "-A", "--doc", `--junit-path=${report}`, ...files],
+  });
+};
+
+export const internalTestsOnNode = async (
+  nodes: NodeBinaries,
+): Promise<ReadonlyArray<TestFile>> => {
+  const files = (await testFiles()).filter((file) => !isPublic(file) && !isChaos(file));
+  const compiled = files.map((file) => file.replace(/\.ts$/, ".js"));
+  return onNode(nodes, 24, "internals", compiledFolder, compiled);
+};
+
+export const packageTestsOnNode = (
+  nodes: NodeBinaries,
+  { folder, tests }: InstalledPackage,
+): ReadonlyArray<TestFile> => {
+  const calm = tests.filter((file) => !isChaos(file));
+  return [
+    ...onNode(nodes, 24, "package", folder, tests),
+    ...onNode(nodes, 22, "package", folder, calm),
+    ...onNode(nodes, 20, "package", folder, calm),
+  ];
+};

@@ -1,0 +1,108 @@
+/**
+ * `deno task test`, the gate that CI runs: checks, every test on Deno, the npm package built, packed
+ * and installed, and the tests again on Node. With paths it runs those on Deno and nothing else;
+ * with `--full`, what the gate only samples. Its last line is the sum of all parts.
+ */
+import process from "node:process";
+import { buildPackage } from "./build_npm.ts";
+import { checks } from "./gate/checks.ts";
+import { type InstalledPackage, installPackage } from "./gate/installed_package.ts";
+import { nodeBinaries } from "./gate/node_binary.ts";
+import {
+  denoTests,
+  documentationTests,
+  fullTests,
+  internalTestsOnNode,
+  packageTestsOnNode,
+} from "./gate/parts.ts";
+import { announce, attempt, conclude, record } from "./gate/report.ts";
+import { runTestFile, type TestFile } from "./gate/test_file.ts";
+import { natsCli } from "./nats_cli.ts";
+
+/** Test files start servers of their own, and the smallest CI machine has two cores. */
+const filesAtOnce = 2;
+
+const requireDeno = (): void => {
+  const version = process.versions["deno"] ?? "0.0.0";
+  console.log(`Deno ${version}`);
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major > 2 || (major === 2 && minor >= 9)) return;
+  console.log("Weir is developed with Deno 2.9 or later: npx -y deno@latest task test");
+  process.exit(1);
+};
+
+const natsServer = async (): Promise<string> => {
+  const { locate } = await import("../streams/server/locate.ts");
+  const { runPromise } = await import("effect/Effect");
+  return (await runPromise(locate())).path;
+};
+
+const runPart = async (part: string, files: ReadonlyArray<TestFile>): Promise<void> => {
+  announce(part);
+  if (files.length === 0) {
+    await attempt(part, "has tests", () => Promise.reject(new Error("there is none to run")));
+  }
+  const queue = [...files];
+  const work = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      record(await runTestFile(next));
+    }
+  };
+  await Promise.all(Array.from({ length: filesAtOnce }, work));
+};
+
+/** What the tests are told, so that no file of them has to search or fetch. */
+const prepareServers = async (): Promise<boolean> => {
+  // Building the NATS CLI takes longest by far, once per user.
+  const [cli, server] = await Promise.all([
+    attempt("preparation", "NATS CLI", natsCli),
+    attempt("preparation", "nats-server", natsServer),
+  ]);
+  if (cli === undefined || server === undefined) return false;
+  process.env["WEIR_NATS_CLI"] = cli;
+  process.env["WEIR_NATS_SERVER"] = server;
+  return true;
+};
+
+const prepareChecks = async (): Promise<void> => {
+  for (const { name, check } of checks) {
+    await attempt("checks", name, async () => {
+      const { exitCode, output } = await check();
+      if (exitCode !== 0) throw new Error(output);
+    });
+  }
+};
+
+const preparePackage = async (): Promise<InstalledPackage | undefined> => {
+  const tarball = await attempt("preparation", "build the npm package", buildPackage);
+  if (tarball === undefined) return undefined;
+  return attempt("preparation", "install it", () => installPackage(tarball));
+};
+
+const gate = async (): Promise<void> => {
+  announce("Checks and preparation");
+  const servers = prepareServers();
+  const binaries = attempt("preparation", "Node 20, 22, 24", nodeBinaries);
+  await prepareChecks();
+  await using installed = await preparePackage();
+  const nodes = await binaries;
+  if (!await servers) return;
+  await runPart("Deno", await denoTests());
+  await runPart("Documentation", await documentationTests());
+  if (nodes === undefined) return;
+  await runPart("Internals on Node", await internalTestsOnNode(nodes));
+  if (installed === undefined) return;
+  await runPart("The package on Node", packageTestsOnNode(nodes, installed));
+};
+
+const some = async (files: ReadonlyArray<TestFile>): Promise<void> => {
+  announce("Preparation");
+  if (await prepareServers()) await runPart("Deno", files);
+};
+
+requireDeno();
+const names = process.argv.slice(2);
+if (names[0] === "--full") await some(await fullTests());
+else if (names.length > 0) await some(await denoTests(names));
+else await gate();
+process.exit(conclude() ? 0 : 1);

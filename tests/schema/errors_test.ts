@@ -1,0 +1,111 @@
+import * as assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import * as Schema from "effect/Schema";
+import * as errors from "../../schema/errors.ts";
+import * as surface from "../../schema/mod.ts";
+
+/** At least one of each class, and both ends of those whose message depends on a field. */
+const samples: ReadonlyArray<errors.WeirError> = [
+  new errors.InvalidInput({ what: "tenant", value: "", rule: "expected a non-empty string" }),
+  new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "no" }),
+  new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "unknown" }),
+  new errors.AlreadyExists({ subject: "weir.mail.0.order.acme.o-1", sequence: 7 }),
+  new errors.SequenceConflict({ subject: "order/o-1", expected: 3, actual: 4 }),
+  new errors.PayloadTooLarge({ sizeBytes: 2_000_000, limitBytes: 1_048_576 }),
+  new errors.InvalidBatch({ size: 0, limit: 1_000 }),
+  new errors.InvalidBatch({ size: 1_001, limit: 1_000 }),
+  new errors.Unavailable({ operation: "append", reason: "timeout", landed: "no" }),
+  new errors.Unavailable({
+    operation: "append",
+    reason: "timeout",
+    landed: "unknown",
+    cause: new Error("socket closed"),
+  }),
+  new errors.NoSpace({ stream: "KV_weir", reason: "insufficient storage" }),
+  new errors.ServerRefused({ operation: "append", errorCode: 10_000, description: "no" }),
+  new errors.LeaseHeld({ execution: "order/o-1", owner: "w-1", expiresAt: 1_700_000_000_000 }),
+  new errors.LeaseNotHeld({ execution: "order/o-1" }),
+  new errors.CorruptRecord({ subject: "weir.log.0.order.acme.o-1", sequence: 7, reason: "empty" }),
+  new errors.UnsupportedRecordVersion({ kind: "event", version: 2, supported: 1 }),
+  new errors.InvalidCursor({ reason: "foreign", detail: '"1-0" was not issued by Weir' }),
+  new errors.ServerTooOld({ version: "2.10.0", required: "2.14.0", missing: ["schedules"] }),
+  new errors.TopologyDrift({
+    stream: "KV_weir",
+    differences: [{ field: "max_age", expected: "0", actual: "60" }],
+  }),
+  new errors.ConnectionFailed({ servers: ["nats://127.0.0.1:4222"], reason: "refused" }),
+  new errors.ServerNotFound({ refusals: [{ source: "PATH", reason: "none" }] }),
+  new errors.ServerFailed({ store: "store", reason: "exit code 1", logTail: "[FTL] no" }),
+  new errors.ServerFailed({ store: "store", reason: "exit code 1", logTail: "" }),
+];
+
+const classes = Object.entries(errors).filter(([, value]) =>
+  typeof value === "function" && value.prototype instanceof Error
+);
+
+const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8")
+  .split("\n")
+  .map((line) => line.split("|").map((cell) => cell.trim()))
+  .filter((cells) => cells[1]?.startsWith("`WEIR_") === true)
+  .map(([, code, name, retryable]) =>
+    [code?.replaceAll("`", ""), name?.replaceAll("`", ""), retryable] as const
+  );
+
+/** Words that a last sentence tells the reader what to do with; `InvalidInput` ends with its rule. */
+const instruction = new RegExp(
+  "(^|[;:,] |\\band |\\bor )(check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
+    "leave|look|read|repeat|run|split|start again|stop|store|try again|upgrade|wait)\\b",
+  "i",
+);
+
+describe("errors", () => {
+  it("all have a sample here", () => {
+    assert.deepEqual(
+      [...new Set(samples.map(({ _tag }) => _tag))].sort(),
+      classes.map(([name]) => name).sort(),
+    );
+  });
+
+  it("have one code each, formed after the name", () => {
+    for (const error of samples) {
+      const words = error._tag.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+      assert.equal(error.code, `WEIR_${words}`);
+    }
+    assert.equal(new Set(samples.map(({ code }) => code)).size, classes.length);
+  });
+
+  it("are catalogued in docs/errors.md with code, class and whether a retry can help", () => {
+    const listed = samples.map(({ code, _tag, retryable }) =>
+      [code, _tag, retryable ? "yes" : "no"] as const
+    );
+    assert.deepEqual(
+      [...catalogue].sort(),
+      [...new Map(listed.map((row) => [row[0], row])).values()].sort(),
+    );
+  });
+
+  it("are exported for users", () => {
+    const exported: Readonly<Record<string, unknown>> = surface;
+    for (const [name, value] of classes) assert.equal(exported[name], value, name);
+  });
+
+  it("say in the end what to do", () => {
+    for (const error of samples) {
+      const last = error.message.split(/(?<=[.!])\s+|\n/).at(-1) ?? "";
+      assert.match(last, instruction, `${error._tag}: ${error.message}`);
+      assert.match(last, /\.$/, error._tag);
+    }
+  });
+
+  it("travel as JSON and come back as the same class with the same message", () => {
+    for (const error of samples) {
+      const codec = Schema.toCodecJson(error.constructor as unknown as Schema.Codec<Error, object>);
+      const wire = JSON.parse(JSON.stringify(Schema.encodeSync(codec)(error)));
+      const back = Schema.decodeUnknownSync(codec)(wire);
+      assert.ok(back instanceof error.constructor);
+      assert.equal(back.message, error.message);
+      assert.deepEqual({ ...back }, { ...error });
+    }
+  });
+});
