@@ -6,7 +6,6 @@
  */
 import * as Effect from "effect/Effect";
 import * as Base64Url from "effect/encoding/Base64Url";
-import * as Hex from "effect/encoding/Hex";
 import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
 import { InvalidCursor } from "./errors.ts";
@@ -44,7 +43,7 @@ export const encodeCursor = ({ incarnation, shards }: CursorPosition): Cursor =>
   const bytes = new Uint8Array(headerBytes + shardBytes * shards.length);
   const view = new DataView(bytes.buffer);
   bytes.set([prefix, layout]);
-  bytes.set(Result.getOrThrow(Hex.decode(incarnation)), 2);
+  view.setBigUint64(2, BigInt(`0x${incarnation}`));
   view.setUint16(10, shards.length);
   shards.forEach(({ sequence, at }, shard) => {
     const offset = headerBytes + shardBytes * shard;
@@ -86,7 +85,8 @@ export const decodeCursor = (text: string): Effect.Effect<CursorPosition, Invali
   if (!shards.every(({ sequence, at }) => isExact(sequence) && isExact(at))) {
     return refuse("malformed", "names a position that no stream reaches");
   }
-  return Effect.succeed({ incarnation: Hex.encode(bytes.subarray(2, 10)), shards });
+  const incarnation = view.getBigUint64(2).toString(16).padStart(16, "0");
+  return Effect.succeed({ incarnation, shards });
 };
 
 const isExact = Number.isSafeInteger;

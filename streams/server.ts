@@ -58,6 +58,9 @@ const prepare = (store: string): Effect.Effect<string, ServerFailed> =>
 
 const backOff = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")]);
 
+/** A server that cannot live is not started more often than this. */
+const shortestUse = Effect.sleep("250 millis");
+
 /** A server that is ready, and kept running while the scope is open. */
 export const acquire = Effect.fn("Server.acquire")(function* (
   options: EmbeddedServerOptions = {},
@@ -84,7 +87,7 @@ export const acquire = Effect.fn("Server.acquire")(function* (
   const useUntilLost = Effect.scoped(Effect.gen(function* () {
     current = yield* share(membershipOptions);
     yield* Deferred.succeed(first, current);
-    yield* current.lifeline.lost;
+    yield* Effect.all([current.lifeline.lost, shortestUse], { concurrency: 2 });
   }));
   const comeBack = useUntilLost.pipe(
     Effect.tapError((error) => Effect.logWarning(error.message)),
@@ -105,7 +108,7 @@ export const acquire = Effect.fn("Server.acquire")(function* (
     durability,
     get url() {
       const { port, authorization } = latest().configuration;
-      return `nats://${authorization?.user}:${authorization?.password}@127.0.0.1:${port}`;
+      return `nats://${authorization.user}:${authorization.password}@127.0.0.1:${port}`;
     },
     get version() {
       return latest().lifeline.version;

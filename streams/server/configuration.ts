@@ -27,9 +27,7 @@ export const Configuration = Schema.Struct({
   server_name: Schema.String,
   /** Shown by `nats server info`; Weir reads the path of the running binary from it. */
   server_metadata: Schema.Struct({ binary: Schema.String }),
-  authorization: Schema.optionalKey(
-    Schema.Struct({ user: Schema.String, password: Schema.String }),
-  ),
+  authorization: Schema.Struct({ user: Schema.String, password: Schema.String }),
   pid_file: Schema.String,
   log_file: Schema.String,
   log_size_limit: Schema.Int,
@@ -48,8 +46,8 @@ export interface ConfigurationOptions {
   readonly binary: string;
   readonly port: number;
   readonly durability: Durability;
-  readonly maxStorageBytes?: number | undefined;
-  readonly authorization?: { readonly user: string; readonly password: string };
+  readonly maxStorageBytes: number;
+  readonly authorization: { readonly user: string; readonly password: string };
 }
 
 export const make = (options: ConfigurationOptions): Configuration => ({
@@ -57,7 +55,7 @@ export const make = (options: ConfigurationOptions): Configuration => ({
   port: options.port,
   server_name: "weir",
   server_metadata: { binary: options.binary },
-  ...(options.authorization && { authorization: options.authorization }),
+  authorization: options.authorization,
   pid_file: `${options.store}/server.pid`,
   log_file: `${options.store}/server.log`,
   log_size_limit: maxLogBytes,
@@ -65,7 +63,7 @@ export const make = (options: ConfigurationOptions): Configuration => ({
   jetstream: {
     store_dir: options.store,
     sync_interval: syncIntervals[options.durability],
-    max_file_store: options.maxStorageBytes ?? defaultMaxStorageBytes,
+    max_file_store: options.maxStorageBytes,
     max_memory_store: maxMemoryBytes,
   },
 });

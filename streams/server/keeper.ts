@@ -14,13 +14,14 @@ import type { Configuration } from "./configuration.ts";
 import { encode } from "./configuration.ts";
 
 /**
- * `keeper.<n>` is a FIFO. Whoever can open it for writing without blocking knows that its keeper, or
- * the server that this keeper has just lost, is alive: they hold its reading end, and nobody else.
- * `open.<n>.json` is the server's configuration, there as long as users may come.
+ * `keeper.<n>` is a FIFO. Its reading end is held by the keeper, by the server, and by the two
+ * processes between them, and by nobody else: while it can be opened for writing without blocking,
+ * the store may be in use. `open.<n>.json` is the server's configuration, there as long as users may
+ * come.
  *
- * Three processes watch each other: the keeper reads the FIFO, its child waits for the server, and
- * that one's child (the guard) reads a pipe, the leash, whose only other end the keeper holds. Every
- * helper program drops these descriptors, so that it cannot seem to be one of them.
+ * The keeper reads the FIFO; its child waits for the server; and that one's child, the guard, reads
+ * a pipe, the leash, whose other end only the keeper holds. Helper programs drop these descriptors,
+ * so that none of them seems to be the keeper.
  */
 const script = `
 unset WEIR_KEEPER
@@ -143,9 +144,9 @@ const decided = (keeper: Keeper): Effect.Effect<boolean, string> =>
   });
 
 /**
- * Starts a keeper and, if it owns the store, does `moveIn` before the keeper looks for users for the
- * first time; the server may still be starting. None if another keeper was faster or this one was killed, and a reason if
- * the store cannot be owned at all.
+ * Starts a keeper and, if it owns the store, does `moveIn` before the keeper first looks for users;
+ * the server may still be starting. None if another keeper was faster, or if this one was killed,
+ * and a reason if the store cannot be owned at all.
  */
 export const claim = <A, R>(
   wanted: Claim,

@@ -65,7 +65,10 @@ export const sources = (options: LocateOptions = {}): ReadonlyArray<Source> => {
     onProgress = () => {},
   } = options;
   const named = options.binary ?? process.env["WEIR_NATS_SERVER"];
-  if (named) return [{ name: "WEIR_NATS_SERVER", find: inspect(named) }];
+  if (named) {
+    const name = options.binary === undefined ? "WEIR_NATS_SERVER" : "the binary option";
+    return [{ name, find: inspect(named) }];
+  }
   const releases = options.releases ?? (process.env["WEIR_NATS_RELEASES"] || defaultReleases);
   const remote = { releases, checksums, connectTimeout, stallTimeout, onProgress };
   return [

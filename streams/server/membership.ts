@@ -35,8 +35,8 @@ export interface Membership {
   readonly lifeline: Lifeline;
 }
 
-/** Servers that end while starting, before this process gives up. */
-const maxFailedStarts = 3;
+/** Servers that this process starts before it gives up on one that ends while starting. */
+const maxStarts = 3;
 
 /** A large store takes the server a while to open. */
 const startTimeout = "60 seconds";
@@ -67,7 +67,9 @@ const nextConfiguration = Effect.fnUntraced(function* (
 ) {
   const previous = Option.getOrUndefined(last);
   return configuration.make({
-    ...options,
+    store: options.store,
+    durability: options.durability,
+    maxStorageBytes: options.maxStorageBytes,
     binary,
     port: yield* port.free(keepPort ? previous?.port : undefined),
     authorization: previous?.authorization ?? credentials(),
@@ -99,7 +101,11 @@ const enter = Effect.fnUntraced(function* (
     yield* Effect.sleep("5 millis");
   }
   return Option.none();
-});
+}, (effect, { store }) =>
+  Effect.timeoutOrElse(effect, {
+    duration: startTimeout,
+    orElse: () => failed(store, `it was not ready within ${startTimeout}`),
+  }));
 
 /** Shares the server of the store until the scope closes. */
 export const share = Effect.fn("Server.share")(function* (
@@ -108,28 +114,24 @@ export const share = Effect.fn("Server.share")(function* (
   const { store } = options;
   const orFail = <A, R>(effect: Effect.Effect<A, string, R>) =>
     Effect.catch(effect, (reason) => failed(store, reason));
-  let failedStarts = 0;
+  let starts = 0;
   for (;;) {
     const known = yield* orFail(generations(store));
     let registration = yield* orFail(register(store, known.highest));
     if (Option.isNone(registration)) {
-      if (failedStarts === maxFailedStarts) {
-        return yield* failed(store, `nats-server ended ${maxFailedStarts} times while it started`);
+      if (starts === maxStarts) {
+        return yield* failed(store, `nats-server ended ${maxStarts} times while it started`);
       }
       const { path: binary } = yield* options.binary;
       const generation = known.highest + 1;
-      const next = yield* nextConfiguration(options, binary, known, failedStarts === 0);
+      const next = yield* nextConfiguration(options, binary, known, starts === 0);
       registration = yield* orFail(
         claim({ store, generation, binary, configuration: next }, register(store, generation)),
       );
       if (Option.isNone(registration)) continue;
-      failedStarts++;
+      starts++;
     }
     const membership = yield* enter(options, registration.value);
     if (Option.isSome(membership)) return membership.value;
   }
-}, (effect, { store }) =>
-  Effect.timeoutOrElse(effect, {
-    duration: startTimeout,
-    orElse: () => failed(store, `nats-server was not ready within ${startTimeout}`),
-  }));
+});

@@ -33,7 +33,8 @@ export const probe = (
       try {
         connection = await connect({
           servers: `${host}:${port}`,
-          ...(authorization && { user: authorization.user, pass: authorization.password }),
+          user: authorization.user,
+          pass: authorization.password,
           name: "weir lifeline",
           reconnect: false,
           noAsyncTraces: true,

@@ -11,7 +11,7 @@ import { locate } from "../../streams/server/locate.ts";
 import { gone, open, publish, publishOn, use } from "../fixtures/embedded_server.ts";
 import { eventually, leftovers, scratchFolder } from "../fixtures/server.ts";
 
-const newStore = () => join(scratchFolder("store"), "weir");
+const newStore = () => join(scratchFolder("store"), "my weir");
 
 const failure = (options: Parameters<typeof acquire>[0]) =>
   Effect.runPromise(Effect.flip(Effect.scoped(acquire(options))));
@@ -65,7 +65,7 @@ describe("the embedded server", () => {
   it("is reached over another name of the same folder", async () => {
     const store = newStore();
     const first = await use({ store });
-    const second = await use({ store: join(store, "..", "weir", ".") });
+    const second = await use({ store: join(store, "..", "my weir", ".") });
     assert.equal(second.server.pid, first.server.pid);
     await Promise.all([first.release(), second.release()]);
   });

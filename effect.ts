@@ -1,0 +1,54 @@
+/**
+ * Weir for Effect programs: the services themselves, each with its layer, and a memory layer where
+ * one makes sense.
+ *
+ * @module
+ */
+import "./schema/effect_version.ts";
+
+export {
+  type ConnectError,
+  Connection,
+  type ConnectionOptions,
+  layer as layerConnection,
+} from "./streams/connection.ts";
+export {
+  type AppendOptions,
+  EventStore,
+  type EventStoreError,
+  layer as layerEventStore,
+} from "./streams/event_store.ts";
+export { Fence } from "./streams/fence.ts";
+export {
+  type AcquireOptions,
+  layer as layerLeases,
+  type Lease,
+  Leases,
+  type LeaseState,
+} from "./streams/lease.ts";
+export {
+  type Appended,
+  type AppendError,
+  type Entry,
+  Log,
+  type Message,
+  type ReadError,
+  type ReadOptions,
+} from "./streams/log.ts";
+export { layerJetStream as layerLog, type LogOptions } from "./streams/log_jetstream.ts";
+export { layerMemory as layerLogMemory, type MemoryOptions } from "./streams/log_memory.ts";
+export { clientMessageId } from "./streams/message_id.ts";
+export {
+  layer,
+  type NamespaceServices,
+  type NamespaceServicesOptions,
+} from "./streams/namespace.ts";
+export { layer as layerSessions, Sessions } from "./streams/session.ts";
+export {
+  type Address,
+  executionAddress,
+  executionFilter,
+  type Filter,
+  type Layout,
+  subjectOf,
+} from "./streams/subjects.ts";
