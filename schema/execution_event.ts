@@ -9,10 +9,11 @@ import * as Schema from "effect/Schema";
 import * as SchemaGetter from "effect/SchemaGetter";
 import type { InvalidInput } from "./errors.ts";
 import { ExecutionId, parse, Timestamp } from "./ids.ts";
+import { Json } from "./json.ts";
 import { objectOfUnknownType } from "./other.ts";
 
 const optionalText = Schema.optional(Schema.String);
-const optionalJson = Schema.optional(Schema.Json);
+const optionalJson = Schema.optional(Json);
 
 /** What a failure was about; `policyViolation` and what follows it are never worth a retry. */
 const ErrorCategory = Schema.Union([
@@ -110,12 +111,12 @@ export const ExecutionEvent = Schema.Union([
     stepId: optionalText,
     toolCallId: Schema.String,
     toolName: Schema.String,
-    input: Schema.Json,
+    input: Json,
   }),
   kind("toolCallCompleted", {
     stepId: optionalText,
     toolCallId: Schema.String,
-    output: Schema.Json,
+    output: Json,
   }),
   kind("checkpointSaved", {
     stepId: optionalText,
@@ -129,7 +130,7 @@ export const ExecutionEvent = Schema.Union([
     score: Schema.optional(Schema.Finite),
     reason: optionalText,
   }),
-  kind("custom", { eventType: Schema.NonEmptyString, data: Schema.Json }),
+  kind("custom", { eventType: Schema.NonEmptyString, data: Json }),
 ]).pipe(Schema.toTaggedUnion("type"));
 export type ExecutionEvent = typeof ExecutionEvent.Type;
 

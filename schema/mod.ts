@@ -1,7 +1,11 @@
 /**
  * What travels: ids, cursors, the events of the four families and of the event store, and errors.
  * Pure schemas without I/O, for a process that reads events and links nothing else.
+ *
+ * @module
  */
+import "./effect_version.ts";
+
 export {
   ActorName,
   EventId,

@@ -8,12 +8,23 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import type { Tenant } from "../schema/ids.ts";
-import type { Entry, Log, ReadError } from "./log.ts";
-import { type Filter, tenantFilter } from "./subjects.ts";
+import type { AppendError, Entry, Log, ReadError } from "./log.ts";
+import { type Address, type Filter, tenantFilter } from "./subjects.ts";
 
 const firstWindow = 1_024;
 /** More entries than this in one window are read again in narrower ones. */
 const maxWindowEntries = 4_096;
+const body = new TextEncoder().encode(JSON.stringify({ v: 1, kind: "index" }));
+
+/** Records that an execution is about to have its first event, unless that was done before. */
+export const addToIndex = (
+  log: Log["Service"],
+  execution: Address,
+): Effect.Effect<void, AppendError> =>
+  log.append(execution, { kind: "index", body, guard: { after: 0 } }).pipe(
+    Effect.catchTag("AlreadyExists", () => Effect.void),
+    Effect.asVoid,
+  );
 
 /** The entries under a filter below a sequence, last first. */
 const backwards = (
@@ -38,9 +49,28 @@ const backwards = (
       ] as const;
     }));
 
-/** Newer first; entries of one millisecond in different shards keep one order for everybody. */
-const newerFirst = (a: Entry, b: Entry): number =>
-  b.at - a.at || a.shard - b.shard || b.sequence - a.sequence;
+/**
+ * The newest of several shards' entries. A shard keeps its own order, whatever its clock did, so that
+ * a page ends at one place in each; of the same millisecond, the lower shard's comes first.
+ */
+const merge = (
+  perShard: ReadonlyArray<ReadonlyArray<Entry>>,
+  count: number,
+): ReadonlyArray<Entry> => {
+  const taken = perShard.map(() => 0);
+  const merged: Array<Entry> = [];
+  while (merged.length < count) {
+    let newest: Entry | undefined;
+    perShard.forEach((entries, shard) => {
+      const head = entries[taken[shard]!];
+      if (head !== undefined && (newest === undefined || head.at > newest.at)) newest = head;
+    });
+    if (newest === undefined) break;
+    merged.push(newest);
+    taken[newest.shard]!++;
+  }
+  return merged;
+};
 
 /** The newest index entries of a tenant over all shards, below one sequence per shard. */
 export const newest = Effect.fnUntraced(function* (
@@ -65,5 +95,5 @@ export const newest = Effect.fnUntraced(function* (
       ),
     { concurrency: 8 },
   );
-  return perShard.flat().sort(newerFirst).slice(0, count);
+  return merge(perShard, count);
 });

@@ -70,6 +70,8 @@ const bytesIn = (flight: Flight): number =>
 
 const moment = (): Moment => ({ monotonicMs: performance.now(), wallMs: Date.now() });
 
+/** While the disk writes one commit, the server can take in the next. */
+const maxSharedFlights = 2;
 const maxSharedMessages = 500;
 const maxSharedBytes = 4 * 1024 * 1024;
 /** Below this a batch costs more than its members by themselves. */
@@ -179,9 +181,9 @@ export class Appender {
     }
   }
 
-  /** One commit at a time: what comes meanwhile waits for the same disk, and shares the next one. */
+  /** Few commits at a time: what comes meanwhile waits for the same disk, and shares the next one. */
   #pumpShared(): void {
-    if (this.#flights.size > 0) return;
+    if (this.#flights.size >= maxSharedFlights) return;
     const fresh: Array<AppendUnit> = [];
     let messages = 0;
     let bytes = 0;

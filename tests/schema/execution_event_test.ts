@@ -114,6 +114,18 @@ describe("execution events", () => {
     }
   });
 
+  it("nested deeper than every runtime can write are refused", () => {
+    const nested = (levels: number) => {
+      let data: unknown = 1;
+      for (let level = 0; level < levels; level++) data = level % 2 === 0 ? [data] : { data };
+      return { type: "custom", eventType: "e", data };
+    };
+    JSON.stringify(accepted(nested(500)));
+    for (const levels of [501, 100_000]) {
+      assert.match(refused(nested(levels)).rule, /at most 500 levels/);
+    }
+  });
+
   it("with a missing or broken field are refused by its name", () => {
     assert.match(refused({ type: "stepStarted", stepId: "a", name: "b" }).rule, /stepType/);
     assert.match(

@@ -1,0 +1,18 @@
+/**
+ * JSON as applications hand it in. It is bounded in depth, since engines read any nesting and
+ * overflow their stack when they write some thousand levels of it. Its size is bounded by the log.
+ */
+import * as Schema from "effect/Schema";
+
+const maxDepth = 500;
+
+const isWithin = (value: Schema.Json, depth: number): boolean =>
+  typeof value !== "object" || value === null ||
+  (depth > 0 && Object.values(value).every((item) => isWithin(item, depth - 1)));
+
+/** Any JSON value of at most 500 levels. */
+export const Json = Schema.Json.check(
+  Schema.makeFilter<Schema.Json>((value) => isWithin(value, maxDepth), {
+    expected: `a JSON value of at most ${maxDepth} levels`,
+  }),
+);
