@@ -147,18 +147,30 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
 
   const up = Latch.makeUnsafe(true);
   const listeners = new Set<ConnectionListener>();
+  /** Requests under way; they would run into their own timeout when the connection breaks. */
+  const requests = new Set<(cause: Error) => void>();
   yield* Effect.forkScoped(Effect.promise(async () => {
     for await (const status of nats.status()) {
       if (status.type === "disconnect" && up.closeUnsafe()) {
         for (const listener of listeners) listener.disconnected();
+        for (const reject of requests) reject(new Error("the connection broke"));
       } else if (status.type === "reconnect" && up.openUnsafe()) {
         for (const listener of listeners) listener.reconnected();
       }
     }
   }));
 
+  const whileConnected = <A>(request: () => Promise<A>) =>
+    new Promise<A>((resolve, reject) => {
+      requests.add(reject);
+      request().then(resolve, reject).finally(() => requests.delete(reject));
+    });
+
   const ask = <A>(operation: string, request: () => Promise<A>) =>
-    Effect.tryPromise({ try: request, catch: (cause) => requestError(operation, cause) }).pipe(
+    Effect.tryPromise({
+      try: () => whileConnected(request),
+      catch: (cause) => requestError(operation, cause),
+    }).pipe(
       Latch.whenOpen(up),
       Effect.timeoutOrElse({
         duration: askForMs,

@@ -4,6 +4,7 @@
  * `log/appender.ts`. Topology must have been ensured before.
  */
 import * as Context from "effect/Context";
+import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as Metric from "effect/Metric";
@@ -28,7 +29,7 @@ export interface LogOptions extends NamespaceOptions {
   /** Bodies above this are refused. Default 32 MiB. */
   readonly maxPayloadBytes?: number;
   /** How long an append may go on before the caller is told that its outcome is unknown. */
-  readonly giveUpAfterMs?: number;
+  readonly giveUpAfter?: Duration.Input;
 }
 
 const answerTimeoutMs = 5_000;
@@ -70,7 +71,9 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
         stream: streamName(layout, shard),
         commit: connection.durability === "power-safe" && replicas === 1 ? "shared" : "single",
         answerTimeoutMs,
-        giveUpAfterMs: options.giveUpAfterMs ?? 30_000,
+        giveUpAfterMs: Duration.toMillis(
+          Duration.fromInputUnsafe(options.giveUpAfter ?? "30 seconds"),
+        ),
         idsKnownForMs: topology.duplicateWindowMs - forgetMarginMs,
         maxInFlightMessages,
         maxInFlightBytes,

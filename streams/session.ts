@@ -72,7 +72,7 @@ const make = Effect.gen(function* () {
     );
     yield* renew.pipe(
       Effect.catch((error) => Effect.logWarning("a worker session could not be renewed", error)),
-      Effect.repeat(Schedule.spaced(Duration.seconds(ttlSeconds / 3))),
+      Effect.schedule(Schedule.spaced(Duration.seconds(ttlSeconds / 3))),
       Effect.forkScoped,
     );
   });

@@ -68,11 +68,6 @@ describe("a server that lacks something", () => {
     assert.deepEqual((await refusalOfVersion("2.13.9")).missing, ["repeating schedules"]);
   });
 
-  it("is refused if its version says nothing", async () => {
-    const error = await refusalOfVersion("tomorrow");
-    assert.equal(error.missing.length, 7);
-  });
-
   it("is refused if JetStream is disabled", async () => {
     const binary = await Effect.runPromise(locate());
     const port = await Effect.runPromise(ports.free());
