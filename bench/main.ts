@@ -91,6 +91,6 @@ const machine = {
 };
 await writeFile(
   file,
-  JSON.stringify({ when, machine, rounds, milliseconds, appends, ratios, startUp }, null, 1),
+  JSON.stringify({ when, machine, rounds, milliseconds, appends, ratios, startUp }, null, 2) + "\n",
 );
 say(`written: bench/results/append-${when.slice(0, 10)}.json`);

@@ -7,7 +7,6 @@ import * as Context from "effect/Context";
 import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
-import * as Metric from "effect/Metric";
 import * as Tracer from "effect/Tracer";
 import { InvalidBatch } from "../schema/errors.ts";
 import { Connection } from "./connection.ts";
