@@ -27,7 +27,9 @@ const requireDeno = (): void => {
   console.log(`Deno ${version}`);
   const [major = 0, minor = 0] = version.split(".").map(Number);
   if (major > 2 || (major === 2 && minor >= 9)) return;
-  console.log("Weir is developed with Deno 2.9 or later: npx -y deno@latest task test");
+  console.log(
+    "Weir is developed with Deno 2.9 or later: npx -y --prefer-offline=false deno@latest task test",
+  );
   process.exit(1);
 };
 

@@ -10,16 +10,17 @@ import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
-import { type Cursor, decodeCursor, encodeCursor } from "../schema/cursor.ts";
-import { InvalidBatch, InvalidCursor, InvalidInput } from "../schema/errors.ts";
+import { type Cursor, encodeCursor } from "../schema/cursor.ts";
+import { InvalidBatch, type InvalidCursor, InvalidInput } from "../schema/errors.ts";
 import { type ExecutionEvent, parseExecutionEvent } from "../schema/execution_event.ts";
-import { type EventId, ExecutionId, parse, type Tenant, Timestamp } from "../schema/ids.ts";
+import { type EventId, type ExecutionId, parse, type Tenant, Timestamp } from "../schema/ids.ts";
 import type { StoredEvent } from "../schema/stored_event.ts";
-import { newest } from "./event_index.ts";
+import * as EventIndex from "./event_index.ts";
+import type { ExecutionPage, ListedExecution } from "./event_index.ts";
 import * as History from "./event_store/history.ts";
 import * as Writer from "./event_store/writer.ts";
 import { type Entry, Log, maxBatchSize, type ReadError } from "./log.ts";
-import { addressOfSubject, executionAddress, executionFilter } from "./subjects.ts";
+import { executionAddress } from "./subjects.ts";
 
 /** An append without `expectedSequence` goes behind whatever is there. */
 export interface AppendOptions {
@@ -35,18 +36,8 @@ export interface AppendBatchOptions {
   readonly eventIds?: ReadonlyArray<EventId>;
 }
 
-export interface ListedExecution {
-  readonly executionId: ExecutionId;
-  readonly createdAt: Timestamp;
-}
-
-export interface ExecutionPage {
-  readonly executions: ReadonlyArray<ListedExecution>;
-  /** Where the next page begins; absent on the last one. */
-  readonly next?: Cursor;
-}
-
-export type EventStoreError = WriteError;
+export type EventStoreError = Writer.WriteError;
+export type { ExecutionPage, ListedExecution };
 
 export class EventStore extends Context.Service<EventStore, {
   /** Stores one event and gives its sequence. */
@@ -105,12 +96,11 @@ export class EventStore extends Context.Service<EventStore, {
 }>()("@weir/weir/streams/EventStore") {}
 
 const Sequence = Schema.Natural;
-const ListSize = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000 }));
-const PageSize = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000 }));
 
 const make = Effect.gen(function* () {
   const log = yield* Log;
   const history = History.make(log);
+  const index = EventIndex.make(log, history);
   const write = yield* Writer.make(log, history);
 
   const addressOf = (execution: ExecutionId, tenant: Tenant) =>
@@ -123,7 +113,9 @@ const make = Effect.gen(function* () {
     eventIds: ReadonlyArray<EventId> | undefined,
     expectedSequence: number | undefined,
   ) {
-    if (expectedSequence !== undefined) yield* parse(Sequence, "expected sequence", expectedSequence);
+    if (expectedSequence !== undefined) {
+      yield* parse(Sequence, "expected sequence", expectedSequence);
+    }
     const checked = yield* Effect.forEach(events, parseExecutionEvent);
     return yield* write(addressOf(execution, tenant), {
       events: checked,
@@ -175,120 +167,57 @@ const make = Effect.gen(function* () {
         i === shard ? { sequence, at } : { sequence: 0, at: 0 }),
     });
 
-  const events: EventStore["Service"]["events"] = (execution, tenant, { after = 0 } = {}) =>
-    Stream.unwrap(Effect.gen(function* () {
-      yield* parse(Sequence, "sequence", after);
-      const address = addressOf(execution, tenant);
-      const last = yield* history.last(address);
-      if (Option.isNone(last)) return Stream.empty;
-      return history.steps(address, History.beginning, last.value.sequence).pipe(
-        Stream.filterMap(({ entry, record }) =>
-        record === undefined || record.sequence <= after ? Result.failVoid : Result.succeed({
-          sequence: record.sequence,
-          executionId: execution,
-          tenant,
-          event: record.event,
-          timestamp: Timestamp.make(entry.at),
-          cursor: cursorOf(entry),
-          ...(record.eventId === undefined ? {} : { eventId: record.eventId }),
-        })),
-      );
-    }));
+  const eventsAbove = (execution: ExecutionId, tenant: Tenant, after: number) => {
+    const address = addressOf(execution, tenant);
+    const stored = ({ record, entry }: History.EventStep): StoredEvent => ({
+      sequence: record.sequence,
+      executionId: execution,
+      tenant,
+      event: record.event,
+      timestamp: Timestamp.make(entry.at),
+      cursor: cursorOf(entry),
+      ...(record.eventId === undefined ? {} : { eventId: record.eventId }),
+    });
+    return history.all(address).pipe(
+      Stream.filter(History.isEvent),
+      Stream.filter(({ record }) => record.sequence > after),
+      Stream.map(stored),
+    );
+  };
 
-  const loadEventsAfter: EventStore["Service"]["loadEventsAfter"] = Effect.fn(
-    "EventStore.loadEventsAfter",
-  )((execution, sequence, tenant) =>
-    Stream.runCollect(events(execution, tenant, { after: sequence }))
-  );
+  const events: EventStore["Service"]["events"] = (execution, tenant, { after = 0 } = {}) =>
+    Stream.unwrap(
+      Effect.map(
+        parse(Sequence, "sequence", after),
+        () => eventsAbove(execution, tenant, after),
+      ),
+    );
 
   const count = (execution: ExecutionId, tenant: Tenant) =>
     Effect.map(history.latest(addressOf(execution, tenant)), ({ sequence }) => sequence);
-
-  /** An index record counts if it is the one that announced the events of an execution. */
-  const isListed = Effect.fnUntraced(function* (entry: Entry) {
-    const address = addressOfSubject(log.layout, entry.shard, entry.subject);
-    if (address === undefined) return false;
-    const first = yield* Stream.runHead(log.read(executionFilter(address, "index")));
-    if (!Option.exists(first, ({ sequence }) => sequence === entry.sequence)) return false;
-    return (yield* history.latest(address)).sequence > 0;
-  });
-
-  const listed = (entry: Entry): ListedExecution => ({
-    executionId: ExecutionId.make(
-      addressOfSubject(log.layout, entry.shard, entry.subject)?.label ?? "",
-    ),
-    createdAt: Timestamp.make(entry.at),
-  });
-
-  /** The position above everything, in each shard. */
-  const top = Effect.forEach(
-    Array.from({ length: log.layout.shards }, (_, shard) => shard),
-    (shard) => Effect.map(log.tail(shard), ({ sequence, at }) => ({ sequence: sequence + 1, at })),
-    { concurrency: 8 },
-  );
-
-  const listExecutions: EventStore["Service"]["listExecutions"] = Effect.fn(
-    "EventStore.listExecutions",
-  )(function* (tenant, limit, offset) {
-    yield* parse(ListSize, "limit", limit);
-    yield* parse(Sequence, "offset", offset);
-    const entries = yield* newest(log, tenant, yield* top, offset + limit, isListed);
-    return entries.slice(offset).map(listed);
-  });
-
-  const pageExecutions: EventStore["Service"]["pageExecutions"] = Effect.fn(
-    "EventStore.pageExecutions",
-  )(function* (tenant, { limit, from }) {
-    yield* parse(PageSize, "limit", limit);
-    const below = from === undefined ? yield* top : yield* pagePosition(from);
-    const entries = yield* newest(log, tenant, below, limit + 1, isListed);
-    const page = entries.slice(0, limit);
-    const executions = page.map(listed);
-    if (entries.length === page.length) return { executions };
-    const shards = below.map((position, shard) => {
-      const reached = page.findLast((entry) => entry.shard === shard) ?? position;
-      return { sequence: reached.sequence, at: reached.at };
-    });
-    return { executions, next: encodeCursor({ incarnation: log.incarnation, shards }) };
-  });
-
-  const pagePosition = Effect.fnUntraced(function* (from: Cursor) {
-    const { incarnation, shards } = yield* decodeCursor(from);
-    const refuse = (reason: InvalidCursor["reason"], detail: string) =>
-      Effect.fail(new InvalidCursor({ reason, detail }));
-    if (incarnation !== log.incarnation) {
-      return yield* refuse("other-incarnation", "its streams were deleted since");
-    }
-    if (shards.length !== log.layout.shards) {
-      const detail = `it is of ${shards.length} shards, and there are ${log.layout.shards}`;
-      return yield* refuse("shard-mismatch", detail);
-    }
-    const ends = yield* top;
-    const beyond = shards.findIndex(({ sequence }, shard) => sequence > ends[shard]!.sequence);
-    if (beyond !== -1) {
-      return yield* refuse("newer-than-tail", `shard ${beyond} has lost what it was at`);
-    }
-    return shards;
-  });
 
   return EventStore.of({
     append,
     appendBatch,
     events,
     loadEvents: Effect.fn("EventStore.loadEvents")((execution, tenant) =>
-      Stream.runCollect(events(execution, tenant))
+      Stream.runCollect(eventsAbove(execution, tenant, 0))
     ),
-    loadEventsAfter,
+    loadEventsAfter: Effect.fn("EventStore.loadEventsAfter")((execution, sequence, tenant) =>
+      Stream.runCollect(events(execution, tenant, { after: sequence }))
+    ),
     latestSequence: Effect.fn("EventStore.latestSequence")((execution, tenant) =>
-      Effect.map(count(execution, tenant), (sequence) =>
-        sequence === 0 ? Option.none() : Option.some(sequence))
+      Effect.map(
+        count(execution, tenant),
+        (sequence) => sequence === 0 ? Option.none() : Option.some(sequence),
+      )
     ),
     executionExists: Effect.fn("EventStore.executionExists")((execution, tenant) =>
-      Effect.map(count(execution, tenant), (sequence) => sequence > 0)
+      history.exists(addressOf(execution, tenant))
     ),
     countEvents: Effect.fn("EventStore.countEvents")(count),
-    listExecutions,
-    pageExecutions,
+    listExecutions: Effect.fn("EventStore.listExecutions")(index.list),
+    pageExecutions: Effect.fn("EventStore.pageExecutions")(index.page),
   });
 });
 

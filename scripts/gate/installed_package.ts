@@ -41,7 +41,12 @@ const compileTests = async (folder: string): Promise<ReadonlyArray<string>> => {
   const finished = await compile({
     folder,
     // Effect's own declarations name a few types of the browser.
-    options: { module: "NodeNext", lib: ["ES2023", "ES2024.String", "DOM"], rootDir: ".", outDir: "." },
+    options: {
+      module: "NodeNext",
+      lib: ["ES2023", "ES2024.String", "DOM"],
+      rootDir: ".",
+      outDir: ".",
+    },
     files,
   });
   if (finished.exitCode !== 0) throw new Error(finished.output);

@@ -89,7 +89,9 @@ export const fullTests = async (): Promise<ReadonlyArray<TestFile>> =>
 /** The examples in the documentation comments, type-checked and run. */
 export const documentationTests = async (): Promise<ReadonlyArray<TestFile>> => {
   const files = await mentioning("```ts", await librarySources());
-  return onDeno(["documentation"], {
+  if (files.length === 0) return [];
+  return onDeno(["examples"], {
+    part: "Documentation",
     args: (report) => ["test", "-A", "--doc", `--junit-path=${report}`, ...files],
   });
 };

@@ -11,9 +11,9 @@ import * as Stream from "effect/Stream";
 import { CorruptRecord, Unavailable } from "../../schema/errors.ts";
 import { type EventRecord, eventRecord } from "../../schema/stored_event.ts";
 import type { Entry, Log, ReadError } from "../log.ts";
-import { randomMessageId } from "../message_id.ts";
 import { skippedRecords } from "../metrics.ts";
 import { type Address, executionFilter } from "../subjects.ts";
+import { placementOf } from "./placement.ts";
 
 /** How far somebody has come: the number of the last event, and where the last record stands. */
 export interface Position {
@@ -30,44 +30,43 @@ export interface Step {
   readonly position: Position;
 }
 
+/** A step that met an event. */
+export interface EventStep extends Step {
+  readonly record: EventRecord;
+}
+
+export const isEvent = (step: Step): step is EventStep => step.record !== undefined;
+
 export const beginning: Position = { sequence: 0, streamSequence: 0 };
 
-/**
- * The message id of an event: the record of its subject that it was appended behind, and its place
- * in its batch. Where they hold true, the store itself has put the record there, and its number is
- * right; for a record put there by hand, or a copy of one, they do not.
- */
-export const eventMessageId = (after: number, place: number): string =>
-  `${after}:${place}:${randomMessageId()}`;
-
-const appendedAt = (entry: Entry): { readonly after: number; readonly place: number } | undefined => {
-  const [, after, place] = /^(\d+):(\d+):/.exec(entry.id ?? "") ?? [];
-  return after === undefined ? undefined : { after: Number(after), place: Number(place) };
-};
-
-/** Whether the store appended this record behind all that has been read, which makes it an event. */
-const isOwn = (entry: Entry, { streamSequence }: Position): boolean => {
-  const at = appendedAt(entry);
-  return at !== undefined && (at.place === 0 ? at.after : entry.sequence - 1) >= streamSequence;
-};
-
-const nextEvent = (entry: Entry, at: Position) =>
-  eventRecord.decode(entry.body, entry).pipe(
-    Effect.filterOrFail(
-      ({ sequence }) => sequence === at.sequence + 1,
-      ({ sequence }) =>
-        new CorruptRecord({
-          subject: entry.subject,
-          sequence: entry.sequence,
-          reason: `it is numbered ${sequence}, behind event ${at.sequence}`,
-        }),
-    ),
-    Effect.catchTag("CorruptRecord", (error) =>
-      isOwn(entry, at) ? Effect.fail(error) : Metric.update(skippedRecords, 1).pipe(
-        Effect.andThen(Effect.logWarning(error.message)),
-        Effect.as(undefined),
-      )),
+const passOver = (error: CorruptRecord) =>
+  Metric.update(skippedRecords, 1).pipe(
+    Effect.andThen(Effect.logWarning(error.message)),
+    Effect.as(undefined),
   );
+
+/** Whether the store itself has put an event there, as the next one for all that it knew. */
+const isOwn = (entry: Entry, { sequence }: EventRecord, at: Position): boolean => {
+  const placement = placementOf(entry);
+  const isCopy = sequence <= at.sequence && placement !== undefined &&
+    placement.after < at.streamSequence;
+  return placement !== undefined && !isCopy;
+};
+
+const nextEvent = Effect.fnUntraced(function* (entry: Entry, at: Position) {
+  const record = yield* Effect.catchTag(
+    eventRecord.decode(entry.body, entry),
+    "CorruptRecord",
+    (error) => placementOf(entry) === undefined ? passOver(error) : Effect.fail(error),
+  );
+  if (record === undefined || record.sequence === at.sequence + 1) return record;
+  const error = new CorruptRecord({
+    subject: entry.subject,
+    sequence: entry.sequence,
+    reason: `it is numbered ${record.sequence}, behind event ${at.sequence}`,
+  });
+  return yield* isOwn(entry, record, at) ? Effect.fail(error) : passOver(error);
+});
 
 /** With replicas the one that answers may lag behind the leader, and is asked again. */
 const readAgain = Schedule.spaced("10 millis").pipe(Schedule.upTo({ duration: "10 seconds" }));
@@ -88,7 +87,10 @@ export const make = (log: Log["Service"]) => {
       let reached = after;
       return Stream.suspend(() => log.read(executionFilter(address, "event"), { after: reached }))
         .pipe(
-          Stream.tap((entry) => Effect.sync(() => reached = entry.sequence)),
+          Stream.mapArray((entries) => {
+            reached = entries[entries.length - 1]!.sequence;
+            return entries;
+          }),
           Stream.concat(
             Stream.suspend(() => reached < through ? Stream.fail(lagging) : Stream.empty),
           ),
@@ -106,23 +108,36 @@ export const make = (log: Log["Service"]) => {
     through: number,
   ): Stream.Stream<Step, ReadError> =>
     readThrough(address, from.streamSequence, through).pipe(
-      Stream.mapAccumEffect(() => from, (at, entry) =>
-        Effect.map(nextEvent(entry, at), (record) => {
-          const sequence = record?.sequence ?? at.sequence;
-          const position = { sequence, streamSequence: entry.sequence };
-          return [position, [{ entry, record, position }]] as const;
-        })),
+      Stream.mapAccumArrayEffect(() => from, (behind, entries) => {
+        let position = behind;
+        const step = (entry: Entry) =>
+          Effect.map(nextEvent(entry, position), (record): Step => {
+            const sequence = record?.sequence ?? position.sequence;
+            position = { sequence, streamSequence: entry.sequence };
+            return { entry, record, position };
+          });
+        return Effect.map(Effect.forEach(entries, step), (steps) => [position, steps] as const);
+      }),
     );
 
-  /** Whether a record stands where the store says that it put it. */
+  /** Everything that the leader has, and perhaps more. */
+  const all = (address: Address): Stream.Stream<Step, ReadError> =>
+    Stream.unwrap(Effect.map(last(address), (end) =>
+      Option.match(end, {
+        onNone: () => Stream.empty,
+        onSome: ({ sequence }) => steps(address, beginning, sequence),
+      })));
+
+  /** Whether a record stands where the store says that it put it, so that its number is right. */
   const isInPlace = Effect.fnUntraced(function* (address: Address, entry: Entry) {
-    const at = appendedAt(entry);
-    if (at === undefined) return false;
+    const placement = placementOf(entry);
+    if (placement === undefined) return false;
     const following = yield* log.read(executionFilter(address, "event"), {
-      after: at.after,
+      after: placement.after,
       upTo: entry.sequence,
     }).pipe(Stream.runHead);
-    return Option.exists(following, ({ sequence }) => sequence === entry.sequence - at.place);
+    const start = entry.sequence - placement.place;
+    return Option.exists(following, ({ sequence }) => sequence === start);
   });
 
   /** The position behind all that is stored, from the last record alone if that can be trusted. */
@@ -142,7 +157,14 @@ export const make = (log: Log["Service"]) => {
     return Option.match(end, { onNone: () => beginning, onSome: ({ position }) => position });
   });
 
-  return { last, steps, latest };
+  /** Whether there is an event; none of a later number is without the first. */
+  const exists = Effect.fnUntraced(function* (address: Address) {
+    const found = yield* last(address);
+    if (Option.isNone(found)) return false;
+    return placementOf(found.value) !== undefined || (yield* latest(address)).sequence > 0;
+  });
+
+  return { last, steps, all, latest, exists };
 };
 
 export type History = ReturnType<typeof make>;

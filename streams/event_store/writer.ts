@@ -21,7 +21,8 @@ import { eventRecord } from "../../schema/stored_event.ts";
 import { addToIndex } from "../event_index.ts";
 import type { AppendError, Log, Message, ReadError } from "../log.ts";
 import { type Address, subjectOf } from "../subjects.ts";
-import { beginning, eventMessageId, type History, type Position } from "./history.ts";
+import { beginning, type History, type Position } from "./history.ts";
+import { placementId } from "./placement.ts";
 
 /** Events to be appended as one, and what must hold. */
 export interface Append {
@@ -83,7 +84,7 @@ const messagesOf = ({ events, eventIds }: Append, behind: Position): ReadonlyArr
         event,
         ...(eventId === undefined ? {} : { eventId }),
       }),
-      id: eventMessageId(behind.streamSequence, i),
+      id: placementId({ after: behind.streamSequence, place: i }),
       ...(i === 0 ? { guard: { after: behind.streamSequence } } : {}),
     };
   });
@@ -145,12 +146,13 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"], history: H
   /** Stores the events behind what is known; nothing if they are not the next any more. */
   const store = Effect.fnUntraced(function* (address: Address, append: Append, known: Known) {
     const { events, eventIds } = append;
-    const { sequence, streamSequence } = known.position;
+    const { sequence } = known.position;
     if (sequence === 0) yield* addToIndex(log, address);
     const messages = messagesOf(append, known.position);
     const appended = yield* (messages.length === 1
       ? log.append(address, messages[0]!)
-      : log.appendBatch(address, messages)).pipe(Effect.catchIf(isMoved, () => Effect.undefined));
+      : log.appendBatch(address, messages)).pipe(Effect.catchIf(isMoved, () =>
+        Effect.undefined));
     if (appended === undefined) return undefined;
     known.position = {
       sequence: sequence + events.length,

@@ -155,10 +155,13 @@ export const claim = <A, R>(
   Effect.acquireUseRelease(
     start(wanted),
     Effect.fnUntraced(function* (keeper) {
-      keeper.unref();
       keeper.stdin.on("error", () => {});
       keeper.stdin.write(`${encode(wanted.configuration)}\n`);
       return (yield* decided(keeper)) ? yield* moveIn : Option.none();
     }),
-    (keeper) => Effect.sync(() => keeper.stdin.end()),
+    (keeper) =>
+      Effect.sync(() => {
+        keeper.stdin.end();
+        keeper.unref();
+      }),
   );

@@ -58,7 +58,7 @@ const failed = (store: string, reason: string) =>
 
 const credentials = () => ({ user: "weir", password: randomBytes(24).toString("hex") });
 
-/** The port and the credentials of the last server again, so that its clients can reconnect. */
+/** The port and the credentials of the last server again, so that its clients find it. */
 const nextConfiguration = Effect.fnUntraced(function* (
   options: MembershipOptions,
   binary: string,
@@ -124,7 +124,7 @@ export const share = Effect.fn("Server.share")(function* (
       }
       const { path: binary } = yield* options.binary;
       const generation = known.highest + 1;
-      const next = yield* nextConfiguration(options, binary, known, starts === 0);
+      const next = yield* nextConfiguration(options, binary, known, starts + 1 < maxStarts);
       registration = yield* orFail(
         claim({ store, generation, binary, configuration: next }, register(store, generation)),
       );

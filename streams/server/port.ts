@@ -4,19 +4,22 @@
  * while a server that comes back needs it. It reserves nothing.
  */
 import { randomInt } from "node:crypto";
-import { createServer } from "node:net";
+import { connect } from "node:net";
 import * as Effect from "effect/Effect";
 
 const lowest = 20_000;
 const highest = 32_000;
 
-export const isFree = (port: number): Effect.Effect<boolean> =>
+/** Asks by connecting: to listen would take the port from others who ask, or from their server. */
+const isFree = (port: number): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
-    const listener = createServer();
-    listener.once("error", () => resume(Effect.succeed(false)));
-    listener.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
-      listener.close(() => resume(Effect.succeed(true)));
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.once("connect", () => {
+      socket.destroy();
+      resume(Effect.succeed(false));
     });
+    socket.once("error", () => resume(Effect.succeed(true)));
+    return Effect.sync(() => socket.destroy());
   });
 
 /** A free port: `preferred` if it is free. */

@@ -87,7 +87,9 @@ const against = (report: Report, found: ReadonlyArray<Written>): ReadonlyArray<s
   const { attempt } = report;
   if (report.told === "stored") {
     const [first] = found;
-    if (first === undefined) return [`${attempt} was acknowledged at ${report.sequence} and is lost`];
+    if (first === undefined) {
+      return [`${attempt} was acknowledged at ${report.sequence} and is lost`];
+    }
     return first.sequence === report.sequence
       ? []
       : [`${attempt} was acknowledged at ${report.sequence} and is at ${first.sequence}`];

@@ -43,7 +43,10 @@ export const pointsAmong = (appends: number, points: number, chance: Chance): Ar
     turns: chance(maxTurns),
   });
   const ends = points >= 8
-    ? { first: [pick(1, "handed"), pick(1, "acked")], last: [pick(appends, "handed"), pick(appends, "acked")] }
+    ? {
+      first: [pick(1, "handed"), pick(1, "acked")],
+      last: [pick(appends, "handed"), pick(appends, "acked")],
+    }
     : { first: [pick(1)], last: [pick(appends)] };
   const between = points - ends.first.length - ends.last.length;
   const stride = (appends - 2) / between;

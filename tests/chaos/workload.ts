@@ -7,9 +7,7 @@ import { randomUUID } from "node:crypto";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Schedule from "effect/Schedule";
-import * as Stream from "effect/Stream";
-import type { LeaseHeld, LeaseNotHeld } from "../../schema/errors.ts";
-import type { InvalidInput } from "../../schema/errors.ts";
+import type { InvalidInput, LeaseHeld, LeaseNotHeld } from "../../schema/errors.ts";
 import { ExecutionId, Tenant, WorkerInstanceId } from "../../schema/ids.ts";
 import { Fence } from "../../streams/fence.ts";
 import { type Lease, Leases } from "../../streams/lease.ts";
@@ -30,6 +28,7 @@ import {
   shardRoot,
   tenantFilter,
 } from "../../streams/subjects.ts";
+import { appendAll, collect } from "../fixtures/log_client.ts";
 import { decodeMark, encodeMark, type Mark, type Report } from "./ledger.ts";
 
 export const tenant = Tenant.make("acme");
@@ -62,9 +61,6 @@ interface Chain {
   readonly rival: (place: Place) => Effect.Effect<Appended, AppendError>;
 }
 
-export const collect = <E>(stream: Stream.Stream<Entry, E>): Effect.Effect<Array<Entry>, E> =>
-  Effect.map(Stream.runCollect(stream), (entries) => [...entries]);
-
 /** All that the chains have written, in order. */
 export const written = Effect.flatMap(Log, (log) => collect(log.read(everything(log))));
 
@@ -80,9 +76,6 @@ const nextStep = (entries: ReadonlyArray<Entry>, chain: string): number => {
 
 const addressOf = (log: Log["Service"], name: string): Address =>
   executionAddress(log.layout, tenant, ExecutionId.make(`order/${name}`));
-
-const appendAll = (log: Log["Service"], to: Address, messages: ReadonlyArray<Message>) =>
-  messages.length === 1 ? log.append(to, messages[0]!) : log.appendBatch(to, messages);
 
 const renewEvery = 10;
 
@@ -178,8 +171,16 @@ const starts = (log: Log["Service"], chain: string): Chain => {
 };
 
 const rivalEvery = 7;
-const landedOf = (error: AppendError): "no" | "unknown" =>
-  "landed" in error ? error.landed : "no";
+const landedOf = (error: AppendError): "no" | "unknown" => "landed" in error ? error.landed : "no";
+
+/** A writer that gave up knows nothing until the server is back. */
+const resumeWhenPossible = (chain: Chain) =>
+  chain.resume.pipe(
+    Effect.retry({
+      while: (error) => error._tag === "Unavailable",
+      schedule: Schedule.spaced("50 millis"),
+    }),
+  );
 
 /** Writes until every chain is complete. */
 export const work = Effect.fnUntraced(function* (options: Work) {
@@ -231,7 +232,7 @@ export const work = Effect.fnUntraced(function* (options: Work) {
     for (let step = from; step < steps;) {
       const attempt = `${life}-${attempts++}`;
       if (!(yield* call(chain.write({ step, attempt }), attempt, false))) {
-        step = yield* chain.resume;
+        step = yield* resumeWhenPossible(chain);
         continue;
       }
       if (step % rivalEvery === 2) {

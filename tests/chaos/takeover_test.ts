@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import * as Effect from "effect/Effect";
+import type { StaleFence } from "../../schema/errors.ts";
+import { ExecutionId, WorkerInstanceId } from "../../schema/ids.ts";
+import { Connection } from "../../streams/connection.ts";
+import { Fence } from "../../streams/fence.ts";
+import { type Lease, Leases } from "../../streams/lease.ts";
+import { Log, type Message } from "../../streams/log.ts";
+import type { LogOptions } from "../../streams/log_jetstream.ts";
+import type { Durability } from "../../streams/server.ts";
+import { type Address, executionAddress, streamName } from "../../streams/subjects.ts";
+import { body } from "../conformance/subject_matter.ts";
+import { readClaims } from "../fixtures/claims.ts";
+import { appendAll, type Client, openClient } from "../fixtures/log_client.ts";
+import {
+  leftovers,
+  type ScratchCluster,
+  scratchCluster,
+  scratchServer,
+} from "../fixtures/server.ts";
+import { type Chance, chance, named } from "./seed.ts";
+import { tenant } from "./workload.ts";
+
+const isFull = process.env["WEIR_TEST_FULL"] === "1";
+const loadMillis = isFull ? 10_000 : 2_000;
+
+/** How an execution's lease changes hands. */
+const verbs = ["revocation", "release", "expiry"] as const;
+type Verb = typeof verbs[number];
+/** As many executions for each as make appends share commits. */
+const rounds = [1, 2, 3, 4];
+const executions = rounds.flatMap((round) =>
+  verbs.map((verb) => ({ verb, name: `${verb}-${round}` }))
+);
+const contenders = 3;
+const zombieAppends = 3;
+
+interface Count {
+  /** Records of acknowledged appends. */
+  stored: number;
+  /** Appends that the server refused, or would have. */
+  stale: number;
+}
+
+/** On one replica a batch takes as long as dozens of single appends. */
+const batchesAmong = 30;
+
+const work = (chance: Chance, guard: Fence): ReadonlyArray<Message> => {
+  const kinds = chance(batchesAmong) === 0
+    ? ["log", "tag", "done"] as const
+    : [(["log", "tag", "done"] as const)[chance(3)]!];
+  return kinds.map((kind) => ({ kind, guard, body: body("work") }));
+};
+
+const isStale = (error: { readonly _tag: string }): error is StaleFence =>
+  error._tag === "StaleFence";
+
+/** Claims an execution, writes as long as the server lets it, and then some; for ever. */
+const contend = Effect.fnUntraced(
+  function* (name: string, verb: Verb, address: Address, count: Count, chance: Chance) {
+    const log = yield* Log;
+    const leases = yield* Leases;
+    const worker = WorkerInstanceId.make(name);
+
+    const takeAway = Effect.gen(function* () {
+      yield* Effect.sleep(chance(20));
+      if (verb === "revocation") yield* leases.revoke(address, { by: "operator" });
+      else if (verb === "expiry") yield* leases.expireIfDue(address);
+    }).pipe(Effect.catchTag("LeaseNotHeld", () => Effect.void));
+
+    const claim = leases.acquire(address, { worker, ttl: "1 second" }).pipe(
+      Effect.tapError((error) => error._tag === "LeaseHeld" ? takeAway : Effect.void),
+      Effect.retry({ while: (error) => error._tag === "LeaseHeld" }),
+    );
+
+    const append = (messages: ReadonlyArray<Message>) =>
+      appendAll(log, address, messages).pipe(
+        Effect.tap(() => Effect.sync(() => count.stored += messages.length)),
+        Effect.tapError((error) => Effect.sync(() => isStale(error) ? count.stale++ : undefined)),
+      );
+
+    /** Ends when the lease is given up, with appends behind that, or fails when it is taken away. */
+    const own = Effect.fnUntraced(function* (lease: Lease) {
+      for (;;) {
+        yield* append(work(chance, lease.fence));
+        if (verb === "release" && chance(10) === 0) {
+          const late = Effect.ignore(append(work(chance, lease.fence)));
+          yield* Effect.all([leases.release(lease), late], { concurrency: "unbounded" });
+          return;
+        }
+        if (verb !== "expiry" && chance(15) === 0) lease = yield* leases.renew(lease);
+      }
+    });
+
+    /** What an owner would do that did not learn of its end: same nonce, same revision. */
+    const haunt = Effect.fnUntraced(function* ({ fence }: Lease) {
+      for (let i = 0; i < zombieAppends; i++) {
+        const guard = new Fence(fence.subject, fence.nonce, fence.revision);
+        const id = `${fence.nonce}.haunting-${i}`;
+        yield* Effect.ignore(append([{ kind: "log", body: body("stale"), id, guard }]));
+      }
+    });
+
+    const once = Effect.gen(function* () {
+      const lease = yield* claim;
+      yield* Effect.catchIf(own(lease), isStale, () => Effect.void);
+      yield* haunt(lease);
+    });
+    return yield* once.pipe(
+      Effect.catchTag("Unavailable", () => Effect.void),
+      Effect.forever,
+    );
+  },
+);
+
+/** What happens to the servers in the meantime, until the contest is over. */
+type Disturbance = (client: Client, isOver: () => boolean) => Promise<void>;
+
+const stepDowns: Disturbance = async (client, isOver) => {
+  const { nats } = await client.runPromise(Connection);
+  const { layout } = await client.runPromise(Log);
+  const subject = `$JS.API.STREAM.LEADER.STEPDOWN.${streamName(layout, 0)}`;
+  while (!isOver()) {
+    await nats.request(subject, "{}").catch(() => undefined);
+    await pause(500);
+  }
+};
+
+const kills = ({ servers, ready }: ScratchCluster): Disturbance => async (_, isOver) => {
+  for (let i = 0; !isOver(); i++) {
+    const victim = servers[i % servers.length]!;
+    await victim.kill();
+    await pause(500);
+    await victim.restart();
+    await ready();
+  }
+};
+
+/** Lets several processes' worth of contenders at the executions, and looks at what the log says. */
+const contest = async (
+  servers: ReadonlyArray<string>,
+  durability: Durability,
+  options: LogOptions,
+  title: string,
+  disturbance: Disturbance = () => Promise.resolve(),
+): Promise<void> => {
+  const open = () => openClient({ servers, durability }, options);
+  const count = { stored: 0, stale: 0 };
+  const clients = Array.from({ length: contenders }, open);
+  const witness = open();
+  try {
+    const { layout } = await witness.runPromise(Log);
+    const load = clients.map((client, i) =>
+      client.runPromise(
+        Effect.forEach(executions, ({ verb, name }) =>
+          contend(
+            `contender-${i}`,
+            verb,
+            executionAddress(layout, tenant, ExecutionId.make(`order/${name}`)),
+            count,
+            chance(`${title} ${name} ${i}`),
+          ), { concurrency: "unbounded", discard: true }).pipe(Effect.timeoutOption(loadMillis)),
+      )
+    );
+    let isOver = false;
+    const trouble = disturbance(witness, () => isOver);
+    await Promise.all(load);
+    isOver = true;
+    await trouble;
+
+    const { lease, owned, strange } = await witness.runPromise(readClaims);
+    assert.deepEqual(strange, []);
+    const kinds = new Set(lease.map(({ kind }) => kind));
+    assert.deepEqual(
+      [...kinds].sort(),
+      ["acquired", "expired", "reclaimed", "released", "renewed", "revoked"],
+    );
+    const claims = lease.filter(({ kind }) => kind === "acquired" || kind === "reclaimed").length;
+    const summary = `${claims} claims, ${owned.length} records (${count.stored} acknowledged), ` +
+      `${count.stale} stale appends refused`;
+    console.log(summary);
+    assert.ok(count.stale > claims, summary);
+    assert.ok(owned.length >= count.stored, summary);
+  } finally {
+    await Promise.all([...clients, witness].map((client) => client.dispose()));
+  }
+};
+
+describe(`takeovers under load, ${loadMillis} ms each: no stale record is in the log (${named})`, () => {
+  for (const durability of ["bounded", "power-safe"] as const) {
+    it(`one replica, ${durability}`, async () => {
+      const server = await scratchServer({ durability });
+      try {
+        await contest([server.url], durability, {}, durability);
+      } finally {
+        await server.stop();
+      }
+    });
+  }
+
+  const onCluster = (title: string, disturb?: (cluster: ScratchCluster) => Disturbance) =>
+    it(`three replicas${title}`, async () => {
+      const cluster = await scratchCluster({ durability: "bounded" });
+      try {
+        await contest(cluster.urls, "bounded", { replicas: 3 }, title, disturb?.(cluster));
+      } finally {
+        await cluster.stop();
+      }
+    });
+  onCluster("");
+  if (isFull) {
+    onCluster(", while leaders step down", () => stepDowns);
+    onCluster(", while servers are killed", kills);
+  }
+});
+
+it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));
