@@ -54,6 +54,9 @@ const duplicateMarginMs = 10_000;
 /** The server's own default, 1,000, is below what actors × partitions may need. */
 const maxConsumers = 10_000;
 
+/** The KV clients in Go, the NATS CLI among them, take a stream without any limit for no bucket. */
+const noLimit = Number.MAX_SAFE_INTEGER;
+
 const between = (minimum: number, maximum: number) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum }));
 const Shards = between(1, 64);
@@ -140,7 +143,7 @@ const reliedOn = (layout: Layout, shard: number, settings: Settings): Partial<St
   max_msgs: -1,
   max_bytes: -1,
   max_msg_size: -1,
-  max_msgs_per_subject: -1,
+  max_msgs_per_subject: noLimit,
   max_consumers: maxConsumers,
   duplicate_window: nanos(duplicateWindowMs(settings)),
   allow_direct: true,

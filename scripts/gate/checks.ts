@@ -2,7 +2,7 @@
  * The checks that need no server: format, lint, layers, and types by both compilers. `tsc` also
  * emits what it checked, for the tests that run on Node. None of them changes a source file.
  */
-import { cp, mkdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { type Finished, run } from "./command.ts";
@@ -23,6 +23,7 @@ const typesForNode = async (): Promise<Finished> => {
     await mkdir(dirname(join(compiledFolder, fixture)), { recursive: true });
     await cp(join(root, fixture), join(compiledFolder, fixture));
   }
+  await symlink(join(root, "docs"), join(compiledFolder, "docs"));
   await writeFile(join(compiledFolder, "package.json"), `{ "type": "module" }\n`);
   const upward = (file: string) => join("../..", file);
   const names = Object.entries(manifest.imports)

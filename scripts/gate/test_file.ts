@@ -35,7 +35,13 @@ export const runTestFile = async (file: TestFile): Promise<Result> => {
   const marker = randomUUID();
   const finished = await run(file.program, file.args(report), {
     ...(file.cwd === undefined ? {} : { cwd: file.cwd }),
-    env: { ...file.env, TMPDIR: scratch, [markerName]: marker },
+    // An embedded server that is told no store must not meet the user's own.
+    env: {
+      ...file.env,
+      TMPDIR: scratch,
+      XDG_DATA_HOME: join(scratch, "data"),
+      [markerName]: marker,
+    },
     limitSeconds: file.limitSeconds,
   });
   const counts = countTests(await readFile(report, "utf8").catch(() => ""));

@@ -54,24 +54,35 @@ const turnTimeoutMs = 30_000;
 const isMoved = (error: { readonly _tag: string }): error is AlreadyExists | SequenceConflict =>
   error._tag === "AlreadyExists" || error._tag === "SequenceConflict";
 
-/** The first sequence of events that were all appended before, in this order; nothing if none was. */
-const repeated = Effect.fnUntraced(function* (
+/** The first sequence of events that were appended before, just so; nothing if none of them was. */
+const repetition = (
   { ids }: Known,
-  eventIds: ReadonlyArray<EventId> | undefined,
-) {
-  if (ids === undefined || eventIds === undefined) return undefined;
-  const first = ids.get(eventIds[0]!);
-  const isRepeated = (id: EventId, i: number) => first !== undefined && ids.get(id) === first + i;
-  if (eventIds.every(isRepeated)) return first;
-  const stored = eventIds.find((id) => ids.has(id));
-  if (stored === undefined) return undefined;
-  return yield* new InvalidInput({
+  eventIds: ReadonlyArray<EventId>,
+): number | InvalidInput | undefined => {
+  const first = ids?.get(eventIds[0]!);
+  if (first !== undefined && eventIds.every((id, i) => ids?.get(id) === first + i)) return first;
+  const stored = eventIds.find((id) => ids?.has(id));
+  return stored === undefined ? undefined : new InvalidInput({
     what: "event ids",
     value: eventIds.join(", ").slice(0, 200),
-    rule: `${stored} is event ${ids.get(stored)} already, and the others do not stand around it ` +
+    rule: `${stored} is event ${ids?.get(stored)} already, and the others do not stand around it ` +
       `as they do here; a batch is repeated whole, or has new ids`,
   });
-});
+};
+
+/** What an append comes to by what is known; nothing if it is to be stored. */
+const verdict = (
+  { label }: Address,
+  { eventIds, expectedSequence }: Append,
+  known: Known,
+): number | InvalidInput | SequenceConflict | undefined => {
+  const before = eventIds === undefined ? undefined : repetition(known, eventIds);
+  if (before !== undefined) return before;
+  const actual = known.position.sequence;
+  return expectedSequence === undefined || expectedSequence === actual
+    ? undefined
+    : new SequenceConflict({ subject: label, expected: expectedSequence, actual });
+};
 
 const messagesOf = ({ events, eventIds }: Append, behind: Position): ReadonlyArray<Message> =>
   events.map((event, i) => {
@@ -162,27 +173,16 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"], history: H
     return sequence + 1;
   });
 
+  /** What is remembered is enough to try, but only what the log says now is an answer. */
   const follow = Effect.fnUntraced(function* (address: Address, append: Append, tail: Tail) {
-    const { expectedSequence, eventIds } = append;
-    let caughtUp = false;
-    for (;;) {
-      const known = yield* knownFor(address, tail, eventIds !== undefined);
-      const before = yield* repeated(known, eventIds);
-      if (before !== undefined) return before;
-      if (expectedSequence !== undefined && expectedSequence !== known.position.sequence) {
-        if (caughtUp) {
-          return yield* new SequenceConflict({
-            subject: address.label,
-            expected: expectedSequence,
-            actual: known.position.sequence,
-          });
-        }
-      } else {
+    for (let caughtUp = false;; caughtUp = true) {
+      const known = yield* knownFor(address, tail, append.eventIds !== undefined);
+      const found = verdict(address, append, known);
+      if (found === undefined) {
         const first = yield* store(address, append, known);
         if (first !== undefined) return first;
-      }
+      } else if (caughtUp) return typeof found === "number" ? found : yield* found;
       yield* catchUp(address, tail, known);
-      caughtUp = true;
     }
   });
 

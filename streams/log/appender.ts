@@ -76,6 +76,13 @@ const maxSharedMessages = 500;
 const maxSharedBytes = 4 * 1024 * 1024;
 /** Below this a batch costs more than its members by themselves. */
 const minSharedUnits = 4;
+/** Batches are all or none: one that repeats a part of what is stored is neither old nor new. */
+const batchWithForeignId = {
+  errorCode: 10201,
+  description: "it has the message id of another record, but its first message is new",
+};
+/** A condition that no stream meets, since no message has this id. */
+const neverStored = "Nats-Expected-Last-Msg-Id: (none)\r\n";
 const restMs = 20;
 const sweepMs = 250;
 
@@ -216,7 +223,8 @@ export class Appender {
   #refusalBeforeSending(unit: AppendUnit): AppendError | undefined {
     const guard = unit.messages[0].guard;
     if (guard instanceof Fence && guard.lost) return this.#stale(unit, guard);
-    if (unit.inDoubt && ageMs(unit.firstSent, this.#now) > this.#options.idsKnownForMs) {
+    // Doubt is rare, and the sweeper's last look may date from before the laptop slept.
+    if (unit.inDoubt && ageMs(unit.firstSent, moment()) > this.#options.idsKnownForMs) {
       return this.#unavailable(unit, "its message id is too old to settle the outcome");
     }
     if (ageMs(unit.submitted, this.#now) > this.#options.giveUpAfterMs) {
@@ -298,7 +306,6 @@ export class Appender {
 
   #onRefusal(unit: AppendUnit, refusal: Refusal): void {
     const meaning = meaningOf(refusal);
-    const { errorCode, description } = refusal;
     const { stream } = this.#options;
     switch (meaning._tag) {
       case "TryAgain":
@@ -307,15 +314,18 @@ export class Appender {
         return this.#onGuardBroken(unit, meaning.actual);
       case "IdKnown":
         return this.#onIdKnown(unit);
-      case "NoSpace":
-        return this.#finish(unit, Exit.fail(new NoSpace({ stream, reason: description })));
+      case "IdUnknown":
+        return this.#finish(unit, Exit.fail(this.#refused(batchWithForeignId)));
+      case "NoSpace": {
+        // Limits may be looked at before ids are, so what was in doubt remains so.
+        const reason = refusal.description;
+        const error = unit.inDoubt
+          ? this.#unavailable(unit, reason)
+          : new NoSpace({ stream, reason });
+        return this.#finish(unit, Exit.fail(error));
+      }
       case "Final":
-        return this.#finish(
-          unit,
-          Exit.fail(
-            new ServerRefused({ operation: `append to ${stream}`, errorCode, description }),
-          ),
-        );
+        return this.#finish(unit, Exit.fail(this.#refused(refusal)));
     }
   }
 
@@ -332,18 +342,15 @@ export class Appender {
     });
   }
 
-  /** An atomic unit whose ids are known landed as a whole; its first message's id tells where. */
+  /**
+   * An atomic unit whose first message's id is known landed as a whole, and that id tells where. The
+   * server looks for the id before it looks at a condition that cannot hold, so asking stores nothing.
+   */
   #onIdKnown(unit: AppendUnit): void {
     const [message] = unit.messages;
-    if (guardsOwnSubject(message)) {
-      return this.#readBack(unit, message, (found) => {
-        if (found?.id === message.id) {
-          const duplicate = !unit.inDoubt;
-          this.#finish(unit, Exit.succeed({ sequence: found.sequence, duplicate }));
-        } else this.#finish(unit, Exit.fail(this.#guardError(unit, message, found?.sequence ?? 0)));
-      });
-    }
-    this.#publish(message, { reply: this.#takeOff(unit) });
+    const guard = guardsOwnSubject(message) ? undefined : message.guard;
+    const question = { ...message, guard, body: new Uint8Array(), extraHeaders: neverStored };
+    this.#publish(question, { reply: this.#takeOff(unit) });
   }
 
   #readBack(
@@ -426,6 +433,12 @@ export class Appender {
       late.push(...units);
     }
     this.#doubt(late);
+    while (this.#expire()) continue;
+    this.#pump();
+  }
+
+  /** Settles what is not worth sending any more; what waited behind it comes up, and is looked at next. */
+  #expire(): boolean {
     const expired: Array<[AppendUnit, AppendError]> = [];
     MutableList.filter(this.#ready, (unit) => {
       const refusal = this.#refusalBeforeSending(unit);
@@ -433,7 +446,7 @@ export class Appender {
       return refusal === undefined;
     });
     for (const [unit, refusal] of expired) this.#finish(unit, Exit.fail(refusal));
-    this.#pump();
+    return expired.length > 0;
   }
 
   #stale(unit: AppendUnit, fence: Fence): StaleFence {
@@ -450,6 +463,11 @@ export class Appender {
     return expected === 0
       ? new AlreadyExists({ subject, sequence: actual })
       : new SequenceConflict({ subject, expected, actual });
+  }
+
+  #refused({ errorCode, description }: Omit<Refusal, "_tag">): ServerRefused {
+    const operation = `append to ${this.#options.stream}`;
+    return new ServerRefused({ operation, errorCode, description });
   }
 
   #unavailable(unit: AppendUnit, reason: string): Unavailable {

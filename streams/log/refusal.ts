@@ -11,11 +11,14 @@ export type Meaning =
   | { readonly _tag: "TryAgain" }
   /** In a batch: a member's id is known already. */
   | { readonly _tag: "IdKnown" }
+  /** The answer to a question for an id: nothing is stored under it. */
+  | { readonly _tag: "IdUnknown" }
   | { readonly _tag: "NoSpace" }
   | { readonly _tag: "Final" };
 
 const guardBroken = 10071;
 const batchHasDuplicate = 10201;
+const otherLastId = 10070;
 
 /** No leader, an append in flight with the same guard or id, too many batches, or one cut short. */
 const passing = new Set([10008, 10009, 10158, 10163, 10164, 10167, 10176, 10210]);
@@ -30,6 +33,7 @@ export const meaningOf = ({ errorCode, description }: Refusal): Meaning => {
   }
   if (passing.has(errorCode)) return { _tag: "TryAgain" };
   if (errorCode === batchHasDuplicate) return { _tag: "IdKnown" };
+  if (errorCode === otherLastId) return { _tag: "IdUnknown" };
   if (
     outOfSpace.has(errorCode) ||
     (errorCode === storeFailed && /space|maximum|resource/i.test(description))

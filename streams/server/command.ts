@@ -4,11 +4,18 @@
  */
 import { execFile } from "node:child_process";
 import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
 
 export interface CommandOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
+
+/**
+ * A program that this process has just written cannot run while a child that was forked meanwhile
+ * still has the file open, which is until that child runs its own program.
+ */
+const isBusy = (reason: string): boolean => /ETXTBSY|Text file busy/.test(reason);
 
 /** The standard output of `program`, or one line that says why there is none. */
 export const run = (
@@ -16,7 +23,7 @@ export const run = (
   args: ReadonlyArray<string>,
   options: CommandOptions = {},
 ): Effect.Effect<string, string> =>
-  Effect.callback((resume, signal) => {
+  Effect.callback<string, string>((resume, signal) => {
     execFile(
       program,
       args,
@@ -31,4 +38,4 @@ export const run = (
         ));
       },
     );
-  });
+  }).pipe(Effect.retry({ while: isBusy, schedule: Schedule.spaced("10 millis"), times: 100 }));

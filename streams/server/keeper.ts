@@ -32,14 +32,17 @@ exec 7<&- 8<&- 9<&-
 withdraw() { mv "open.$generation.json" "closed.$generation.json" 2>/dev/null; }
 
 # The name appears with the reading end already held: a FIFO without a reader is a dead keeper's.
-claim="claim.$$"
+claim="claim.$generation.$$"
 rm -f "$claim" && mkfifo "$claim" || exit 1
 exec 3<>"$claim" 4<"$claim" 3>&-
-ln "$claim" "keeper.$generation" 2>/dev/null
-linked=$?
-rm -f "$claim"
-if [ $linked -ne 0 ]; then
-  [ -p "keeper.$generation" ] && exit 0
+if ln "$claim" "keeper.$generation" 2>/dev/null; then
+  rm -f "$claim"
+elif [ -p "keeper.$generation" ] || [ ! -p "$claim" ]; then
+  # It is another keeper's, and perhaps a later one has already swept this claim away.
+  rm -f "$claim"
+  exit 0
+else
+  rm -f "$claim"
   echo "keeper.$generation cannot be created" >&2
   exit 1
 fi
@@ -51,9 +54,9 @@ done
 IFS= read -r configuration || exit 1
 printf '%s\\n' "$configuration" >"draft.$generation" &&
   mv "draft.$generation" "open.$generation.json" || exit 1
-for old in keeper.* open.* closed.* draft.*; do
+for old in keeper.* open.* closed.* draft.* claim.*; do
   number=\${old#*.}
-  [ "\${number%.json}" -lt "$generation" ] 2>/dev/null && rm -f "$old"
+  [ "\${number%%.*}" -lt "$generation" ] 2>/dev/null && rm -f "$old"
 done
 
 rm -f leash server.pid && mkfifo leash || exit 1

@@ -156,23 +156,26 @@ describe("an event store on a server", () => {
       const { manager } = yield* Connection.Connection;
       const execution = uniqueExecution();
       const address = executionAddress(layout, tenant, execution);
+      const purge = Effect.promise(() =>
+        manager.streams.purge(streamName(layout, address.shard), {
+          filter: `${address.root}.*.${address.tail}`,
+        })
+      );
       const options = { eventId: EventId.make("a") };
-      for (let life = 0; life < 2; life++) {
+      for (
+        const append of [
+          store.append(execution, tenant, custom("a"), options),
+          store.append(execution, tenant, custom("a")),
+          store.append(execution, tenant, custom("a"), { expectedSequence: 0 }),
+        ]
+      ) {
         yield* store.append(execution, tenant, custom("a"), options);
         yield* store.appendBatch(execution, tenant, customs("b", "c"));
-        assert.deepEqual(said(yield* store.loadEvents(execution, tenant)), ["a", "b", "c"]);
-        yield* Effect.promise(() =>
-          manager.streams.purge(streamName(layout, address.shard), {
-            filter: `${address.root}.*.${address.tail}`,
-          })
-        );
+        yield* purge;
         assert.equal(yield* store.executionExists(execution, tenant), false);
-        // An id that is known is answered from memory, so the first append of a life brings none.
-        assert.equal(yield* store.append(execution, tenant, custom("new")), 1);
-        const { filter } = { filter: `${address.root}.*.${address.tail}` };
-        yield* Effect.promise(() =>
-          manager.streams.purge(streamName(layout, address.shard), { filter })
-        );
+        assert.equal(yield* append, 1);
+        assert.deepEqual(said(yield* store.loadEvents(execution, tenant)), ["a"]);
+        yield* purge;
       }
     }));
 });

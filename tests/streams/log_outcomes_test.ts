@@ -1,35 +1,381 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
-import { type AppendError, Log, type Message } from "../../streams/log.ts";
+import * as Option from "effect/Option";
+import type { InvalidInput, LeaseHeld } from "../../schema/errors.ts";
 import { type Lease, Leases } from "../../streams/lease.ts";
+import { type AppendError, Log, type Message, type ReadError } from "../../streams/log.ts";
+import type { LogOptions } from "../../streams/log_jetstream.ts";
 import type { Durability } from "../../streams/server.ts";
-import { type Address, executionAddress, executionFilter } from "../../streams/subjects.ts";
-import { body, tenant, text, uniqueExecution, uniqueWorker } from "../conformance/subject_matter.ts";
-import { appendAll, collect, type Services } from "../fixtures/log_client.ts";
+import { type Address, executionFilter, type Filter, subjectOf } from "../../streams/subjects.ts";
+import {
+  append,
+  message,
+  newExecution,
+  own,
+  type Services,
+  stored,
+  storedTexts,
+} from "../fixtures/log_client.ts";
+import { nobodyThere } from "../fixtures/appends.ts";
 import { openProxiedLog, type ProxiedLog } from "../fixtures/proxied_log.ts";
 import type { Verdict } from "../fixtures/proxy.ts";
 import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 
-/** An append that is about to be made, and where its records will be. */
+type Act<A> = Effect.Effect<A, AppendError | ReadError | LeaseHeld | InvalidInput, Services>;
+
+/** An append about to be made: it gives the sequence of its first record. */
 interface Prepared {
-  readonly write: Effect.Effect<number, unknown>;
-  readonly kinds: ReadonlyArray<"lease" | "log" | "done" | "event" | "mail">;
+  readonly write: Act<number>;
+  readonly to: Filter;
+  readonly records: number;
   /** What must be possible afterwards. */
-  readonly goOn?: Effect.Effect<unknown, unknown>;
+  readonly goOn?: Act<unknown>;
 }
-type Prepare = (address: Address) => Effect.Effect<Prepared, unknown, Log | Leases>;
 
-const own = (address: Address) =>
-  Effect.flatMap(Leases, (leases) =>
-    leases.acquire(address, { worker: uniqueWorker(), ttl: "30 seconds" }));
+const renew = (lease: Lease) => Effect.flatMap(Leases, (leases) => leases.renew(lease));
 
-const write = (address: Address, ...messages: ReadonlyArray<Message>) =>
-  Effect.flatMap(Log, (log) => appendAll(log, address, messages));
+const owned = (...kinds: ReadonlyArray<Message["kind"]>) => (execution: Address) =>
+  Effect.map(own(execution), ({ fence }): Prepared => ({
+    write: append(execution, ...kinds.map((kind) => message(kind, fence))),
+    to: executionFilter(execution),
+    records: kinds.length,
+    goOn: append(execution, message("log", fence)),
+  }));
 
-const record = (kind: Message["kind"], guard?: Message["guard"]): Message => ({
-  kind,
-  body: body(kind),
-  ...(guard === undefined ? {} : { guard }),
-});
+const onTheLast = (events: number) => (execution: Address) =>
+  Effect.map(append(execution, message("event", { after: 0 })), (after): Prepared => ({
+    write: append(
+      execution,
+      message("event", { after }),
+      ...Array.from({ length: events - 1 }, () => message("event")),
+    ),
+    to: executionFilter(execution, "event"),
+    records: events,
+  }));
+
+const unowned = (...messages: ReadonlyArray<Message>) => (execution: Address) =>
+  Effect.succeed<Prepared>({
+    write: append(execution, ...messages),
+    to: executionFilter(execution, "mail"),
+    records: messages.length,
+  });
+
+const claim = (execution: Address) =>
+  Effect.succeed<Prepared>({
+    write: Effect.map(own(execution), ({ fence }) => fence.revision),
+    to: executionFilter(execution, "lease"),
+    records: 1,
+  });
+
+const renewal = (execution: Address) =>
+  Effect.map(own(execution), (lease): Prepared => ({
+    write: Effect.map(renew(lease), () => lease.fence.revision),
+    to: executionFilter(execution, "lease"),
+    records: 1,
+    goOn: append(execution, message("log", lease.fence)),
+  }));
+
+const release = (execution: Address) =>
+  Effect.map(own(execution), (lease): Prepared => ({
+    write: Effect.gen(function* () {
+      yield* (yield* Leases).release(lease);
+      return Option.getOrThrow(yield* (yield* Log).last(execution, "lease")).sequence;
+    }),
+    to: executionFilter(execution, "lease"),
+    records: 1,
+  }));
+
+const forms: Readonly<Record<string, (execution: Address) => Act<Prepared>>> = {
+  "an owner's record": owned("log"),
+  "an owner's batch": owned("log", "tag", "done"),
+  "a claim": claim,
+  "a renewal": renewal,
+  "a release": release,
+  "a start": unowned(message("mail", { after: 0 })),
+  "anyone's message": unowned(message("mail")),
+  "anyone's batch": unowned(message("mail"), message("mail")),
+  "an event on the last one": onTheLast(1),
+  "a batch of events on the last one": onTheLast(3),
+};
+
+const once = (verdict: Verdict) => {
+  let isSpent = false;
+  return (): Verdict => {
+    if (isSpent) return "pass";
+    isSpent = true;
+    return verdict;
+  };
+};
+
+/** Runs with a clock that can leap, as it does when a laptop wakes up, past all that ids live. */
+const whileClockJumps = async (body: (jump: () => void) => Promise<void>): Promise<void> => {
+  const { now } = Date;
+  try {
+    await body(() => Date.now = () => now() + 600_000);
+  } finally {
+    Date.now = now;
+  }
+};
+
+const outcomes = (durability: Durability) => {
+  let server: ScratchServer;
+  before(async () => server = await scratchServer({ durability }));
+  after(() => server.stop());
+
+  const withLog = (
+    title: string,
+    test: (log: ProxiedLog) => Promise<void>,
+    options: LogOptions = {},
+  ) =>
+    it(title, async () => {
+      const log = await openProxiedLog(server, durability, options);
+      try {
+        await test(log);
+      } finally {
+        await log.close();
+      }
+    });
+
+  for (const lost of ["answer", "request"] as const) {
+    describe(`an append whose ${lost} is lost with the connection`, () => {
+      let log: ProxiedLog;
+      before(async () => log = await openProxiedLog(server, durability));
+      after(() => log.close());
+
+      for (const [name, prepare] of Object.entries(forms)) {
+        it(`${name} is stored once, and its sequence is told`, async () => {
+          const { client, witness, appends } = log;
+          const execution = await witness.runPromise(newExecution);
+          const { write, to, records, goOn } = await client.runPromise(prepare(execution));
+          const before = (await witness.runPromise(stored(to))).at(-1)?.sequence;
+          const sent = appends.sent.length;
+          if (lost === "answer") appends.onAnswer = once("cut");
+          else appends.onAppend = once("cut");
+          const sequence = await client.runPromise(write);
+          assert.ok(appends.sent.length > sent + 1, "nothing was sent again");
+          assert.deepEqual(
+            (await witness.runPromise(stored(to, before))).map((entry) => entry.sequence),
+            Array.from({ length: records }, (_, i) => sequence + i),
+          );
+          if (goOn !== undefined) await client.runPromise(goOn);
+        });
+      }
+    });
+  }
+
+  describe("an owner whose lease moves on during an outage", () => {
+    const tests = [
+      ["answer", ["log"], ["log"]],
+      ["answer", ["log", "done"], ["log", "done"]],
+      ["append", ["log"], []],
+      ["append", ["log", "done"], []],
+    ] as const;
+    for (const [lost, kinds, there] of tests) {
+      const what = kinds.length === 1 ? "record" : "batch";
+      const fate = there.length === 0 ? "never arrived" : "was stored";
+      withLog(`is told that its ${what}, which ${fate}, may be there`, async (log) => {
+        const { client, witness } = log;
+        const execution = await witness.runPromise(newExecution);
+        const { fence } = await client.runPromise(own(execution));
+        const outage = log.outage(lost);
+        const write = client.runPromise(
+          Effect.flip(append(execution, ...kinds.map((kind) => message(kind, fence)))),
+        );
+        await outage;
+        await witness.runPromise(
+          Effect.flatMap(Leases, (leases) => leases.revoke(execution, { by: "operator" })),
+        );
+        log.recovery();
+        const error = await write;
+        assert.ok(error._tag === "StaleFence");
+        assert.equal(error.landed, "unknown");
+        assert.deepEqual(await witness.runPromise(storedTexts(execution)), there);
+
+        const sent = log.appends.sent.length;
+        const later = append(execution, message("log", fence));
+        assert.equal((await client.runPromise(Effect.flip(later)))._tag, "StaleFence");
+        assert.equal(log.appends.sent.length, sent, "a lost fence was tried again");
+      });
+    }
+  });
+
+  describe("an outage longer than the deadline", () => {
+    withLog(
+      "what was sent may be there, what was not is not, and both are told",
+      async (log) => {
+        const { client, witness } = log;
+        const [sent, other] = await witness.runPromise(
+          Effect.all([newExecution, newExecution]),
+        );
+        const outcome = (execution: Address, what: string) =>
+          client.runPromise(Effect.flip(append(execution, message("log", undefined, what))));
+        const outage = log.outage("answer");
+        const outcomes = [outcome(sent, "sent"), outcome(sent, "behind it")];
+        await outage;
+        outcomes.push(outcome(other, "during the outage"));
+        const told = (await Promise.all(outcomes)).map((error) => {
+          assert.ok(error._tag === "Unavailable");
+          return error.landed;
+        });
+        assert.deepEqual(told, ["unknown", "no", "no"]);
+
+        log.recovery();
+        for (const execution of [sent, other]) {
+          await client.runPromise(append(execution, message("log", undefined, "later")));
+        }
+        assert.deepEqual(await witness.runPromise(storedTexts(sent)), ["sent", "later"]);
+        assert.deepEqual(await witness.runPromise(storedTexts(other)), ["later"]);
+      },
+      { giveUpAfter: "300 millis" },
+    );
+
+    withLog(
+      "everything that waits for one execution is told in time",
+      async (log) => {
+        const { client, witness } = log;
+        const [busy, other] = await witness.runPromise(Effect.all([newExecution, newExecution]));
+        await log.outage();
+        const order: Array<string> = [];
+        const outcome = (execution: Address, name: string) =>
+          client.runPromise(Effect.flip(append(execution, message("log")))).then(() => {
+            order.push(name);
+          });
+        const waiting = Array.from({ length: 20 }, () => outcome(busy, "busy"));
+        await waiting[0];
+        await outcome(other, "other");
+        assert.equal(order.filter((name) => name === "busy").length, 20);
+        log.recovery();
+      },
+      { giveUpAfter: "300 millis" },
+    );
+  });
+
+  describe("attack 18: an outage longer than the server remembers message ids", () => {
+    for (const lost of ["answer", "append"] as const) {
+      const there = lost === "answer" ? ["sent"] : [];
+      withLog(`what was sent is not sent again when the ${lost} was lost`, async (log) => {
+        const { client, witness, appends, proxy } = log;
+        const execution = await witness.runPromise(newExecution);
+        const outage = log.outage(lost);
+        const write = client.runPromise(
+          Effect.flip(append(execution, message("mail", undefined, "sent"))),
+        );
+        await outage;
+        const sent = appends.sent.length;
+        await whileClockJumps(async (jump) => {
+          // As late as can be: the connection is back, and nothing has looked at a clock since.
+          const judge = proxy.toServer;
+          proxy.toServer = (frame) => {
+            if (frame.verb === "PING") jump();
+            return judge(frame);
+          };
+          log.recovery();
+          const error = await write;
+          assert.ok(error._tag === "Unavailable");
+          assert.equal(error.landed, "unknown");
+        });
+        await client.runPromise(append(execution, message("mail", undefined, "later")));
+        assert.equal(appends.sent.length, sent + 1);
+        assert.deepEqual(await witness.runPromise(storedTexts(execution)), [...there, "later"]);
+      });
+    }
+
+    withLog("nor when nobody has answered since, and the connection held", async (log) => {
+      const { client, witness, appends } = log;
+      const execution = await witness.runPromise(newExecution);
+      const outage = log.outage("answer");
+      const write = client.runPromise(
+        Effect.flip(append(execution, message("mail", undefined, "sent"))),
+      );
+      await outage;
+      await whileClockJumps(async (jump) => {
+        log.recovery();
+        let sent = 0;
+        appends.onAnswer = (_, frame) => {
+          jump();
+          sent ||= appends.sent.length;
+          return nobodyThere(frame);
+        };
+        const error = await write;
+        assert.ok(error._tag === "Unavailable");
+        assert.equal(error.landed, "unknown");
+        assert.equal(appends.sent.length, sent);
+      });
+      assert.deepEqual(await witness.runPromise(storedTexts(execution)), ["sent"]);
+    });
+  });
+
+  describe("a caller that is interrupted", () => {
+    withLog("before anything was sent takes its append along", async (log) => {
+      const { client, witness, appends } = log;
+      const execution = await witness.runPromise(newExecution);
+      await log.outage();
+      const gone = client.runFork(append(execution, message("mail", undefined, "gone")));
+      const waiting = client.runPromise(append(execution, message("mail", undefined, "waiting")));
+      await client.runPromise(Fiber.interrupt(gone));
+      log.recovery();
+      await waiting;
+      assert.equal(appends.sent.length, 1);
+      assert.deepEqual(await witness.runPromise(storedTexts(execution)), ["waiting"]);
+    });
+
+    withLog("after it was sent leaves it to finish, and the next one waits", async (log) => {
+      const { client, witness, appends, proxy } = log;
+      const [execution, other] = await witness.runPromise(
+        Effect.all([newExecution, newExecution]),
+      );
+      const { fence } = await client.runPromise(own(execution));
+      const before = appends.sent.length;
+      let isHeld = false;
+      appends.onAnswer = () => {
+        if (isHeld) return "pass";
+        isHeld = true;
+        return "hold";
+      };
+      const lease = message("lease", fence);
+      const renewal = client.runFork(append(execution, {
+        ...lease,
+        onStored: (sequence) => fence.advance(sequence),
+      }));
+      await eventually("the renewal is answered", () => isHeld || undefined);
+      await client.runPromise(Fiber.interrupt(renewal));
+      const next = client.runPromise(append(execution, message("log", fence)));
+      const elsewhere = client.runPromise(append(other, message("log")));
+      await eventually("the other is sent", () => appends.sent.length > before + 1 || undefined);
+      assert.deepEqual(appends.sent.slice(before).map(({ subject }) => subject), [
+        subjectOf(execution, "lease"),
+        subjectOf(other, "log"),
+      ]);
+      proxy.release();
+      assert.ok(await next > fence.revision);
+      await elsewhere;
+    });
+  });
+
+  withLog("an append made during an outage goes through after it", async (log) => {
+    const { client, witness } = log;
+    const execution = await witness.runPromise(newExecution);
+    await log.outage();
+    const write = client.runPromise(append(execution, message("mail")));
+    log.recovery();
+    const sequence = await write;
+    const [entry] = await witness.runPromise(stored(executionFilter(execution)));
+    assert.equal(entry?.sequence, sequence);
+  });
+
+  withLog("an append that is never answered, though connected, is asked for again", async (log) => {
+    const { client, witness, appends } = log;
+    const execution = await witness.runPromise(newExecution);
+    appends.onAnswer = once("lose");
+    const sequence = await client.runPromise(append(execution, message("mail")));
+    const entries = await witness.runPromise(stored(executionFilter(execution)));
+    assert.deepEqual(entries.map((entry) => entry.sequence), [sequence]);
+  });
+};
+
+describe("outcomes, bounded", () => outcomes("bounded"));
+describe("outcomes, power-safe", () => outcomes("power-safe"));
+
+it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));

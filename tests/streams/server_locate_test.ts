@@ -197,7 +197,9 @@ describe("the official release archive", () => {
     await serve((_, response) => response.end(release.bytes), async (releases) => {
       const options = { cacheFolder, releases, checksums: release.checksums };
       const outcomes = await Promise.all(Array.from({ length: 5 }, () => ask(archive, options)));
-      assert.ok(outcomes.every((outcome) => outcome._tag === "Success"));
+      for (const outcome of outcomes) {
+        assert.equal(outcome._tag, "Success", JSON.stringify(outcome));
+      }
     });
     assert.deepEqual(await incoming(cacheFolder), []);
   });

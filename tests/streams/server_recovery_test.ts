@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { rename, writeFile } from "node:fs/promises";
+import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
@@ -14,7 +14,7 @@ import {
   storeProcesses,
   use,
 } from "../fixtures/embedded_server.ts";
-import { eventually, leftovers, scratchFolder } from "../fixtures/server.ts";
+import { eventually, killProcess, leftovers, scratchFolder } from "../fixtures/server.ts";
 
 /** Kills what `victims` picks while two processes use the server, and sees that both go on. */
 const survives = async (
@@ -29,7 +29,7 @@ const survives = async (
 
   for (const pid of victims(storeProcesses(store))) {
     assert.ok(pid !== undefined);
-    process.kill(pid, "SIGKILL");
+    killProcess(pid);
   }
   await gone(first.pid);
   await eventually("the server is there again", () => server.pid !== first.pid || undefined);
@@ -54,7 +54,7 @@ const outlives = async (victim: (processes: StoreProcesses) => number | undefine
   const store = scratchFolder("store");
   const { server, release } = await use({ store });
   const { pid } = server;
-  process.kill(victim(storeProcesses(store))!, "SIGKILL");
+  killProcess(victim(storeProcesses(store))!);
   assert.equal(await publish(server.url), 1);
   assert.equal(server.pid, pid);
   await release();
@@ -85,7 +85,7 @@ describe("the embedded server, when it is killed", () => {
     const { server, release } = await use({ store });
     const { keeper } = storeProcesses(store);
     await release();
-    process.kill(keeper!, "SIGKILL");
+    killProcess(keeper!);
     await gone(server.pid);
   });
 
@@ -95,13 +95,15 @@ describe("the embedded server, when it is killed", () => {
     await publish(server.url);
     await release();
     await gone(server.pid);
-    execFileSync("mkfifo", ["keeper.7", "keeper.12", "claim.1", "leash.1"], { cwd: store });
+    execFileSync("mkfifo", ["keeper.7", "keeper.12", "claim.12.34", "leash"], { cwd: store });
     await rename(join(store, "closed.1.json"), join(store, "open.7.json"));
     await writeFile(join(store, "server.pid"), String(process.pid));
     const second = await use({ store });
     assert.equal(second.server.url, server.url);
     assert.notEqual(second.server.pid, process.pid);
     assert.equal(await publish(second.server.url), 2);
+    const left = (await readdir(store)).filter((name) => /^(keeper|claim|leash|closed)/.test(name));
+    assert.deepEqual(left, ["keeper.13"]);
     await second.release();
   });
 

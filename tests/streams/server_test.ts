@@ -9,7 +9,7 @@ import { ServerFailed, ServerNotFound } from "../../schema/errors.ts";
 import { acquire } from "../../streams/server.ts";
 import { locate } from "../../streams/server/locate.ts";
 import { gone, open, publish, publishOn, use } from "../fixtures/embedded_server.ts";
-import { eventually, leftovers, scratchFolder } from "../fixtures/server.ts";
+import { eventually, killProcess, leftovers, scratchFolder } from "../fixtures/server.ts";
 
 const newStore = () => join(scratchFolder("store"), "my weir");
 
@@ -160,7 +160,7 @@ describe("the embedded server", () => {
     const connection = await open(server.url);
     assert.equal(await publishOn(connection), 1);
     const { pid, url } = server;
-    process.kill(pid, "SIGKILL");
+    killProcess(pid);
     await eventually("the server is there again", () => server.pid !== pid || undefined);
     assert.equal(server.url, url);
     const again = await eventually(

@@ -58,6 +58,7 @@ const allPages = (
         from === undefined ? { limit } : { limit, from },
       );
       pages.push(names(page.executions));
+      assert.ok(pages.length <= 100, "the pages do not end");
       from = page.next;
       yield* between;
     } while (from !== undefined);
