@@ -7,7 +7,7 @@ import type * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import type { Cursor } from "../schema/cursor.ts";
-import { type ExecutionEventInput, parseExecutionEvent } from "../schema/execution_event.ts";
+import type { ExecutionEventInput } from "../schema/execution_event.ts";
 import { EventId, ExecutionId, parse, Tenant } from "../schema/ids.ts";
 import type { StoredEvent } from "../schema/stored_event.ts";
 import { EventStore, type ExecutionPage, type ListedExecution } from "../streams/event_store.ts";
@@ -104,7 +104,7 @@ export const makeEvents = (
     append: (executionId, tenant, event, { expectedSequence, eventId } = {}) =>
       run(executionId, tenant, (store, execution, tenant) =>
         Effect.gen(function* () {
-          return yield* store.append(execution, tenant, yield* parseExecutionEvent(event), {
+          return yield* store.append(execution, tenant, event, {
             ...(expectedSequence === undefined ? {} : { expectedSequence }),
             ...(eventId === undefined ? {} : { eventId: yield* parseEventId(eventId) }),
           });
@@ -112,8 +112,7 @@ export const makeEvents = (
     appendBatch: (executionId, tenant, events, { expectedSequence, eventIds } = {}) =>
       run(executionId, tenant, (store, execution, tenant) =>
         Effect.gen(function* () {
-          const parsed = yield* Effect.forEach(events, parseExecutionEvent);
-          return yield* store.appendBatch(execution, tenant, parsed, {
+          return yield* store.appendBatch(execution, tenant, events, {
             ...(expectedSequence === undefined ? {} : { expectedSequence }),
             ...(eventIds === undefined
               ? {}

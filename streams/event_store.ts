@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
 import { type Cursor, encodeCursor } from "../schema/cursor.ts";
 import { InvalidBatch, type InvalidCursor, InvalidInput } from "../schema/errors.ts";
-import { type ExecutionEvent, parseExecutionEvent } from "../schema/execution_event.ts";
+import { type ExecutionEventInput, parseExecutionEvent } from "../schema/execution_event.ts";
 import { type EventId, type ExecutionId, parse, type Tenant, Timestamp } from "../schema/ids.ts";
 import type { StoredEvent } from "../schema/stored_event.ts";
 import * as EventIndex from "./event_index.ts";
@@ -44,14 +44,14 @@ export class EventStore extends Context.Service<EventStore, {
   readonly append: (
     execution: ExecutionId,
     tenant: Tenant,
-    event: ExecutionEvent,
+    event: ExecutionEventInput,
     options?: AppendOptions,
   ) => Effect.Effect<number, EventStoreError>;
   /** Stores all events with consecutive sequences, of which it gives the first, or none. */
   readonly appendBatch: (
     execution: ExecutionId,
     tenant: Tenant,
-    events: ReadonlyArray<ExecutionEvent>,
+    events: ReadonlyArray<ExecutionEventInput>,
     options?: AppendBatchOptions,
   ) => Effect.Effect<number, EventStoreError>;
   /** All events with a sequence above `after`, in order, page by page. */
@@ -109,7 +109,7 @@ const make = Effect.gen(function* () {
   const writeChecked = Effect.fnUntraced(function* (
     execution: ExecutionId,
     tenant: Tenant,
-    events: ReadonlyArray<ExecutionEvent>,
+    events: ReadonlyArray<ExecutionEventInput>,
     eventIds: ReadonlyArray<EventId> | undefined,
     expectedSequence: number | undefined,
   ) {
@@ -128,7 +128,7 @@ const make = Effect.gen(function* () {
     (
       execution: ExecutionId,
       tenant: Tenant,
-      event: ExecutionEvent,
+      event: ExecutionEventInput,
       { eventId, expectedSequence }: AppendOptions = {},
     ) =>
       writeChecked(
@@ -143,7 +143,7 @@ const make = Effect.gen(function* () {
   const appendBatch = Effect.fn("EventStore.appendBatch")(function* (
     execution: ExecutionId,
     tenant: Tenant,
-    events: ReadonlyArray<ExecutionEvent>,
+    events: ReadonlyArray<ExecutionEventInput>,
     { eventIds, expectedSequence }: AppendBatchOptions = {},
   ) {
     const size = events.length;
