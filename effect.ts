@@ -45,6 +45,19 @@ export {
 } from "./streams/namespace.ts";
 export { layer as layerSessions, Sessions } from "./streams/session.ts";
 export {
+  layerJetStream as layerStateStore,
+  layerMemory as layerStateStoreMemory,
+  type LoadedSnapshot,
+  StateStore,
+  type StateStoreError,
+} from "./streams/state_store.ts";
+export {
+  type Health,
+  layerJetStream as layerStorageBackend,
+  layerMemory as layerStorageBackendMemory,
+  StorageBackend,
+} from "./streams/storage_backend.ts";
+export {
   type Address,
   executionAddress,
   executionFilter,

@@ -18,6 +18,7 @@ import {
   LeaseHeld,
   LeaseNotHeld,
   type SequenceConflict,
+  type UnsupportedRecordVersion,
 } from "../schema/errors.ts";
 import { LeaseId, type WorkerInstanceId } from "../schema/ids.ts";
 import { expiresAt, isHeld, type LeaseRecord, leaseRecord } from "../schema/lease_record.ts";
@@ -95,7 +96,7 @@ const make = Effect.gen(function* () {
   const log = yield* Log;
   const sessions = yield* Sessions;
 
-  const read = (entry: Entry): Effect.Effect<LeaseState | undefined> =>
+  const read = (entry: Entry): Effect.Effect<LeaseState | undefined, UnsupportedRecordVersion> =>
     entry.removed ? Effect.undefined : leaseRecord.decode(entry.body, entry).pipe(
       Effect.map((record) => ({
         record,
@@ -104,7 +105,10 @@ const make = Effect.gen(function* () {
         expiresAt: expiresAt(record, entry.at),
         held: isHeld(record),
       })),
-      Effect.catch(() => Effect.as(Metric.update(skippedRecords, 1), undefined)),
+      Effect.catchTag(
+        "CorruptRecord",
+        () => Effect.as(Metric.update(skippedRecords, 1), undefined),
+      ),
     );
 
   /** A deleted or unreadable key still moves the revision on; what held before it is read instead. */
@@ -201,7 +205,8 @@ const make = Effect.gen(function* () {
     function* (execution: Address, options: AcquireOptions) {
       const ttlMs = Duration.toMillis(Duration.fromInputUnsafe(options.ttl));
       if (!(ttlMs >= 1_000 && ttlMs <= log.longestLeaseMs)) {
-        const rule = `it is from 1 second to the namespace's longest lease, ${log.longestLeaseMs} ms`;
+        const rule =
+          `it is from 1 second to the namespace's longest lease, ${log.longestLeaseMs} ms`;
         return yield* new InvalidInput({ what: "lease ttl", value: `${ttlMs} ms`, rule });
       }
       // Most executions are claimed once: that costs one round trip and needs no look first.

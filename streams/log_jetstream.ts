@@ -55,11 +55,17 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
   const connection = yield* Connection;
   const { layout, replicas } = topology;
   const largest = connection.nats.info?.max_payload ?? 1024 * 1024;
-  const thresholdBytes = Math.min(options.spillThresholdBytes ?? 128 * 1024, largest >> 1);
+  const maxPayloadBytes = options.maxPayloadBytes ?? 32 * 1024 * 1024;
+  // Whatever is larger goes through `spill`, which refuses what exceeds the limit.
+  const thresholdBytes = Math.min(
+    options.spillThresholdBytes ?? 128 * 1024,
+    largest >> 1,
+    maxPayloadBytes,
+  );
   const spill = yield* Spill.make({
     layout,
     replicas,
-    maxPayloadBytes: options.maxPayloadBytes ?? 32 * 1024 * 1024,
+    maxPayloadBytes,
   });
   const reader = yield* Reader.make(layout, replicas, spill);
 

@@ -3,8 +3,9 @@
  * each kind of record. The hash and the order of tokens are part of the stored format and never
  * change for a namespace. This module builds and reads names; it talks to no server.
  */
-import type { ExecutionId, Namespace, Tenant, WorkerInstanceId } from "../schema/ids.ts";
-import { executionIdentity, executionText } from "../schema/ids.ts";
+import * as Schema from "effect/Schema";
+import type { Namespace, WorkerInstanceId } from "../schema/ids.ts";
+import { ExecutionId, executionIdentity, executionText, Tenant } from "../schema/ids.ts";
 import { decodeToken, encodeToken } from "../schema/token.ts";
 
 /** The counts that fix where an execution lives; stored with the namespace, and enforced. */
@@ -48,6 +49,9 @@ export interface Filter {
   readonly shard: number;
   readonly subject: string;
 }
+
+const isTenant = Schema.is(Tenant);
+const isExecutionId = Schema.is(ExecutionId);
 
 /** The stand-in for an actor in the subject of an execution that names none. */
 const noActor = "_";
@@ -133,13 +137,18 @@ export const tenantFilter = (
   subject: `${shardRoot(layout, shard)}.${kind}.*.*.${encodeToken(tenant)}.*`,
 });
 
+/** Partition, actor, tenant and name, as a subject has them. */
+const placeTokens = (subject: string): ReadonlyArray<string> => {
+  const tokens = subject.split(".");
+  const start = tokens[0] === "$KV" ? 3 : 2;
+  return tokens.slice(start, start + 4);
+};
+
 /** The execution that a subject speaks of, or nothing for a subject that is not ours. */
 export const executionOfSubject = (
   subject: string,
 ): { readonly tenant: string; readonly execution: string } | undefined => {
-  const tokens = subject.split(".");
-  const start = tokens[0] === "$KV" ? 3 : 2;
-  const [, actor, tenantToken, nameToken] = tokens.slice(start);
+  const [, actor, tenantToken, nameToken] = placeTokens(subject);
   if (actor === undefined || tenantToken === undefined || nameToken === undefined) return undefined;
   const tenant = decodeToken(tenantToken);
   const name = decodeToken(nameToken);
@@ -148,20 +157,19 @@ export const executionOfSubject = (
   return { tenant, execution };
 };
 
-/** The address of the execution that a subject of a shard speaks of. */
+/** The address of the execution that a subject speaks of, if the subject stands where it belongs. */
 export const addressOfSubject = (
   layout: Layout,
   shard: number,
   subject: string,
 ): Address | undefined => {
   const found = executionOfSubject(subject);
-  const tokens = subject.split(".");
-  return found === undefined ? undefined : {
-    shard,
-    root: shardRoot(layout, shard),
-    tail: tokens.slice(tokens[0] === "$KV" ? 3 : 2).slice(0, 4).join("."),
-    label: found.execution,
-  };
+  if (found === undefined || !isTenant(found.tenant) || !isExecutionId(found.execution)) {
+    return undefined;
+  }
+  const address = executionAddress(layout, found.tenant, found.execution);
+  const isInPlace = address.shard === shard && address.tail === placeTokens(subject).join(".");
+  return isInPlace ? address : undefined;
 };
 
 /** Whether a subject lies under a filter with `*` and `>` wildcards. */

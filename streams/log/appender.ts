@@ -25,6 +25,7 @@ import {
   type Answer,
   answerReader,
   type BatchPlace,
+  expectedSequence,
   guardsOwnSubject,
   type Outgoing,
   PublishHeaders,
@@ -76,10 +77,10 @@ const maxSharedMessages = 500;
 const maxSharedBytes = 4 * 1024 * 1024;
 /** Below this a batch costs more than its members by themselves. */
 const minSharedUnits = 4;
-/** Batches are all or none: one that repeats a part of what is stored is neither old nor new. */
-const batchWithForeignId = {
+/** A batch is stored as a whole or not at all: part of one under the same ids is not the same batch. */
+const partlyKnown = {
   errorCode: 10201,
-  description: "it has the message id of another record, but its first message is new",
+  description: "some of its message ids, but not all, are those of records stored before",
 };
 /** A condition that no stream meets, since no message has this id. */
 const neverStored = "Nats-Expected-Last-Msg-Id: (none)\r\n";
@@ -291,12 +292,10 @@ export class Appender {
 
   #onUnitAnswer(unit: AppendUnit, answer: Answer): void {
     switch (answer._tag) {
-      case "Stored": {
-        // A batch is acknowledged with its last sequence; a duplicate answers for one message.
-        const offset = answer.duplicate ? 0 : unit.messages.length - 1;
-        const duplicate = answer.duplicate && !unit.inDoubt;
-        return this.#finish(unit, Exit.succeed({ sequence: answer.sequence - offset, duplicate }));
-      }
+      case "Stored":
+        if (answer.duplicate) return this.#onStoredBefore(unit, answer.sequence);
+        // A batch is acknowledged with its last sequence.
+        return this.#succeed(unit, answer.sequence - unit.messages.length + 1, false);
       case "NobodyThere":
         return this.#rest(unit);
       case "Refused":
@@ -315,7 +314,7 @@ export class Appender {
       case "IdKnown":
         return this.#onIdKnown(unit);
       case "IdUnknown":
-        return this.#finish(unit, Exit.fail(this.#refused(batchWithForeignId)));
+        return this.#finish(unit, Exit.fail(this.#refused(partlyKnown)));
       case "NoSpace": {
         // Limits may be looked at before ids are, so what was in doubt remains so.
         const reason = refusal.description;
@@ -335,16 +334,16 @@ export class Appender {
       return this.#finish(unit, Exit.fail(this.#guardError(unit, message, actual)));
     }
     // The attempt in doubt may itself have moved the subject on: then it is the very next record.
-    this.#readBack(unit, message, (found) => {
-      if (found?.id === message.id) {
-        this.#finish(unit, Exit.succeed({ sequence: found.sequence, duplicate: false }));
-      } else this.#finish(unit, Exit.fail(this.#guardError(unit, message, actual)));
+    const after = expectedSequence(message.guard!);
+    this.#readBack(unit, message.subject, after, (found) => {
+      if (found?.id === message.id) this.#succeed(unit, found.sequence, false);
+      else this.#finish(unit, Exit.fail(this.#guardError(unit, message, actual)));
     });
   }
 
   /**
-   * An atomic unit whose first message's id is known landed as a whole, and that id tells where. The
-   * server looks for the id before it looks at a condition that cannot hold, so asking stores nothing.
+   * Asks where the first message of a batch is, of which some id is known. The server looks for the
+   * id before it looks at a condition that cannot hold, so that the question itself is never stored.
    */
   #onIdKnown(unit: AppendUnit): void {
     const [message] = unit.messages;
@@ -353,17 +352,28 @@ export class Appender {
     this.#publish(question, { reply: this.#takeOff(unit) });
   }
 
+  /** The answer to an id that is known speaks of one message; the last of a batch must be in its place. */
+  #onStoredBefore(unit: AppendUnit, sequence: number): void {
+    const duplicate = !unit.inDoubt;
+    if (unit.messages.length === 1) return this.#succeed(unit, sequence, duplicate);
+    const last = unit.messages[unit.messages.length - 1]!;
+    const place = sequence + unit.messages.length - 1;
+    this.#readBack(unit, last.subject, place - 1, (found) => {
+      const isWhole = found?.sequence === place && found.id === last.id;
+      if (isWhole) this.#succeed(unit, sequence, duplicate);
+      else this.#finish(unit, Exit.fail(this.#refused(partlyKnown)));
+    });
+  }
+
   #readBack(
     unit: AppendUnit,
-    message: Outgoing,
+    subject: string,
+    after: number,
     then: (
       found: { readonly sequence: number; readonly id: string | undefined } | undefined,
     ) => void,
   ): void {
-    const after = message.guard instanceof Fence
-      ? message.guard.revision
-      : message.guard?.after ?? 0;
-    this.#options.firstAfter(message.subject, after).then(
+    this.#options.firstAfter(subject, after).then(
       (found) => {
         then(found);
         this.#pump();
@@ -376,7 +386,7 @@ export class Appender {
     if (answer._tag === "Stored") {
       let sequence = answer.sequence - messagesIn(units) + 1;
       for (const unit of units) {
-        this.#finish(unit, Exit.succeed({ sequence, duplicate: false }));
+        this.#succeed(unit, sequence, false);
         sequence += unit.messages.length;
       }
       return;
@@ -416,6 +426,10 @@ export class Appender {
     const next = waiting === undefined ? MutableList.Empty : MutableList.take(waiting);
     if (next === MutableList.Empty) this.#lanes.delete(lane);
     else MutableList.append(this.#ready, next);
+  }
+
+  #succeed(unit: AppendUnit, sequence: number, duplicate: boolean): void {
+    this.#finish(unit, Exit.succeed({ sequence, duplicate }));
   }
 
   #sweep(): void {

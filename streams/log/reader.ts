@@ -32,7 +32,8 @@ const pageBytes = 4 * 1024 * 1024;
 const pageTimeoutMs = 5_000;
 
 /** The server's way of saying that nothing matches. */
-const isNotFound = (error: Error): boolean => error instanceof JetStreamStatusError && error.code === 404;
+const isNotFound = (error: Error): boolean =>
+  error instanceof JetStreamStatusError && error.code === 404;
 
 /** What a stored message looks like, whichever request it was read with. */
 interface Stored {
@@ -68,7 +69,8 @@ const found = (shard: number, message: Stored): Found => ({
       message.header?.has("Nats-Marker-Reason") === true,
     body: message.data,
   },
-  object: header(message.header, objectHeader),
+  // Bucket keys are small: one that claims an object was made by hand, and is judged as it stands.
+  object: message.subject.startsWith("$KV.") ? undefined : header(message.header, objectHeader),
 });
 
 export const make = Effect.fnUntraced(function* (layout: Layout, replicas: number, spill: Spill) {
@@ -94,8 +96,15 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
           if (done.err === undefined || isNotFound(done.err)) settle({ messages, more });
           else reject(done.err);
         };
-        const query = { seq: from, next_by_subj: filter.subject, batch: pageMessages, max_bytes: pageBytes };
-        manager.direct.getBatch(streamName(layout, filter.shard), { ...query, callback }).catch(reject);
+        const query = {
+          seq: from,
+          next_by_subj: filter.subject,
+          batch: pageMessages,
+          max_bytes: pageBytes,
+        };
+        manager.direct.getBatch(streamName(layout, filter.shard), { ...query, callback }).catch(
+          reject,
+        );
       }));
 
   const read = (filter: Filter, options: ReadOptions = {}) =>

@@ -112,7 +112,10 @@ export interface Claim {
 
 type Keeper = ChildProcessByStdio<Writable, Readable, Readable>;
 
-const start = ({ store, generation, binary }: Claim): Effect.Effect<Keeper, string> =>
+/** Starts a keeper, which waits for the configuration on its standard input. */
+export const start = (
+  { store, generation, binary }: Omit<Claim, "configuration">,
+): Effect.Effect<Keeper, string> =>
   Effect.try({
     try: () =>
       spawn(

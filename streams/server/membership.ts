@@ -86,11 +86,9 @@ const enter = Effect.fnUntraced(function* (
     if (Option.isSome(invited)) {
       const running = configuration.durability(invited.value);
       if (running !== durability) {
-        return yield* failed(
-          store,
-          `it is running for another process with durability ${running}, not ${durability}: ` +
-            `ask for ${running}, use another store, or end the other process first`,
-        );
+        const reason = `it is running for another process with durability ${running}, ` +
+          `not ${durability}: ask for ${running}, or use another store`;
+        return yield* new ServerFailed({ store, reason, logTail: "" });
       }
       const lifeline = yield* probe(invited.value);
       if (Option.isSome(lifeline)) {

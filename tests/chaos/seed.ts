@@ -25,34 +25,35 @@ export const chance = (purpose: string): Chance => {
   };
 };
 
-/** Where to kill: after the count-th append was handed over, or after it was acknowledged. */
+/**
+ * Where to kill: when the count-th append has been handed over, when since then some append has
+ * been stored without its writer knowing, or when the count-th was acknowledged.
+ */
 export interface Point {
   readonly count: number;
-  readonly moment: "handed" | "acked";
+  readonly moment: typeof moments[number];
   /** How often the event loop turns first, so that bytes may leave and answers may come. */
   readonly turns: number;
 }
 
+const moments = ["handed", "landed", "acked"] as const;
 const maxTurns = 6;
 
 /** Points in ascending order, spread over all appends, with the first and the last among them. */
 export const pointsAmong = (appends: number, points: number, chance: Chance): Array<Point> => {
-  const pick = (count: number, moment = (["handed", "acked"] as const)[chance(2)]!): Point => ({
+  const offset = chance(moments.length);
+  const pick = (count: number, i: number): Point => ({
     count,
-    moment,
+    moment: moments[(offset + i) % moments.length]!,
     turns: chance(maxTurns),
   });
-  const ends = points >= 8
-    ? {
-      first: [pick(1, "handed"), pick(1, "acked")],
-      last: [pick(appends, "handed"), pick(appends, "acked")],
-    }
-    : { first: [pick(1)], last: [pick(appends)] };
-  const between = points - ends.first.length - ends.last.length;
-  const stride = (appends - 2) / between;
-  const inner = Array.from(
-    { length: between },
-    (_, i) => pick(2 + Math.floor(i * stride) + chance(Math.floor(stride))),
-  );
-  return [...ends.first, ...inner, ...ends.last];
+  /** With many points, each end is met at every moment. */
+  const atEach = points > 4 * moments.length ? moments.length : 1;
+  const between = points - 2 * atEach;
+  const stride = Math.floor((appends - 2) / between);
+  return Array.from({ length: points }, (_, i) => {
+    if (i < atEach) return pick(1, i);
+    if (i >= points - atEach) return pick(appends, i);
+    return pick(2 + (i - atEach) * stride + chance(stride), i);
+  });
 };

@@ -3,7 +3,10 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Schedule from "effect/Schedule";
 import type { StaleFence } from "../../schema/errors.ts";
+import { leaseRecord } from "../../schema/lease_record.ts";
 import { ExecutionId, WorkerInstanceId } from "../../schema/ids.ts";
 import { Connection } from "../../streams/connection.ts";
 import { Fence } from "../../streams/fence.ts";
@@ -11,10 +14,21 @@ import { type Lease, Leases } from "../../streams/lease.ts";
 import { Log, type Message } from "../../streams/log.ts";
 import type { LogOptions } from "../../streams/log_jetstream.ts";
 import type { Durability } from "../../streams/server.ts";
-import { type Address, executionAddress, streamName } from "../../streams/subjects.ts";
+import {
+  type Address,
+  executionAddress,
+  executionFilter,
+  streamName,
+} from "../../streams/subjects.ts";
 import { body } from "../conformance/subject_matter.ts";
 import { readClaims } from "../fixtures/claims.ts";
-import { appendAll, type Client, openClient } from "../fixtures/log_client.ts";
+import {
+  appendAll,
+  type Client,
+  newExecution,
+  openClient,
+  stored,
+} from "../fixtures/log_client.ts";
 import {
   leftovers,
   type ScratchCluster,
@@ -36,6 +50,7 @@ const executions = rounds.flatMap((round) =>
   verbs.map((verb) => ({ verb, name: `${verb}-${round}` }))
 );
 const contenders = 3;
+const often = Schedule.spaced("20 millis");
 const zombieAppends = 3;
 
 interface Count {
@@ -45,13 +60,12 @@ interface Count {
   stale: number;
 }
 
+const ownerKinds = ["log", "tag", "done"] as const;
 /** On one replica a batch takes as long as dozens of single appends. */
 const batchesAmong = 30;
 
 const work = (chance: Chance, guard: Fence): ReadonlyArray<Message> => {
-  const kinds = chance(batchesAmong) === 0
-    ? ["log", "tag", "done"] as const
-    : [(["log", "tag", "done"] as const)[chance(3)]!];
+  const kinds = chance(batchesAmong) === 0 ? ownerKinds : [ownerKinds[chance(3)]!];
   return kinds.map((kind) => ({ kind, guard, body: body("work") }));
 };
 
@@ -171,7 +185,7 @@ const contest = async (
     isOver = true;
     await trouble;
 
-    const { lease, owned, strange } = await witness.runPromise(readClaims);
+    const { lease, owned, strange } = await witness.runPromise(readClaims(ownerKinds));
     assert.deepEqual(strange, []);
     const kinds = new Set(lease.map(({ kind }) => kind));
     assert.deepEqual(
@@ -214,6 +228,49 @@ describe(`takeovers under load, ${loadMillis} ms each: no stale record is in the
   if (isFull) {
     onCluster(", while leaders step down", () => stepDowns);
     onCluster(", while servers are killed", kills);
+  }
+});
+
+it("attack 2: a lease's history outlives the lease, and the server's absence", async () => {
+  const server = await scratchServer({ durability: "bounded" });
+  const client = openClient({ servers: server.url, durability: "bounded" });
+  try {
+    const { execution, lapsesAt } = await client.runPromise(Effect.gen(function* () {
+      const leases = yield* Leases;
+      const execution = yield* newExecution;
+      const worker = WorkerInstanceId.make("worker");
+      const first = yield* leases.acquire(execution, { worker, ttl: "1 second" });
+      yield* leases.renew(first);
+      yield* leases.expireIfDue(execution).pipe(
+        Effect.repeat({ until: (verdict) => verdict === "expired", schedule: often }),
+      );
+      yield* leases.acquire(execution, { worker, ttl: "1 second" });
+      const state = Option.getOrThrow(yield* leases.current(execution));
+      return { execution, lapsesAt: state.expiresAt };
+    }));
+    await server.kill();
+    await server.restart();
+    const records = await client.runPromise(Effect.gen(function* () {
+      const log = yield* Log;
+      // A marker would come within a second of the end, and go a second later.
+      yield* log.tail(0).pipe(
+        Effect.repeat({ until: ({ at }) => at > lapsesAt + 2_500, schedule: often }),
+      );
+      return yield* Effect.forEach(
+        yield* stored(executionFilter(execution, "lease")),
+        (entry) => leaseRecord.decode(entry.body, entry),
+      );
+    }));
+    assert.deepEqual(records.map(({ kind }) => kind), [
+      "acquired",
+      "renewed",
+      "expired",
+      "reclaimed",
+    ]);
+    assert.ok(records.every(({ workerInstanceId }) => workerInstanceId === "worker"));
+  } finally {
+    await client.dispose();
+    await server.stop();
   }
 });
 

@@ -194,14 +194,14 @@ export const work = Effect.fnUntraced(function* (options: Work) {
     own("journal-2", "log"),
     own("journal-3", "done"),
     own("journal-4", "signal"),
-    own("steps-1", "log", "tag"),
-    own("steps-2", "log", "signal", "done"),
+    own("steps", "log", "tag", "done"),
     consecutive(log, "events-1", 1),
     consecutive(log, "events-2", 1),
-    consecutive(log, "batches-1", 2),
-    consecutive(log, "batches-2", 5),
+    consecutive(log, "events-3", 1),
+    consecutive(log, "batches", 5),
     starts(log, "starts-1"),
     starts(log, "starts-2"),
+    starts(log, "starts-3"),
   ];
   const life = randomUUID();
   let attempts = 0;

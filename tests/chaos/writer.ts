@@ -26,14 +26,17 @@ const standardOutput = 1;
 const tell = (report: Report) => void writeSync(standardOutput, `${JSON.stringify(report)}\n`);
 
 const live = async ({ url, durability, appends, takeOver, end }: Life): Promise<void> => {
-  let dying = false;
-  const dieAt = (moment: Point["moment"]) => (count: number): void => {
-    if (end === undefined || dying || moment !== end.moment || count < end.count) return;
-    dying = true;
-    void (async () => {
-      for (let turn = 0; turn < end.turns; turn++) await setImmediate();
-      process.kill(process.pid, "SIGKILL");
-    })();
+  let isDying = false;
+  const die = async ({ moment, turns }: Point) => {
+    isDying = true;
+    for (let turn = 0; turn < turns; turn++) await setImmediate();
+    // Time for the server to store what it was sent, and none for us to learn of it.
+    if (moment === "landed") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    process.kill(process.pid, "SIGKILL");
+  };
+  const reached = (isAcked: boolean) => (count: number): void => {
+    if (end === undefined || isDying || count < end.count) return;
+    if (isAcked === (end.moment === "acked")) void die(end);
   };
   const client = openClient({ servers: url, durability });
   await client.runPromise(work({
@@ -41,9 +44,9 @@ const live = async ({ url, durability, appends, takeOver, end }: Life): Promise<
     takeOver,
     report: tell,
     // Another life may have written this far already.
-    resumed: (count) => end !== undefined && dieAt(end.moment)(count),
-    handed: dieAt("handed"),
-    acked: dieAt("acked"),
+    resumed: (count) => reached(end?.moment === "acked")(count),
+    handed: reached(false),
+    acked: reached(true),
   }));
   await client.dispose();
 };

@@ -4,6 +4,9 @@ import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
+import * as Effect from "effect/Effect";
+import { start } from "../../streams/server/keeper.ts";
+import { locate } from "../../streams/server/locate.ts";
 import {
   gone,
   open,
@@ -105,6 +108,21 @@ describe("the embedded server, when it is killed", () => {
     const left = (await readdir(store)).filter((name) => /^(keeper|claim|leash|closed)/.test(name));
     assert.deepEqual(left, ["keeper.13"]);
     await second.release();
+  });
+
+  it("starts nothing for a starter that died before it had said how", async () => {
+    const { path: binary } = await Effect.runPromise(locate());
+    for (const said of ["", `{"host":"127.0.0.1"`]) {
+      const store = scratchFolder("store");
+      const keeper = await Effect.runPromise(start({ store, generation: 1, binary }));
+      const ended = new Promise((resolve) => keeper.once("close", resolve));
+      keeper.stdin.end(said);
+      assert.equal(await ended, 1);
+      assert.deepEqual(await readdir(store), ["keeper.1"]);
+      const { server, release } = await use({ store });
+      assert.equal(await publish(server.url), 1);
+      await release();
+    }
   });
 
   it("starts with new credentials when the old ones were half written", async () => {

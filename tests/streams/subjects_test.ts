@@ -101,6 +101,20 @@ describe("the subjects of an execution", () => {
     }));
   });
 
+  it("are those of nobody where they stand out of place", () => {
+    const address = executionAddress(layout, Tenant.make("acme"), ExecutionId.make("order/o-1"));
+    const subject = subjectOf(address, "index");
+    assert.deepEqual(addressOfSubject(layout, address.shard, subject), address);
+    const elsewhere = { ...layout, shards: 64, parts: 256 };
+    assert.equal(addressOfSubject(elsewhere, address.shard, subject), undefined);
+    const tail = address.tail.slice(address.tail.indexOf("."));
+    for (const part of ["9", "00", "x"]) {
+      assert.equal(addressOfSubject(layout, address.shard, `weir.index.${part}${tail}`), undefined);
+    }
+    const long = `weir.index.0._.acme.${"x".repeat(201)}`;
+    assert.equal(addressOfSubject(layout, 0, long), undefined);
+  });
+
   it("are found by the filters of the execution and of the tenant, and by no one else's", () => {
     fc.assert(
       fc.property(tenant, tenant, executionId, executionId, (tenant, other, one, two) => {
