@@ -4,6 +4,7 @@
  * the server stays up, to be looked at with the NATS CLI.
  */
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import * as Effect from "effect/Effect";
 import { connect, SequenceConflict, type Weir } from "@weir/weir";
 import { executionAddress, layer, Leases, Log } from "@weir/weir/effect";
@@ -75,7 +76,8 @@ const look = (url: string) => {
   );
 };
 
-const embedded = { onProgress: (message: string) => say(`   ${message}`) };
+const store = fileURLToPath(new URL("../.cache/demo", import.meta.url));
+const embedded = { store, onProgress: (message: string) => say(`   ${message}`) };
 say("Starting the embedded nats-server (it is fetched on the first run) …");
 await using ana = await connect({ namespace, embedded });
 await using ben = await connect({ namespace, embedded });

@@ -35,6 +35,7 @@ const forgetMessageIds = async (
     await eventually(
       "message ids are forgotten",
       async () => (await probe()).duplicate === true ? undefined : true,
+      60_000,
     );
     await manager.streams.update(stream, { duplicate_window });
   }
