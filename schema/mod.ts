@@ -34,6 +34,7 @@ export {
   RecordedEvent,
   RetryPolicy,
 } from "./execution_event.ts";
+export { ExecutionSnapshot } from "./execution_snapshot.ts";
 export { StoredEvent } from "./stored_event.ts";
 export {
   AlreadyExists,

@@ -49,10 +49,11 @@ export interface ConnectionOptions {
 
 export type ConnectError = ConnectionFailed | ServerTooOld | ServerNotFound | ServerFailed;
 
-/** Hears when the connection breaks and when it is back. */
+/** Hears when the connection breaks, when it is back, and when it will not come back. */
 export interface ConnectionListener {
   readonly disconnected: () => void;
   readonly reconnected: () => void;
+  readonly closed: () => void;
 }
 
 export class Connection extends Context.Service<Connection, {
@@ -158,6 +159,9 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
         for (const listener of listeners) listener.reconnected();
       }
     }
+    // It was closed here, or the server does not take our credentials any more.
+    up.openUnsafe();
+    for (const listener of listeners) listener.closed();
   }));
 
   const whileConnected = <A>(request: () => Promise<A>) =>
@@ -177,7 +181,7 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
         orElse: () =>
           Effect.fail(new Unavailable({ operation, reason: "disconnected", landed: "no" })),
       }),
-      Effect.retry({ while: (error) => error.retryable, schedule: askAgain }),
+      Effect.retry({ while: (error) => error.retryable && !nats.isClosed(), schedule: askAgain }),
     );
 
   return Connection.of({

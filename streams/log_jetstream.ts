@@ -88,6 +88,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
   yield* connection.listen({
     disconnected: () => appenders.forEach((appender) => appender.disconnected()),
     reconnected: () => appenders.forEach((appender) => appender.reconnected()),
+    closed: () => appenders.forEach((appender) => appender.close()),
   });
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => appenders.forEach((appender) => appender.close()))

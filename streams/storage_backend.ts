@@ -115,6 +115,7 @@ export const layerJetStream = <Services, E, R>(
       yield* listen({
         disconnected: () => isConnected = false,
         reconnected: () => isConnected = true,
+        closed: () => isConnected = false,
       });
       return {
         name: "jetstream",

@@ -16,7 +16,7 @@ export interface Layout {
 }
 
 /** The kinds that are keys of the KV bucket; the stream is one, so `nats kv` shows them. */
-export const bucketKinds = ["lease", "worker", "state"] as const;
+export const bucketKinds = ["lease", "worker"] as const;
 
 /** The kinds that are plain subjects under the namespace. */
 export const subjectKinds = [
@@ -33,7 +33,7 @@ export const subjectKinds = [
 
 export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];
 
-/** One execution (or worker, or cached state) as the log knows it. */
+/** One execution, or one worker, as the log knows it. */
 export interface Address {
   readonly shard: number;
   /** The subject root of its shard. */
@@ -114,7 +114,7 @@ export const workerAddress = (layout: Layout, worker: WorkerInstanceId): Address
 
 /** The subject of one kind of record at an address; timers add their key. */
 export const subjectOf = (address: Address, kind: Kind, key?: string): string => {
-  const subject = kind === "lease" || kind === "worker" || kind === "state"
+  const subject = kind === "lease" || kind === "worker"
     ? `$KV.${address.root}.${kind}.${address.tail}`
     : `${address.root}.${kind}.${address.tail}`;
   return key === undefined ? subject : `${subject}.${encodeToken(key)}`;

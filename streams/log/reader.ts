@@ -80,7 +80,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
   const resolve = ({ entry, object }: Found) =>
     object === undefined ? Effect.succeed(entry) : spill.fetch(entry, object);
 
-  const page = (filter: Filter, from: number) =>
+  const page = (filter: Filter, from: number, upTo: number) =>
     connection.ask(`read ${filter.subject}`, () =>
       new Promise<Page>((settle, reject) => {
         const messages: Array<Found> = [];
@@ -99,7 +99,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
         const query = {
           seq: from,
           next_by_subj: filter.subject,
-          batch: pageMessages,
+          batch: Math.min(pageMessages, upTo - from + 1),
           max_bytes: pageBytes,
         };
         manager.direct.getBatch(streamName(layout, filter.shard), { ...query, callback }).catch(
@@ -107,11 +107,11 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
         );
       }));
 
-  const read = (filter: Filter, options: ReadOptions = {}) =>
-    Stream.paginate((options.after ?? 0) + 1, (from) =>
+  const read = (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) =>
+    Stream.paginate(after + 1, (from) =>
       Effect.gen(function* () {
-        const { messages, more } = yield* page(filter, from);
-        const upTo = options.upTo ?? Infinity;
+        if (from > upTo) return [[], Option.none()] as const;
+        const { messages, more } = yield* page(filter, from, upTo);
         const within = messages.filter(({ entry }) => entry.sequence <= upTo);
         const last = messages.at(-1)?.entry.sequence;
         const entries = yield* Effect.forEach(within, resolve);

@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as Effect from "effect/Effect";
+import * as Namespace from "../../streams/namespace.ts";
+import { Connection } from "../../streams/connection.ts";
+import { Log } from "../../streams/log.ts";
+import { executionAddress } from "../../streams/subjects.ts";
+import { body, tenant, uniqueExecution } from "../conformance/subject_matter.ts";
+import { leftovers, scratchServer } from "../fixtures/server.ts";
+
+const withServer = async <A, E>(
+  use: (url: string) => Effect.Effect<A, E>,
+): Promise<void> => {
+  const server = await scratchServer({ durability: "bounded" });
+  try {
+    await Effect.runPromise(use(server.url));
+  } finally {
+    await server.stop();
+  }
+};
+
+describe("a connection", () => {
+  it("that closes for good ends what waits for it, and what comes later, with an error", () =>
+    withServer((servers) =>
+      Effect.gen(function* () {
+        const log = yield* Log;
+        const { nats } = yield* Connection;
+        const address = executionAddress(log.layout, tenant, uniqueExecution());
+        const append = log.append(address, { kind: "log", body: body("x") });
+        yield* append;
+        yield* Effect.promise(() => nats.close());
+        const failure = <A, E>(use: Effect.Effect<A, E>) =>
+          Effect.flip(Effect.timeout(use, "5 seconds"));
+        for (
+          const error of [
+            yield* failure(append),
+            yield* failure(log.last(address, "log")),
+            yield* failure(log.tail(0)),
+          ]
+        ) assert.equal(error._tag, "Unavailable");
+      }).pipe(Effect.provide(Namespace.layer({ servers })))
+    ));
+
+  it("to nobody fails with the address that was tried, without its credentials", async () => {
+    const error = await Effect.runPromise(Effect.flip(
+      Effect.scoped(
+        Effect.provide(Log, Namespace.layer({ servers: "nats://ana:secret@127.0.0.1:9" })),
+      ),
+    ));
+    assert.ok(error._tag === "ConnectionFailed");
+    assert.deepEqual(error.servers, ["nats://127.0.0.1:9"]);
+    assert.ok(!error.message.includes("secret"));
+  });
+
+  it("of unknown durability says so, and one described says what it was told", () =>
+    withServer((servers) =>
+      Effect.gen(function* () {
+        for (const durability of [undefined, "bounded"] as const) {
+          const options = durability === undefined ? { servers } : { servers, durability };
+          const connection = yield* Effect.provide(Connection, Namespace.layer(options));
+          assert.equal(connection.durability, durability ?? "unknown");
+        }
+      })
+    ));
+});
+
+it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));
