@@ -17,7 +17,7 @@ import {
   Unavailable,
 } from "../../schema/errors.ts";
 import { Fence } from "../fence.ts";
-import type { Appended, AppendError } from "../log.ts";
+import { type Appended, type AppendError, maxBatchSize } from "../log.ts";
 import { randomMessageId } from "../message_id.ts";
 import { ageMs, type AppendUnit, type Moment } from "./append_unit.ts";
 import { meaningOf } from "./refusal.ts";
@@ -71,9 +71,6 @@ const bytesIn = (flight: Flight): number =>
 
 const moment = (): Moment => ({ monotonicMs: performance.now(), wallMs: Date.now() });
 
-/** While the disk writes one commit, the server can take in the next. */
-const maxSharedFlights = 2;
-const maxSharedMessages = 500;
 const maxSharedBytes = 4 * 1024 * 1024;
 /** Below this a batch costs more than its members by themselves. */
 const minSharedUnits = 4;
@@ -106,6 +103,8 @@ export class Appender {
   #messagesInFlight = 0;
   #bytesInFlight = 0;
   #connected = true;
+  /** Callers go on as soon as they are settled: what all of them append next goes out together. */
+  #settling = false;
   #closed = false;
 
   constructor(connection: NatsConnection, options: AppenderOptions) {
@@ -175,7 +174,7 @@ export class Appender {
   }
 
   #pump(): void {
-    if (!this.#connected) return;
+    if (!this.#connected || this.#settling) return;
     if (this.#options.commit === "shared") this.#pumpShared();
     else this.#pumpSingle();
   }
@@ -189,16 +188,16 @@ export class Appender {
     }
   }
 
-  /** Few commits at a time: what comes meanwhile waits for the same disk, and shares the next one. */
+  /** One commit at a time: what comes meanwhile waits for the same disk, and shares the next one. */
   #pumpShared(): void {
-    if (this.#flights.size >= maxSharedFlights) return;
+    if (this.#flights.size > 0) return;
     const fresh: Array<AppendUnit> = [];
     let messages = 0;
     let bytes = 0;
-    while (messages < maxSharedMessages && bytes < maxSharedBytes) {
+    while (messages < maxBatchSize && bytes < maxSharedBytes) {
       const unit = this.#takeReady();
       if (unit === undefined) break;
-      if (unit.inDoubt || unit.messages.length > maxSharedMessages - messages) {
+      if (unit.inDoubt || unit.messages.length > maxBatchSize - messages) {
         // A known id refuses a whole batch, so what may have landed goes by itself.
         this.#fly(unit);
         continue;
@@ -285,8 +284,13 @@ export class Appender {
     if (flight === undefined) return;
     this.#land(token, flight);
     const answer = this.#readAnswer(message.data);
-    if (isShared(flight)) this.#onSharedAnswer(flight, answer);
-    else this.#onUnitAnswer(flight, answer);
+    this.#settling = true;
+    try {
+      if (isShared(flight)) this.#onSharedAnswer(flight, answer);
+      else this.#onUnitAnswer(flight, answer);
+    } finally {
+      this.#settling = false;
+    }
     this.#pump();
   }
 

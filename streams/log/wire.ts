@@ -27,6 +27,11 @@ export interface BatchPlace {
   readonly last: boolean;
 }
 
+/** Headers are cut from slabs: a buffer of its own for each costs the garbage collector dearly. */
+const slabBytes = 64 * 1024;
+/** UTF-8 bytes of a UTF-16 unit, at most. */
+const maxBytesPerUnit = 3;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -60,11 +65,17 @@ const headerText = (message: Outgoing, place: BatchPlace | undefined): string =>
  * instance serves a connection, and no map of names and values is built to be thrown away.
  */
 export class PublishHeaders extends MsgHdrsImpl {
-  #bytes: Uint8Array = new Uint8Array();
+  #slab: Uint8Array = new Uint8Array();
+  #bytes: Uint8Array = this.#slab;
 
   /** Makes these the headers of a message that is published next. */
   write(message: Outgoing, place: BatchPlace | undefined): this {
-    this.#bytes = encoder.encode(headerText(message, place));
+    const text = headerText(message, place);
+    const most = text.length * maxBytesPerUnit;
+    if (this.#slab.length < most) this.#slab = new Uint8Array(Math.max(slabBytes, most));
+    const { written } = encoder.encodeInto(text, this.#slab);
+    this.#bytes = this.#slab.subarray(0, written);
+    this.#slab = this.#slab.subarray(written);
     return this;
   }
 
