@@ -59,6 +59,10 @@ const ratios = {
     perSecond("power-safe", "append", 1024),
     perSecond("power-safe", "raw", 1024),
   ),
+  "power-safe: append at 1,024 in flight ÷ raw one at a time": ratio(
+    perSecond("power-safe", "append", 1024),
+    perSecond("power-safe", "raw", 1),
+  ),
   "bounded, one at a time: append ÷ bare request (at least 1)": ratio(
     perSecond("bounded", "append", 1),
     perSecond("bounded", "request", 1),

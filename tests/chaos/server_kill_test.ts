@@ -55,15 +55,18 @@ const executioner = (server: ScratchServer, log: ProxiedLog, points: ReadonlyArr
     log.appends.onAnswer = () => "pass";
     await server.restart();
   };
-  const reached = (isAcked: boolean) => (count: number): void => {
-    const [next] = left;
-    if (next === undefined || count < next.count || isAcked !== (next.moment === "acked")) return;
-    left.shift();
-    work = work.then(() => strike(next));
+  const seen = { handed: 0, acked: 0 };
+  const reached = (what: keyof typeof seen) => (count: number): void => {
+    seen[what] = Math.max(seen[what], count);
+    for (let [next] = left; next !== undefined; [next] = left) {
+      if (next.count > seen[next.moment === "acked" ? "acked" : "handed"]) return;
+      const point = left.shift()!;
+      work = work.then(() => strike(point));
+    }
   };
   return {
-    handed: reached(false),
-    acked: reached(true),
+    handed: reached("handed"),
+    acked: reached("acked"),
     /** The points that were not reached, once the writer is done and the last restart too. */
     end: async (): Promise<ReadonlyArray<Point>> => {
       isOver = true;

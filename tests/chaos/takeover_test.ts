@@ -54,6 +54,8 @@ const often = Schedule.spaced("20 millis");
 const zombieAppends = 3;
 
 interface Count {
+  /** How often each verb has handed an execution on, or given it out first. */
+  readonly claims: Record<Verb, number>;
   /** Records of acknowledged appends. */
   stored: number;
   /** Appends that the server refused, or would have. */
@@ -80,7 +82,7 @@ const contend = Effect.fnUntraced(
     const worker = WorkerInstanceId.make(name);
 
     const takeAway = Effect.gen(function* () {
-      yield* Effect.sleep(chance(20));
+      yield* Effect.sleep(chance(60));
       if (verb === "revocation") yield* leases.revoke(address, { by: "operator" });
       else if (verb === "expiry") yield* leases.expireIfDue(address);
     }).pipe(Effect.catchTag("LeaseNotHeld", () => Effect.void));
@@ -120,6 +122,7 @@ const contend = Effect.fnUntraced(
 
     const once = Effect.gen(function* () {
       const lease = yield* claim;
+      count.claims[verb]++;
       yield* Effect.catchIf(own(lease), isStale, () => Effect.void);
       yield* haunt(lease);
     });
@@ -162,7 +165,12 @@ const contest = async (
   disturbance: Disturbance = () => Promise.resolve(),
 ): Promise<void> => {
   const open = () => openClient({ servers, durability }, options);
-  const count = { stored: 0, stale: 0 };
+  const count = { claims: { revocation: 0, release: 0, expiry: 0 }, stored: 0, stale: 0 };
+  // However slow the machine, every execution has had more than one owner in the end.
+  const isEnough = () => verbs.every((verb) => count.claims[verb] > 2 * rounds.length);
+  const over = Effect.sleep(loadMillis).pipe(
+    Effect.andThen(Effect.repeat(Effect.sync(isEnough), { until: (is) => is, schedule: often })),
+  );
   const clients = Array.from({ length: contenders }, open);
   const witness = open();
   try {
@@ -176,7 +184,7 @@ const contest = async (
             executionAddress(layout, tenant, ExecutionId.make(`order/${name}`)),
             count,
             chance(`${title} ${name} ${i}`),
-          ), { concurrency: "unbounded", discard: true }).pipe(Effect.timeoutOption(loadMillis)),
+          ), { concurrency: "unbounded", discard: true }).pipe(Effect.raceFirst(over)),
       )
     );
     let isOver = false;
@@ -188,10 +196,9 @@ const contest = async (
     const { lease, owned, strange } = await witness.runPromise(readClaims(ownerKinds));
     assert.deepEqual(strange, []);
     const kinds = new Set(lease.map(({ kind }) => kind));
-    assert.deepEqual(
-      [...kinds].sort(),
-      ["acquired", "expired", "reclaimed", "released", "renewed", "revoked"],
-    );
+    for (const kind of ["acquired", "released", "revoked", "expired", "reclaimed"] as const) {
+      assert.ok(kinds.has(kind), kind);
+    }
     const claims = lease.filter(({ kind }) => kind === "acquired" || kind === "reclaimed").length;
     const summary = `${claims} claims, ${owned.length} records (${count.stored} acknowledged), ` +
       `${count.stale} stale appends refused`;
