@@ -217,7 +217,7 @@ export class ServerTooOld extends Schema.TaggedError<ServerTooOld>("@weir/weir/S
   readonly retryable = false;
   override get message(): string {
     return `nats-server ${this.version} lacks ${this.missing.join(", ")}. ` +
-      `Use ${this.required} or later with JetStream enabled, or let Weir start its own.`;
+      `Connect to ${this.required} or later with JetStream enabled, or let Weir start its own.`;
   }
 }
 

@@ -60,7 +60,7 @@ describe("a server that lacks something", () => {
       "prioritised consumers",
       "repeating schedules",
     ]);
-    assert.match(error.message, /2\.10\.27 lacks message TTL,.*Upgrade it to 2\.14\.0 or later/);
+    assert.match(error.message, /2\.10\.27 lacks message TTL,.*Connect to 2\.14\.0 or later/);
     assert.equal(error.retryable, false);
   });
 
