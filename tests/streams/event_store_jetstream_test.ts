@@ -31,11 +31,13 @@ const forgetMessageIds = async (
       jetStream.publish(`${shardRoot(layout, shard)}.probe`, "", { msgID: "probe" });
     await probe();
     assert.equal((await probe()).duplicate, true);
-    await manager.streams.update(stream, { duplicate_window: nanos(100) });
+    // The server looks for old ids when an update comes, perhaps still with the window from before.
+    for (const window of [100, 150]) {
+      await manager.streams.update(stream, { duplicate_window: nanos(window) });
+    }
     await eventually(
       "message ids are forgotten",
       async () => (await probe()).duplicate === true ? undefined : true,
-      60_000,
     );
     await manager.streams.update(stream, { duplicate_window });
   }
