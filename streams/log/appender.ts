@@ -96,10 +96,13 @@ export class Appender {
   /** Executions with an append under way, and the units that wait behind it. */
   readonly #lanes = new Map<string, MutableList.MutableList<AppendUnit> | undefined>();
   readonly #resting = new Map<AppendUnit, ReturnType<typeof setTimeout>>();
+  /** Units whose outcome is being read, each with the number of its latest reading. */
+  readonly #readings = new Map<AppendUnit, number>();
   #sweeper: ReturnType<typeof setInterval> | undefined;
   /** Read by the sweeper while anything is outstanding: a clock call per append costs more than it tells. */
   #now: Moment = moment();
   #nextToken = 0;
+  #nextReading = 0;
   #messagesInFlight = 0;
   #bytesInFlight = 0;
   #connected = true;
@@ -148,6 +151,8 @@ export class Appender {
     this.#messagesInFlight = 0;
     this.#bytesInFlight = 0;
     this.#doubt(units);
+    MutableList.appendAll(this.#ready, this.#readings.keys());
+    this.#readings.clear();
   }
 
   reconnected(): void {
@@ -377,12 +382,18 @@ export class Appender {
       found: { readonly sequence: number; readonly id: string | undefined } | undefined,
     ) => void,
   ): void {
+    const reading = this.#nextReading++;
+    const finish = (act: () => void) => {
+      // After a break the unit is on its way again, and this answer is nobody's.
+      if (this.#readings.get(unit) !== reading) return;
+      this.#readings.delete(unit);
+      act();
+      this.#pump();
+    };
+    this.#readings.set(unit, reading);
     this.#options.firstAfter(subject, after).then(
-      (found) => {
-        then(found);
-        this.#pump();
-      },
-      () => this.#rest(unit),
+      (found) => finish(() => then(found)),
+      () => finish(() => this.#rest(unit)),
     );
   }
 

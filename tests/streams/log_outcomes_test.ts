@@ -374,6 +374,30 @@ const outcomes = (durability: Durability) => {
     });
   });
 
+  withLog(
+    "a connection that breaks again while an outcome is looked up costs no more than that",
+    async (log) => {
+      const { client, witness, appends, proxy } = log;
+      const execution = await witness.runPromise(newExecution);
+      const judge = proxy.toServer;
+      let isLookedUp = false;
+      proxy.toServer = (frame) => {
+        if (isLookedUp || !frame.words[0]?.startsWith("$JS.API.STREAM.MSG.GET.")) {
+          return judge(frame);
+        }
+        isLookedUp = true;
+        return "cut";
+      };
+      appends.onAnswer = once("cut");
+      const sequence = await client.runPromise(append(execution, message("mail", { after: 0 })));
+      const [entry] = await witness.runPromise(stored(executionFilter(execution)));
+      assert.equal(entry?.sequence, sequence);
+      assert.ok(isLookedUp);
+    },
+    // Less than a request takes that nobody ends.
+    { giveUpAfter: "3 seconds" },
+  );
+
   withLog("an append made during an outage goes through after it", async (log) => {
     const { client, witness } = log;
     const execution = await witness.runPromise(newExecution);
