@@ -36,16 +36,23 @@ export const StepResult = Schema.Union([
 ]);
 export type StepResult = typeof StepResult.Type;
 
+/**
+ * Somebody other than the first owner has taken over. It is written before anything is read, so that
+ * what is read can be seen to be complete; that is why it has no number.
+ */
+export const ClaimedRecord = Schema.Struct({
+  kind: Schema.tag("claimed"),
+  worker: WorkerInstanceId,
+  epoch: Schema.Natural,
+  attempt: Schema.Natural,
+  /** Takeovers from owners that failed, in a row. */
+  reclaims: Schema.Natural,
+});
+export type ClaimedRecord = typeof ClaimedRecord.Type;
+
 /** Records on the subject `log`. */
 export const LogRecord = Schema.Union([
-  /** Somebody other than the first owner has taken over; what it has read ends here. */
-  entry("claimed", {
-    worker: WorkerInstanceId,
-    epoch: Schema.Natural,
-    attempt: Schema.Natural,
-    /** Takeovers from owners that failed, in a row. */
-    reclaims: Schema.Natural,
-  }),
+  ClaimedRecord,
   entry("step", {
     key: Schema.String,
     result: StepResult,

@@ -1,0 +1,232 @@
+/**
+ * From commands to records: what an owner writes for what its actor asks, or for the next message of
+ * its mailbox, and what must follow once that is stored. Nothing is decided about an execution that
+ * has ended but its replay. It draws no times: deadlines come with the command.
+ */
+import * as HashMap from "effect/HashMap";
+import * as Result from "effect/Result";
+import type { ActorName, ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
+import type { JournalRecord, LogRecord, TagRecord } from "../../schema/journal_record.ts";
+import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
+import {
+  deadlineTimer,
+  type ExecutionState,
+  isSignal,
+  type Mail,
+  openOperations,
+  operation,
+  type OperationKind,
+} from "./state.ts";
+
+/** A child as its parent names it. */
+export interface Child {
+  readonly actor: ActorName;
+  readonly execution: ExecutionId;
+  readonly tenant: Tenant;
+}
+
+type Place = "life" | "index" | "mail";
+type WithoutPlace<Record> = Record extends JournalRecord ? Omit<Record, Place> : never;
+
+/** What an owner wants to record; its place in the journal is decided here. */
+export type Command =
+  | WithoutPlace<Exclude<LogRecord, { readonly kind: "claimed" | "replayed" }> | TagRecord>
+  | { readonly kind: "done"; readonly outcome: OutcomeRecord };
+
+/** What must happen after a record is stored; each may happen twice without harm. */
+export type FollowUp =
+  | { readonly type: "schedule"; readonly key: string; readonly due: Timestamp }
+  | { readonly type: "unschedule"; readonly key: string }
+  | { readonly type: "startChild"; readonly key: string; readonly child: Child }
+  | { readonly type: "cancelChild"; readonly child: Child }
+  | {
+    readonly type: "notify";
+    readonly parent: ParentReference;
+    readonly outcome: OutcomeRecord;
+  };
+
+/** Why a command is refused. */
+export type Refusal =
+  | { readonly type: "ended" }
+  | { readonly type: "notStarted" }
+  /** The operation is not in a state in which this can happen to it. */
+  | { readonly type: "misplaced"; readonly key: string };
+
+export const defaultLimits = { signals: 10_000, replays: 10 } as const;
+export type Limits = { readonly signals: number; readonly replays: number };
+
+/** The fields that every record begins with. */
+const place = (state: ExecutionState, mail = state.mail) => ({
+  life: state.life,
+  index: state.index + 1,
+  mail,
+});
+
+/** The kinds of operations of which a record takes an open one on; none: it opens a new one. */
+const continued: { readonly [Kind in Command["kind"]]?: ReadonlyArray<OperationKind> } = {
+  step: ["run"],
+  stepFailed: ["run"],
+  elapsed: ["sleep", "wait"],
+  callFailed: ["call", "end"],
+};
+
+const isMisplaced = (
+  state: ExecutionState,
+  { kind, key }: Command & { readonly key: string },
+): boolean => {
+  const found = operation(state, key);
+  const kinds = continued[kind];
+  if (found === undefined) return kinds !== undefined && !kinds.includes("run");
+  return found.settled !== undefined || kinds?.includes(found.kind) !== true;
+};
+
+/** The record that a command writes. */
+export const decide = (
+  state: ExecutionState,
+  command: Command,
+): Result.Result<JournalRecord, Refusal> => {
+  if (state.start === undefined) return Result.fail({ type: "notStarted" });
+  if (state.done !== undefined) return Result.fail({ type: "ended" });
+  if ("key" in command && isMisplaced(state, command)) {
+    return Result.fail({ type: "misplaced", key: command.key });
+  }
+  if (command.kind === "attemptFailed" && (state.cancel !== undefined || state.expired)) {
+    return Result.fail({ type: "ended" });
+  }
+  if (command.kind === "waiting") return Result.succeed(wait(state, command));
+  if (command.kind !== "done") return Result.succeed({ ...command, ...place(state) });
+  return Result.succeed({
+    ...command,
+    ...place(state),
+    attempt: state.attempt,
+    startedAt: state.start.at,
+  });
+};
+
+/** A wait takes the oldest signal of its name that came before it, or begins. */
+const wait = (
+  state: ExecutionState,
+  command: Extract<Command, { readonly kind: "waiting" }>,
+): JournalRecord => {
+  const early = state.buffered.find(({ name }) => name === command.signal);
+  if (early === undefined) return { ...command, ...place(state) };
+  const { signalId, name, sequence, source } = early;
+  return {
+    kind: "signal",
+    ...place(state),
+    signalId,
+    name,
+    effect: "satisfied",
+    sequence,
+    key: command.key,
+    ...(source === undefined ? {} : { source }),
+    count: state.signals,
+  };
+};
+
+/** What an owner must write before it may take up the first message of the inbox; often nothing. */
+export const beforeTakingUp = (
+  state: ExecutionState,
+  limits: Limits = defaultLimits,
+): JournalRecord | undefined => {
+  const [mail] = state.inbox;
+  if (mail === undefined) return undefined;
+  if (isSignal(mail)) return deliver(state, mail, limits);
+  if (mail.record.kind === "retry" && state.done !== undefined && state.replays < limits.replays) {
+    return { kind: "replayed", ...place(state, mail.sequence), from: mail.record.from };
+  }
+  return undefined;
+};
+
+const deliver = (
+  state: ExecutionState,
+  { record, sequence }: Mail & { readonly record: { readonly kind: "signal" } },
+  limits: Limits,
+): JournalRecord => {
+  const { key, name, signalId, source } = record;
+  const delivery = {
+    kind: "signal" as const,
+    ...place(state, sequence),
+    signalId,
+    name,
+    sequence,
+    ...(source === undefined ? {} : { source }),
+  };
+  if (key !== undefined && HashMap.has(state.signalKeys, key)) {
+    return { ...delivery, effect: "deduped", count: state.signals };
+  }
+  if (state.done !== undefined || state.signals >= limits.signals) {
+    const raw = state.done === undefined ? "limit_exceeded" : "execution_ended";
+    return { ...delivery, effect: { type: "other", raw }, count: state.signals };
+  }
+  const count = state.signals + 1;
+  const waiting = openOperations(state).find(([, operation]) =>
+    operation.kind === "wait" && operation.signal === name
+  );
+  return waiting === undefined
+    ? { ...delivery, effect: "buffered", count }
+    : { ...delivery, effect: "satisfied", key: waiting[0], count };
+};
+
+/** What follows a record once it is stored. */
+export const followUps = (
+  before: ExecutionState,
+  record: JournalRecord,
+): ReadonlyArray<FollowUp> => {
+  switch (record.kind) {
+    case "calling": {
+      const { key, actor, execution, tenant } = record;
+      return [{ type: "startChild", key, child: { actor, execution, tenant } }];
+    }
+    case "done":
+      return afterEnd(before, record.outcome);
+    default:
+      return [];
+  }
+};
+
+/** Whom the end of an execution concerns. */
+export const afterEnd = (
+  state: ExecutionState,
+  outcome: OutcomeRecord,
+): ReadonlyArray<FollowUp> => {
+  const parent = state.start?.record.parent;
+  const interested = parent === undefined ? state.joins : [parent, ...state.joins];
+  return [
+    ...interested.map((parent): FollowUp => ({ type: "notify", parent, outcome })),
+    ...childrenToCancel(state),
+    ...timers(state).map(({ key }): FollowUp => ({ type: "unschedule", key })),
+  ];
+};
+
+/** The children that do not outlive what called them. */
+export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp> =>
+  [...HashMap.values(state.operations)].flatMap((operation): ReadonlyArray<FollowUp> => {
+    if (operation.kind !== "call" && operation.kind !== "end") return [];
+    const { onParentEnd, settled, actor, execution, tenant } = operation;
+    const isRunning = settled === undefined || settled.result.type === "cancelled";
+    return isRunning && onParentEnd === "cancel"
+      ? [{ type: "cancelChild", child: { actor, execution, tenant } }]
+      : [];
+  });
+
+/** The deadlines that somebody must announce while nobody owns the execution. */
+export const timers = (
+  state: ExecutionState,
+): ReadonlyArray<{ readonly key: string; readonly due: Timestamp }> => {
+  if (state.done !== undefined || state.start === undefined) return [];
+  const { deadline } = state.start.record;
+  return [
+    ...openOperations(state).flatMap(([key, operation]) => {
+      if (operation.kind === "run") {
+        return operation.retryAt === undefined ? [] : [{ key, due: operation.retryAt }];
+      }
+      return (operation.kind === "sleep" || operation.kind === "wait") &&
+          operation.due !== undefined
+        ? [{ key, due: operation.due }]
+        : [];
+    }),
+    ...(deadline === undefined || state.expired ? [] : [{ key: deadlineTimer, due: deadline }]),
+  ];
+};

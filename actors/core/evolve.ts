@@ -1,0 +1,305 @@
+/**
+ * From records to state: the only place where an execution's state changes. Mailbox messages wait in
+ * the inbox until a journal record says that its owner had taken them up, so that replay repeats the
+ * owner's order and not the log's. It knows no clock and refuses nothing but a gap.
+ */
+import * as HashMap from "effect/HashMap";
+import type { Timestamp } from "../../schema/ids.ts";
+import type {
+  ClaimedRecord,
+  DoneRecord,
+  JournalRecord,
+  SignalRecord,
+} from "../../schema/journal_record.ts";
+import {
+  endOf,
+  type ExecutionState,
+  initial,
+  isSignal,
+  type Mail,
+  type Matter,
+  type Operation,
+  operation,
+  type Result,
+} from "./state.ts";
+
+/** Lays a message into the mailbox; what is for another life, or comes before the start, is dropped. */
+export const receive = (state: ExecutionState, mail: Mail): ExecutionState => {
+  const { record, sequence } = mail;
+  if (record.kind === "start") {
+    if (state.life !== 0) return state;
+    return {
+      ...initial,
+      life: sequence,
+      start: { ...mail, record },
+      mail: sequence,
+      tags: HashMap.empty(),
+    };
+  }
+  if (state.life === 0 || sequence <= state.mail) return state;
+  if (record.life !== undefined && record.life !== state.life) return state;
+  const last = state.inbox.at(-1);
+  if (last !== undefined && last.sequence >= sequence) return state;
+  return { ...state, inbox: [...state.inbox, mail] };
+};
+
+const put = (state: ExecutionState, key: string, value: Operation): ExecutionState => ({
+  ...state,
+  operations: HashMap.set(state.operations, key, value),
+});
+
+const open = (state: ExecutionState, key: string, matter: Matter): ExecutionState => {
+  const known = operation(state, key)?.opened;
+  const opened = known ?? state.opened + 1;
+  return { ...put(state, key, { ...matter, opened }), opened: Math.max(opened, state.opened) };
+};
+
+const settle = (state: ExecutionState, key: string, result: Result): ExecutionState => {
+  const found = operation(state, key);
+  if (found === undefined || found.settled !== undefined) return state;
+  const order = state.settled + 1;
+  return { ...put(state, key, { ...found, settled: { order, result } }), settled: order };
+};
+
+/** Everything that is open ends, at one place in the order of results. */
+const giveUpAll = (state: ExecutionState): ExecutionState => {
+  const order = state.settled + 1;
+  return {
+    ...state,
+    settled: order,
+    operations: HashMap.map(
+      state.operations,
+      (operation) =>
+        operation.settled === undefined
+          ? { ...operation, settled: { order, result: { type: "cancelled" } } }
+          : operation,
+    ),
+  };
+};
+
+/** What a deadline does to the operation that it was set for. */
+const elapse = (state: ExecutionState, key: string): ExecutionState => {
+  switch (operation(state, key)?.kind) {
+    case "sleep":
+      return settle(state, key, { type: "value" });
+    case "wait":
+      return settle(state, key, { type: "timeout" });
+    default:
+      return state;
+  }
+};
+
+/** What a message changes at the moment in which it is taken up. */
+const act = (state: ExecutionState, { record }: Mail): ExecutionState => {
+  switch (record.kind) {
+    case "timer":
+      return record.key === "weir.deadline"
+        ? { ...state, expired: true }
+        : elapse(state, record.key);
+    case "child":
+      return settle(state, record.key, { type: "ended", outcome: record.outcome });
+    case "cancel": {
+      if (state.done !== undefined) return state;
+      const { reason, force = false } = record;
+      if (state.cancel !== undefined) {
+        return force ? { ...state, cancel: { ...state.cancel, force } } : state;
+      }
+      const given = giveUpAll(state);
+      return {
+        ...given,
+        cancel: { order: given.settled, force, ...(reason === undefined ? {} : { reason }) },
+      };
+    }
+    case "pause": {
+      const { reason } = record;
+      return state.done === undefined
+        ? { ...state, paused: reason === undefined ? {} : { reason } }
+        : state;
+    }
+    case "resume":
+      return { ...state, paused: undefined };
+    case "retry":
+      return state.done === undefined ? state : { ...state, retry: record.from };
+    case "join":
+      return { ...state, joins: [...state.joins, record.parent] };
+    case "start":
+    case "signal":
+      return state;
+  }
+};
+
+/** Takes up the first message of the inbox. */
+export const takeUp = (state: ExecutionState): ExecutionState => {
+  const [mail, ...inbox] = state.inbox;
+  return mail === undefined ? state : { ...act(state, mail), inbox, mail: mail.sequence };
+};
+
+const takeUpThrough = (state: ExecutionState, sequence: number): ExecutionState => {
+  let next = state;
+  while (next.inbox.length > 0 && next.inbox[0]!.sequence <= sequence) next = takeUp(next);
+  return next.mail < sequence ? { ...next, mail: sequence } : next;
+};
+
+const signalled = (state: ExecutionState, record: SignalRecord): ExecutionState => {
+  const mail = state.inbox.find(({ sequence }) => sequence === record.sequence);
+  const counted: ExecutionState = {
+    ...takeUpThrough(state, record.mail),
+    signals: record.count,
+  };
+  const known = mail !== undefined && isSignal(mail)
+    ? { ...mail.record, sequence: mail.sequence }
+    : state.buffered.find(({ sequence }) => sequence === record.sequence);
+  if (known === undefined) return counted;
+  const { payload, signalId, name, source, sequence } = known;
+  const signal = {
+    sequence,
+    signalId,
+    name,
+    ...(payload === undefined ? {} : { payload }),
+    ...(source === undefined ? {} : { source }),
+  };
+  const key = mail !== undefined && isSignal(mail) ? mail.record.key : undefined;
+  const remembered = key === undefined || HashMap.has(counted.signalKeys, key) ? counted : {
+    ...counted,
+    signalKeys: HashMap.set(counted.signalKeys, key, signalId),
+  };
+  switch (record.effect) {
+    case "buffered":
+      return { ...remembered, buffered: [...remembered.buffered, signal] };
+    case "satisfied": {
+      const taken = {
+        ...remembered,
+        buffered: remembered.buffered.filter((other) => other.sequence !== sequence),
+      };
+      if (record.key === undefined) return taken;
+      const waiting = operation(taken, record.key) === undefined
+        ? open(taken, record.key, { kind: "wait", signal: name })
+        : taken;
+      return settle(waiting, record.key, {
+        type: "value",
+        ...(payload === undefined ? {} : { value: payload }),
+      });
+    }
+    default:
+      return remembered;
+  }
+};
+
+const isWorthKeeping = ({ kind, settled }: Operation): boolean => {
+  if (settled === undefined) return kind !== "run";
+  const { result } = settled;
+  return result.type === "value" || result.type === "timeout" ||
+    (result.type === "ended" && result.outcome.type === "success");
+};
+
+/** A new attempt begins with what succeeded, and with what is still awaited; it fails anew. */
+const forgetFailures = (state: ExecutionState): ExecutionState => ({
+  ...state,
+  operations: HashMap.filter(state.operations, isWorthKeeping),
+});
+
+const finished = (state: ExecutionState, record: DoneRecord, at: Timestamp): ExecutionState => ({
+  ...state,
+  done: { record, at },
+  paused: undefined,
+  retryAt: undefined,
+  retry: undefined,
+});
+
+const apply = (
+  state: ExecutionState,
+  record: Exclude<JournalRecord, ClaimedRecord>,
+  at: Timestamp,
+): ExecutionState => {
+  switch (record.kind) {
+    case "step":
+      return settle(
+        operation(state, record.key) === undefined
+          ? open(state, record.key, { kind: "run", tries: record.tries })
+          : state,
+        record.key,
+        record.result,
+      );
+    case "stepFailed": {
+      const { key, failure, tries, retryAt } = record;
+      return open(state, key, { kind: "run", tries, failure, retryAt });
+    }
+    case "sleeping":
+      return open(state, record.key, { kind: "sleep", due: record.due });
+    case "waiting": {
+      const { key, signal, due } = record;
+      return open(state, key, { kind: "wait", signal, ...(due === undefined ? {} : { due }) });
+    }
+    case "elapsed":
+      return elapse(state, record.key);
+    case "calling": {
+      const { key, verb, actor, execution, tenant, onParentEnd } = record;
+      const child = { actor, execution, tenant, onParentEnd };
+      const opened = open(state, key, { kind: verb, ...child });
+      return verb === "call"
+        ? opened
+        : open(settle(opened, key, { type: "value" }), endOf(key), { kind: "end", ...child });
+    }
+    case "callFailed":
+      return settle(state, record.key, { type: "failure", failure: record.failure });
+    case "noted":
+      return settle(open(state, record.key, { kind: "note" }), record.key, {
+        type: "value",
+        value: record.value,
+      });
+    case "cell": {
+      const { key, name, value } = record;
+      const cells = value === undefined
+        ? HashMap.remove(state.cells, name)
+        : HashMap.set(state.cells, name, value);
+      return settle({ ...open(state, key, { kind: "cell" }), cells }, key, { type: "value" });
+    }
+    case "tag": {
+      const { key, name, change, value = "" } = record;
+      const tags = change === "attached"
+        ? HashMap.set(state.tags, name, value)
+        : HashMap.remove(state.tags, name);
+      return settle({ ...open(state, key, { kind: "tag" }), tags }, key, { type: "value" });
+    }
+    case "attemptFailed":
+      return {
+        ...forgetFailures(state),
+        failures: state.failures + 1,
+        attempt: state.attempt + 1,
+        retryAt: record.retryAt,
+      };
+    case "replayed":
+      return {
+        ...(record.from === "start"
+          ? { ...state, operations: HashMap.empty(), cells: HashMap.empty() }
+          : forgetFailures(state)),
+        done: undefined,
+        retry: undefined,
+        cancel: undefined,
+        expired: false,
+        failures: 0,
+        attempt: state.attempt + 1,
+        replays: state.replays + 1,
+      };
+    case "signal":
+      return state;
+    case "done":
+      return finished(state, record, at);
+  }
+};
+
+/** The state behind one more journal record of this life, which must be the next. */
+export const record = (
+  state: ExecutionState,
+  record: JournalRecord,
+  at: Timestamp,
+): ExecutionState => {
+  if (record.kind === "claimed") {
+    const { epoch, attempt, reclaims } = record;
+    return { ...state, epoch, attempt, reclaims, progress: false };
+  }
+  const numbered = { ...state, index: record.index, progress: true };
+  return record.kind === "signal"
+    ? signalled(numbered, record)
+    : apply(takeUpThrough(numbered, record.mail), record, at);
+};

@@ -1,0 +1,173 @@
+/**
+ * Where one life of an execution stands, as its records say. It is a value: replaying the same
+ * records gives an equal one, on any machine and at any time. What a record changes is `evolve.ts`,
+ * what a command writes is `decide.ts`.
+ */
+import * as HashMap from "effect/HashMap";
+import type { Failure } from "../../schema/failure.ts";
+import type { ActorName, ExecutionId, SignalId, Tenant, Timestamp } from "../../schema/ids.ts";
+import type { DoneRecord } from "../../schema/journal_record.ts";
+import type { MailRecord, SignalMail, StartRecord } from "../../schema/mail_record.ts";
+import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
+import type * as Schema from "effect/Schema";
+
+type Json = Schema.Json;
+
+/** One message as it lies in the mailbox. */
+export interface Mail<Record extends MailRecord = MailRecord> {
+  readonly sequence: number;
+  readonly at: Timestamp;
+  readonly record: Record;
+}
+
+/** What an operation gave. */
+export type Result =
+  | { readonly type: "value"; readonly value?: Json }
+  | { readonly type: "failure"; readonly failure: Failure }
+  /** A wait that nobody answered in time. */
+  | { readonly type: "timeout" }
+  | { readonly type: "ended"; readonly outcome: OutcomeRecord }
+  /** It was given up because the execution is cancelled. */
+  | { readonly type: "cancelled" };
+
+/** A result, and its place in the order in which results came. */
+export interface Settled {
+  readonly order: number;
+  readonly result: Result;
+}
+
+/** What an operation is about. */
+export type Matter =
+  | {
+    readonly kind: "run";
+    /** How often it has failed so far, and when it is tried again. */
+    readonly tries: number;
+    readonly failure?: Failure;
+    readonly retryAt?: Timestamp;
+  }
+  | { readonly kind: "sleep"; readonly due: Timestamp }
+  | { readonly kind: "wait"; readonly signal: string; readonly due?: Timestamp }
+  | {
+    readonly kind: "call" | "spawn" | "end";
+    readonly actor: ActorName;
+    readonly execution: ExecutionId;
+    readonly tenant: Tenant;
+    readonly onParentEnd: "cancel" | "abandon";
+  }
+  | { readonly kind: "note" | "cell" | "tag" };
+
+/** One named thing that an actor did or awaits. */
+export type Operation = Matter & {
+  /** Counts operations as they were first recorded, from 1. */
+  readonly opened: number;
+  readonly settled?: Settled;
+};
+export type OperationKind = Operation["kind"];
+
+/** A signal that no wait has taken yet. */
+export interface BufferedSignal {
+  readonly sequence: number;
+  readonly signalId: SignalId;
+  readonly name: string;
+  readonly payload?: Json;
+  readonly source?: string;
+}
+
+export interface ExecutionState {
+  /** The sequence of the start; 0 while there is none. */
+  readonly life: number;
+  readonly start: Mail<StartRecord> | undefined;
+  /** The number of the last journal record. */
+  readonly index: number;
+  /** The sequence of the last mailbox message taken up. */
+  readonly mail: number;
+  /** What lies in the mailbox behind that, in order. */
+  readonly inbox: ReadonlyArray<Mail>;
+  readonly operations: HashMap.HashMap<string, Operation>;
+  /** How many operations have been opened, and how many results there are. */
+  readonly opened: number;
+  readonly settled: number;
+  readonly buffered: ReadonlyArray<BufferedSignal>;
+  /** The signals known by their sender's key. */
+  readonly signalKeys: HashMap.HashMap<string, SignalId>;
+  readonly signals: number;
+  readonly cells: HashMap.HashMap<string, Json>;
+  readonly tags: HashMap.HashMap<string, string>;
+  /** A request to cancel, and its place in the order of results. */
+  readonly cancel:
+    | { readonly order: number; readonly force: boolean; readonly reason?: string }
+    | undefined;
+  readonly paused: { readonly reason?: string } | undefined;
+  /** Whether the deadline of the whole execution has been announced. */
+  readonly expired: boolean;
+  /** Attempts that failed since the start or the last replay, and when the next begins. */
+  readonly failures: number;
+  readonly retryAt: Timestamp | undefined;
+  readonly attempt: number;
+  readonly epoch: number;
+  readonly replays: number;
+  /** A request to run again what is finished. */
+  readonly retry: "failure" | "start" | undefined;
+  readonly joins: ReadonlyArray<ParentReference>;
+  /** Takeovers from owners that failed, in a row. */
+  readonly reclaims: number;
+  /** Whether anything was recorded since the last takeover. */
+  readonly progress: boolean;
+  readonly done: { readonly record: DoneRecord; readonly at: Timestamp } | undefined;
+}
+
+export const initial: ExecutionState = {
+  life: 0,
+  start: undefined,
+  index: 0,
+  mail: 0,
+  inbox: [],
+  operations: HashMap.empty(),
+  opened: 0,
+  settled: 0,
+  buffered: [],
+  signalKeys: HashMap.empty(),
+  signals: 0,
+  cells: HashMap.empty(),
+  tags: HashMap.empty(),
+  cancel: undefined,
+  paused: undefined,
+  expired: false,
+  failures: 0,
+  retryAt: undefined,
+  attempt: 0,
+  epoch: 0,
+  replays: 0,
+  retry: undefined,
+  joins: [],
+  reclaims: 0,
+  progress: false,
+  done: undefined,
+};
+
+export const operation = (state: ExecutionState, key: string): Operation | undefined => {
+  const found = HashMap.get(state.operations, key);
+  return found._tag === "Some" ? found.value : undefined;
+};
+
+export const isOpen = (operation: Operation): boolean => operation.settled === undefined;
+
+/** What is open, in the order in which it was opened. */
+export const openOperations = (
+  state: ExecutionState,
+): ReadonlyArray<readonly [key: string, operation: Operation]> =>
+  [...HashMap.entries(state.operations)]
+    .filter(([, operation]) => isOpen(operation))
+    .sort(([, a], [, b]) => a.opened - b.opened);
+
+/** The keys of timers that are not of an operation. */
+export const deadlineTimer = "weir.deadline";
+export const delayTimer = "weir.delay";
+export const retryTimer = "weir.retry";
+
+/** The key under which the end of a spawned child is known. */
+export const endOf = (key: string): string => `${key}/end`;
+
+/** The signals in the mailbox that are not taken up yet. */
+export const isSignal = (mail: Mail): mail is Mail<SignalMail> => mail.record.kind === "signal";
