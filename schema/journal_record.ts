@@ -10,6 +10,7 @@ import { ActorName, ExecutionId, SignalId, Tenant, Timestamp, WorkerInstanceId }
 import { Json } from "./json.ts";
 import { OutcomeRecord } from "./outcome_record.ts";
 import { record } from "./record.ts";
+import { Route } from "./route.ts";
 import { SignalEffect } from "./signal_delivery.ts";
 
 const optionalText = Schema.optionalKey(Schema.String);
@@ -65,6 +66,8 @@ export const LogRecord = Schema.Union([
     failure: Failure,
     tries: Schema.Natural,
     retryAt: Timestamp,
+    /** What the step last said of how far it had come. */
+    progress: Schema.optionalKey(Json),
   }),
   entry("sleeping", { key: Schema.String, due: Timestamp }),
   entry("waiting", {
@@ -80,6 +83,7 @@ export const LogRecord = Schema.Union([
     actor: ActorName,
     execution: ExecutionId,
     tenant: Tenant,
+    route: Schema.optionalKey(Route),
     /** What becomes of the child when the parent ends first. */
     onParentEnd: Schema.Literals(["cancel", "abandon"]),
   }),

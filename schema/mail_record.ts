@@ -50,7 +50,13 @@ export const MailRecord = Schema.Union([
     key: optionalText,
     source: optionalText,
   }),
-  message("cancel", { reason: optionalText, force: Schema.optionalKey(Schema.Boolean) }),
+  message("cancel", {
+    reason: optionalText,
+    /** Ends it at once, without asking its code. */
+    force: Schema.optionalKey(Schema.Boolean),
+    /** Only if this is the execution's parent. */
+    parent: Schema.optionalKey(ParentReference),
+  }),
   message("pause", { reason: optionalText }),
   message("resume", {}),
   /** Runs a finished execution again: from its first failure, or from the start. */
@@ -72,4 +78,3 @@ export type SignalMail = typeof MailRecord.cases.signal.Type;
 
 /** The body of a mailbox message. */
 export const mailRecord = record(1, MailRecord);
-

@@ -8,6 +8,7 @@ import * as Result from "effect/Result";
 import type { ActorName, ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { JournalRecord, LogRecord, TagRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import type { Route } from "../../schema/route.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
   deadlineTimer,
@@ -24,6 +25,7 @@ export interface Child {
   readonly actor: ActorName;
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
+  readonly route?: Route;
 }
 
 type Place = "life" | "index" | "mail";
@@ -34,11 +36,9 @@ export type Command =
   | WithoutPlace<Exclude<LogRecord, { readonly kind: "claimed" | "replayed" }> | TagRecord>
   | { readonly kind: "done"; readonly outcome: OutcomeRecord };
 
-/** What must happen after a record is stored; each may happen twice without harm. */
+/** What must happen after an execution has ended; each may happen twice without harm. */
 export type FollowUp =
-  | { readonly type: "schedule"; readonly key: string; readonly due: Timestamp }
   | { readonly type: "unschedule"; readonly key: string }
-  | { readonly type: "startChild"; readonly key: string; readonly child: Child }
   | { readonly type: "cancelChild"; readonly child: Child }
   | {
     readonly type: "notify";
@@ -169,23 +169,6 @@ const deliver = (
     : { ...delivery, effect: "satisfied", key: waiting[0], count };
 };
 
-/** What follows a record once it is stored. */
-export const followUps = (
-  before: ExecutionState,
-  record: JournalRecord,
-): ReadonlyArray<FollowUp> => {
-  switch (record.kind) {
-    case "calling": {
-      const { key, actor, execution, tenant } = record;
-      return [{ type: "startChild", key, child: { actor, execution, tenant } }];
-    }
-    case "done":
-      return afterEnd(before, record.outcome);
-    default:
-      return [];
-  }
-};
-
 /** Whom the end of an execution concerns. */
 export const afterEnd = (
   state: ExecutionState,
@@ -204,11 +187,9 @@ export const afterEnd = (
 export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp> =>
   [...HashMap.values(state.operations)].flatMap((operation): ReadonlyArray<FollowUp> => {
     if (operation.kind !== "call" && operation.kind !== "end") return [];
-    const { onParentEnd, settled, actor, execution, tenant } = operation;
+    const { onParentEnd, settled } = operation;
     const isRunning = settled === undefined || settled.result.type === "cancelled";
-    return isRunning && onParentEnd === "cancel"
-      ? [{ type: "cancelChild", child: { actor, execution, tenant } }]
-      : [];
+    return isRunning && onParentEnd === "cancel" ? [{ type: "cancelChild", child: operation }] : [];
   });
 
 /** The deadlines that somebody must announce while nobody owns the execution. */

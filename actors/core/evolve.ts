@@ -11,6 +11,7 @@ import type {
   JournalRecord,
   SignalRecord,
 } from "../../schema/journal_record.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
   endOf,
   type ExecutionState,
@@ -48,10 +49,17 @@ const put = (state: ExecutionState, key: string, value: Operation): ExecutionSta
   operations: HashMap.set(state.operations, key, value),
 });
 
-const open = (state: ExecutionState, key: string, matter: Matter): ExecutionState => {
-  const known = operation(state, key)?.opened;
-  const opened = known ?? state.opened + 1;
-  return { ...put(state, key, { ...matter, opened }), opened: Math.max(opened, state.opened) };
+const open = (
+  state: ExecutionState,
+  key: string,
+  matter: Matter,
+  at: Timestamp,
+): ExecutionState => {
+  const { opened, since } = operation(state, key) ?? { opened: state.opened + 1, since: at };
+  return {
+    ...put(state, key, { ...matter, opened, since }),
+    opened: Math.max(opened, state.opened),
+  };
 };
 
 const settle = (state: ExecutionState, key: string, result: Result): ExecutionState => {
@@ -89,6 +97,14 @@ const elapse = (state: ExecutionState, key: string): ExecutionState => {
   }
 };
 
+/** Whether a message that only the parent may send is from there. */
+const isFrom = (state: ExecutionState, parent: ParentReference | undefined): boolean => {
+  const own = state.start?.record.parent;
+  return parent === undefined ||
+    (own?.execution === parent.execution && own.tenant === parent.tenant &&
+      own.life === parent.life);
+};
+
 /** What a message changes at the moment in which it is taken up. */
 const act = (state: ExecutionState, { record }: Mail): ExecutionState => {
   switch (record.kind) {
@@ -99,8 +115,8 @@ const act = (state: ExecutionState, { record }: Mail): ExecutionState => {
     case "child":
       return settle(state, record.key, { type: "ended", outcome: record.outcome });
     case "cancel": {
-      if (state.done !== undefined) return state;
-      const { reason, force = false } = record;
+      const { reason, force = false, parent } = record;
+      if (state.done !== undefined || !isFrom(state, parent)) return state;
       if (state.cancel !== undefined) {
         return force ? { ...state, cancel: { ...state.cancel, force } } : state;
       }
@@ -140,7 +156,11 @@ const takeUpThrough = (state: ExecutionState, sequence: number): ExecutionState 
   return next.mail < sequence ? { ...next, mail: sequence } : next;
 };
 
-const signalled = (state: ExecutionState, record: SignalRecord): ExecutionState => {
+const signalled = (
+  state: ExecutionState,
+  record: SignalRecord,
+  at: Timestamp,
+): ExecutionState => {
   const mail = state.inbox.find(({ sequence }) => sequence === record.sequence);
   const counted: ExecutionState = {
     ...takeUpThrough(state, record.mail),
@@ -173,7 +193,7 @@ const signalled = (state: ExecutionState, record: SignalRecord): ExecutionState 
       };
       if (record.key === undefined) return taken;
       const waiting = operation(taken, record.key) === undefined
-        ? open(taken, record.key, { kind: "wait", signal: name })
+        ? open(taken, record.key, { kind: "wait", signal: name }, at)
         : taken;
       return settle(waiting, record.key, {
         type: "value",
@@ -215,35 +235,41 @@ const apply = (
     case "step":
       return settle(
         operation(state, record.key) === undefined
-          ? open(state, record.key, { kind: "run", tries: record.tries })
+          ? open(state, record.key, { kind: "run", tries: record.tries }, at)
           : state,
         record.key,
         record.result,
       );
     case "stepFailed": {
-      const { key, failure, tries, retryAt } = record;
-      return open(state, key, { kind: "run", tries, failure, retryAt });
+      const { kind: _, key, life: _life, index: _index, mail: _mail, ...tried } = record;
+      return open(state, key, { kind: "run", ...tried }, at);
     }
     case "sleeping":
-      return open(state, record.key, { kind: "sleep", due: record.due });
+      return open(state, record.key, { kind: "sleep", due: record.due }, at);
     case "waiting": {
       const { key, signal, due } = record;
-      return open(state, key, { kind: "wait", signal, ...(due === undefined ? {} : { due }) });
+      return open(state, key, { kind: "wait", signal, ...(due === undefined ? {} : { due }) }, at);
     }
     case "elapsed":
       return elapse(state, record.key);
     case "calling": {
-      const { key, verb, actor, execution, tenant, onParentEnd } = record;
-      const child = { actor, execution, tenant, onParentEnd };
-      const opened = open(state, key, { kind: verb, ...child });
+      const { key, verb, actor, execution, tenant, route, onParentEnd } = record;
+      const child = {
+        actor,
+        execution,
+        tenant,
+        ...(route === undefined ? {} : { route }),
+        onParentEnd,
+      };
+      const opened = open(state, key, { kind: verb, ...child }, at);
       return verb === "call"
         ? opened
-        : open(settle(opened, key, { type: "value" }), endOf(key), { kind: "end", ...child });
+        : open(settle(opened, key, { type: "value" }), endOf(key), { kind: "end", ...child }, at);
     }
     case "callFailed":
       return settle(state, record.key, { type: "failure", failure: record.failure });
     case "noted":
-      return settle(open(state, record.key, { kind: "note" }), record.key, {
+      return settle(open(state, record.key, { kind: "note" }, at), record.key, {
         type: "value",
         value: record.value,
       });
@@ -252,14 +278,14 @@ const apply = (
       const cells = value === undefined
         ? HashMap.remove(state.cells, name)
         : HashMap.set(state.cells, name, value);
-      return settle({ ...open(state, key, { kind: "cell" }), cells }, key, { type: "value" });
+      return settle({ ...open(state, key, { kind: "cell" }, at), cells }, key, { type: "value" });
     }
     case "tag": {
       const { key, name, change, value = "" } = record;
       const tags = change === "attached"
         ? HashMap.set(state.tags, name, value)
         : HashMap.remove(state.tags, name);
-      return settle({ ...open(state, key, { kind: "tag" }), tags }, key, { type: "value" });
+      return settle({ ...open(state, key, { kind: "tag" }, at), tags }, key, { type: "value" });
     }
     case "attemptFailed":
       return {
@@ -300,6 +326,6 @@ export const record = (
   }
   const numbered = { ...state, index: record.index, progress: true };
   return record.kind === "signal"
-    ? signalled(numbered, record)
+    ? signalled(numbered, record, at)
     : apply(takeUpThrough(numbered, record.mail), record, at);
 };

@@ -10,6 +10,7 @@ import type { DoneRecord } from "../../schema/journal_record.ts";
 import type { MailRecord, SignalMail, StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
+import type { Route } from "../../schema/route.ts";
 import type * as Schema from "effect/Schema";
 
 type Json = Schema.Json;
@@ -45,6 +46,7 @@ export type Matter =
     readonly tries: number;
     readonly failure?: Failure;
     readonly retryAt?: Timestamp;
+    readonly progress?: Json;
   }
   | { readonly kind: "sleep"; readonly due: Timestamp }
   | { readonly kind: "wait"; readonly signal: string; readonly due?: Timestamp }
@@ -53,6 +55,7 @@ export type Matter =
     readonly actor: ActorName;
     readonly execution: ExecutionId;
     readonly tenant: Tenant;
+    readonly route?: Route;
     readonly onParentEnd: "cancel" | "abandon";
   }
   | { readonly kind: "note" | "cell" | "tag" };
@@ -61,6 +64,7 @@ export type Matter =
 export type Operation = Matter & {
   /** Counts operations as they were first recorded, from 1. */
   readonly opened: number;
+  readonly since: Timestamp;
   readonly settled?: Settled;
 };
 export type OperationKind = Operation["kind"];

@@ -1,0 +1,129 @@
+/**
+ * What an actor's code can do, as Effects: the primitives beneath both doors. Each has a name by
+ * which its result is found again, whatever happens to the process; results are JSON. How they are
+ * made durable is the activation's business.
+ */
+import type * as Duration from "effect/Duration";
+import type * as Effect from "effect/Effect";
+import type * as Schema from "effect/Schema";
+import type { PayloadTooLarge, Unavailable } from "../../schema/errors.ts";
+import type {
+  Cancelled,
+  ChildFailed,
+  KindMismatch,
+  NameInUse,
+  StepFailed,
+} from "../../schema/execution_errors.ts";
+import type { ActorName, ExecutionId, Tenant } from "../../schema/ids.ts";
+import type { Route } from "../../schema/route.ts";
+import type { RetryPolicy } from "../retry_policy.ts";
+
+type Json = Schema.Json;
+
+/** One try of a step, as the step sees it. */
+export interface Step {
+  /** The same for every try of this step, and different from that of any other. */
+  readonly idempotencyKey: string;
+  /** Counts the tries from 1. */
+  readonly try: number;
+  /** What the last try said when it was alive. */
+  readonly progress: Json | undefined;
+  /** Says that the step is alive, and how far it has come. */
+  readonly heartbeat: (progress?: unknown) => void;
+}
+
+export interface RunOptions {
+  readonly retry?: RetryPolicy;
+  /** How long one try may take. */
+  readonly timeout?: Duration.Input;
+  /** How long a try may go without a heartbeat. */
+  readonly heartbeatTimeout?: Duration.Input;
+}
+
+export interface WaitOptions {
+  /** The name of the wait, if not that of the signal. */
+  readonly name?: string;
+  readonly timeout?: Duration.Input;
+}
+
+/** A signal that came, or nothing if none came in time. */
+export type Received = { readonly payload: Json | undefined } | undefined;
+
+export interface ChildOptions {
+  readonly actor: ActorName;
+  readonly input: Json | undefined;
+  readonly tenant: Tenant;
+  /** Named after the parent and the call, if left out. */
+  readonly execution?: ExecutionId;
+  readonly route?: Route;
+  readonly requires?: ReadonlyArray<string>;
+  readonly tags?: Readonly<Record<string, string>>;
+  /** What becomes of the child if this execution ends first; it is cancelled, if left out. */
+  readonly onParentEnd?: "cancel" | "abandon";
+}
+
+/** What any operation may fail with. */
+export type OperationError =
+  | Cancelled
+  | NameInUse
+  | KindMismatch
+  | PayloadTooLarge
+  | Unavailable;
+
+export interface Operations {
+  readonly execution: ExecutionId;
+  readonly tenant: Tenant;
+  readonly attempt: number;
+  /** Aborts when the execution is asked to stop, or this worker has lost it. */
+  readonly cancelled: AbortSignal;
+  readonly run: (
+    name: string,
+    body: (step: Step) => Effect.Effect<unknown, unknown>,
+    options?: RunOptions,
+  ) => Effect.Effect<Json | undefined, StepFailed | OperationError>;
+  readonly sleep: (
+    name: string,
+    duration: Duration.Input,
+  ) => Effect.Effect<void, OperationError>;
+  readonly wait: (
+    signal: string,
+    options?: WaitOptions,
+  ) => Effect.Effect<Received, OperationError>;
+  /** Starts another execution and awaits its result. */
+  readonly call: (
+    name: string,
+    options: ChildOptions,
+  ) => Effect.Effect<Json | undefined, ChildFailed | OperationError>;
+  /** Starts another execution and goes on. */
+  readonly spawn: (
+    name: string,
+    options: ChildOptions,
+  ) => Effect.Effect<Spawned, OperationError>;
+  /** The server's time, in milliseconds, as it was when this was first asked. */
+  readonly now: Effect.Effect<number, OperationError>;
+  readonly uuid: () => string;
+  readonly random: () => number;
+  readonly tag: (name: string, value: string) => Effect.Effect<void, OperationError>;
+  readonly untag: (name: string) => Effect.Effect<void, OperationError>;
+  readonly cell: (name: string) => Json | undefined;
+  readonly setCell: (
+    name: string,
+    value: Json | undefined,
+  ) => Effect.Effect<void, OperationError>;
+}
+
+export interface Spawned {
+  readonly execution: ExecutionId;
+  readonly result: Effect.Effect<Json | undefined, ChildFailed | OperationError>;
+}
+
+/** An actor as the engine runs it. */
+export interface ActorCode {
+  readonly name: ActorName;
+  readonly run: (
+    operations: Operations,
+    input: Json | undefined,
+  ) => Effect.Effect<unknown, unknown>;
+  /** How often the whole is tried again when it fails; not at all, if left out. */
+  readonly retry?: RetryPolicy;
+}

@@ -1,0 +1,134 @@
+/**
+ * Sending mail to executions: by clients, by parents and by children. Each message has an id from
+ * which the server, and later the receiver, knows a repetition; nothing that is sent twice acts
+ * twice. Who may send what is decided by whoever sends.
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Stream from "effect/Stream";
+import type { ExecutionId, Tenant } from "../../schema/ids.ts";
+import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
+import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
+import type { Log } from "../../streams/log.ts";
+import { clientMessageId } from "../../streams/message_id.ts";
+import {
+  type Address,
+  executionAddress,
+  executionFilter,
+  subjectOf,
+} from "../../streams/subjects.ts";
+import { readAll, unread } from "./history.ts";
+
+/** An id for a message that says the same whenever it is sent. */
+const idOf = (to: Address, life: number | undefined, verb: string, key: string): string =>
+  clientMessageId(
+    { subject: subjectOf(to, "mail"), ...(life === undefined ? {} : { life }), verb },
+    key,
+  );
+
+export const make = (log: Log["Service"]) => {
+  const addressOf = (execution: ExecutionId, tenant: Tenant): Address =>
+    executionAddress(log.layout, tenant, execution);
+
+  /** The start of an execution's present life. */
+  const findStart = (to: Address) =>
+    log.read(executionFilter(to, "mail")).pipe(
+      Stream.mapAccumEffect(() => unread, (history, entry) =>
+        Effect.map(readAll(history, [entry]), (next) =>
+          [next, [next.state.start]] as const)),
+      Stream.filter((start) =>
+        start !== undefined
+      ),
+      Stream.runHead,
+    );
+
+  const send = (to: Address, record: MailRecord, id?: string) =>
+    log.append(to, {
+      kind: "mail",
+      body: mailRecord.encode(record),
+      ...(id === undefined ? {} : { id }),
+    });
+
+  /** Starts an execution unless there is one; then its own start is the answer. */
+  const start = Effect.fnUntraced(function* (to: Address, record: StartRecord) {
+    const body = mailRecord.encode(record);
+    let after = 0;
+    for (;;) {
+      const appended = yield* log.append(to, { kind: "mail", body, guard: { after } }).pipe(
+        Effect.map(({ sequence }) => ({ sequence })),
+        Effect.catchTags({
+          AlreadyExists: ({ sequence }) => Effect.succeed({ actual: sequence }),
+          SequenceConflict: ({ actual }) => Effect.succeed({ actual }),
+        }),
+      );
+      if ("sequence" in appended) {
+        return { created: true, life: appended.sequence, record };
+      }
+      const found = yield* findStart(to);
+      if (Option.isSome(found)) {
+        return { created: false, life: found.value.sequence, record: found.value.record };
+      }
+      // A message came before any start: it does not keep the start out.
+      after = appended.actual;
+    }
+  });
+
+  /** Tells a parent how its child has ended. */
+  const notify = (parent: ParentReference, child: ExecutionId, outcome: OutcomeRecord) => {
+    const to = addressOf(parent.execution, parent.tenant);
+    const { life, key, route } = parent;
+    return send(
+      to,
+      {
+        kind: "child",
+        life,
+        key,
+        execution: child,
+        outcome,
+        ...(route === undefined ? {} : { route }),
+      },
+      idOf(to, life, "child", key),
+    );
+  };
+
+  /** Asks an execution that exists already to tell its end. */
+  const join = (
+    to: Address,
+    start: { readonly life: number; readonly record: StartRecord },
+    parent: ParentReference,
+  ) => {
+    const { route } = start.record;
+    return send(
+      to,
+      { kind: "join", life: start.life, parent, ...(route === undefined ? {} : { route }) },
+      idOf(
+        to,
+        start.life,
+        "join",
+        `${parent.tenant}\n${parent.execution}\n${parent.life}\n${parent.key}`,
+      ),
+    );
+  };
+
+  /** Asks a child to stop, if it is one's own. */
+  const cancelChild = (
+    to: Address,
+    parent: ParentReference,
+    route: StartRecord["route"],
+  ) =>
+    send(
+      to,
+      {
+        kind: "cancel",
+        parent,
+        reason: "its parent has ended",
+        ...(route === undefined ? {} : { route }),
+      },
+      idOf(to, undefined, "cancel", `${parent.tenant}\n${parent.execution}\n${parent.life}`),
+    );
+
+  return { addressOf, findStart, send, start, notify, join, cancelChild, idOf };
+};
+
+export type Post = ReturnType<typeof make>;

@@ -1,0 +1,183 @@
+/**
+ * What an actor's code has asked for and not been given yet. Results reach the code in the order in
+ * which the journal has them, one per turn of the event loop, so that a replay takes the turns of the
+ * first run whatever order things finished in. It neither writes nor reads the log.
+ */
+import { setImmediate } from "node:timers";
+import { KindMismatch, NameInUse } from "../../schema/execution_errors.ts";
+import {
+  type ExecutionState,
+  type Operation,
+  operation,
+  type OperationKind,
+  type Result,
+} from "../core/state.ts";
+
+/** One operation that the code awaits. */
+export interface Request {
+  readonly key: string;
+  readonly kind: OperationKind;
+  /** Begins what the journal does not have yet, or goes on with what it has begun. */
+  readonly begin: (known: Operation | undefined) => void;
+  readonly deliver: (result: Result) => void;
+}
+
+interface Outstanding extends Request {
+  begun: boolean;
+}
+
+export class Program {
+  readonly #execution: string;
+  readonly #state: () => ExecutionState;
+  readonly #onQuiet: () => void;
+  readonly #uses = new Map<string, number>();
+  readonly #outstanding = new Map<string, Outstanding>();
+  /** The place of the last result that was delivered. */
+  #delivered = 0;
+  /** Whether the code was told to stop, or will be when it next asks for something. */
+  #cancelled: "no" | "pending" | "yes" = "no";
+  #turning = false;
+  #held = false;
+  #closed = false;
+
+  constructor(execution: string, state: () => ExecutionState, onQuiet: () => void) {
+    this.#execution = execution;
+    this.#state = state;
+    this.#onQuiet = onQuiet;
+  }
+
+  /** What the code awaits. */
+  get outstanding(): ReadonlyMap<string, Request> {
+    return this.#outstanding;
+  }
+
+  /** Whether the code is to be given something, or has not been asked after the last thing it got. */
+  get isTurning(): boolean {
+    return this.#turning;
+  }
+
+  /** The key of the next use of a name: the name, and from the second use on its number. */
+  keyOf(name: string, kind: OperationKind): string {
+    const uses = (this.#uses.get(name) ?? 0) + 1;
+    const last = uses === 1 ? undefined : uses === 2 ? name : `${name}#${uses - 1}`;
+    if (last !== undefined && this.#outstanding.has(last)) {
+      throw new NameInUse({ execution: this.#execution, step: name });
+    }
+    this.#uses.set(name, uses);
+    const key = uses === 1 ? name : `${name}#${uses}`;
+    const known = operation(this.#state(), key);
+    if (known !== undefined && known.kind !== kind) {
+      throw new KindMismatch({
+        execution: this.#execution,
+        step: key,
+        recorded: known.kind,
+        requested: kind,
+      });
+    }
+    return key;
+  }
+
+  request(request: Request): void {
+    if (this.#closed) return;
+    const outstanding = { ...request, begun: false };
+    this.#outstanding.set(request.key, outstanding);
+    if (this.#held) return this.#onQuiet();
+    const settled = operation(this.#state(), request.key)?.settled;
+    if (
+      settled !== undefined && settled.order === this.#delivered + 1 && !this.#turning &&
+      settled.result.type !== "cancelled"
+    ) {
+      return this.#deliver(outstanding, settled.order, settled.result);
+    }
+    if (settled === undefined && !this.#turning && this.#next() === undefined) {
+      return this.#begin(outstanding);
+    }
+    this.turn();
+  }
+
+  /** Gives the code what there is for it, and lets it run between any two things. */
+  turn(): void {
+    if (this.#turning || this.#held || this.#closed) return;
+    const next = this.#next();
+    this.#turning = true;
+    setImmediate(this.#takeTurn);
+    next?.();
+  }
+
+  /** The code gets nothing and begins nothing until `proceed`. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  proceed(): void {
+    this.#held = false;
+    this.turn();
+  }
+
+  /** The code does not await this any more. */
+  withdraw(key: string): void {
+    this.#outstanding.delete(key);
+  }
+
+  /** Nothing reaches the code any more. */
+  close(): void {
+    this.#closed = true;
+    this.#outstanding.clear();
+  }
+
+  readonly #takeTurn = (): void => {
+    if (this.#closed) return;
+    const next = this.#held ? undefined : this.#next();
+    if (next !== undefined) {
+      next();
+      setImmediate(this.#takeTurn);
+      return;
+    }
+    this.#turning = false;
+    for (const outstanding of [...this.#outstanding.values()]) {
+      if (!outstanding.begun && !this.#held) this.#begin(outstanding);
+    }
+    this.#onQuiet();
+  };
+
+  /** The result that comes first in the journal's order, of those that the code awaits. */
+  #next(): (() => void) | undefined {
+    const state = this.#state();
+    let first: (() => void) | undefined;
+    let order = Infinity;
+    for (const outstanding of this.#outstanding.values()) {
+      const settled = operation(state, outstanding.key)?.settled;
+      if (settled === undefined || settled.order >= order) continue;
+      // What the request to cancel ended is delivered with that request.
+      if (this.#cancelled === "no" && settled.order === state.cancel?.order) continue;
+      order = settled.order;
+      first = () => this.#deliver(outstanding, settled.order, settled.result);
+    }
+    const { cancel } = state;
+    if (cancel !== undefined && this.#cancelled === "no" && cancel.order < order) {
+      return () => this.#cancel(cancel.order);
+    }
+    if (this.#cancelled === "pending" && this.#outstanding.size > 0) {
+      return () => this.#cancel(this.#delivered);
+    }
+    return first;
+  }
+
+  #begin(outstanding: Outstanding): void {
+    outstanding.begun = true;
+    outstanding.begin(operation(this.#state(), outstanding.key));
+  }
+
+  #deliver(outstanding: Outstanding, order: number, result: Result): void {
+    this.#outstanding.delete(outstanding.key);
+    this.#delivered = Math.max(order, this.#delivered);
+    outstanding.deliver(result);
+  }
+
+  /** Whatever the code awaits ends; if it awaits nothing, then the next thing that it asks for. */
+  #cancel(order: number): void {
+    const all = [...this.#outstanding.values()];
+    this.#cancelled = all.length === 0 ? "pending" : "yes";
+    for (const outstanding of all) this.#deliver(outstanding, order, { type: "cancelled" });
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * How often something is tried, and how long the pauses between tries are. The pause is computed
+ * here and recorded by the engine, so that a replay waits for the same moment.
+ */
+import * as Duration from "effect/Duration";
+import type { Failure } from "../schema/failure.ts";
+
+export interface RetryPolicy {
+  /** Tries in all, the first one included; 4 if left out, 1 for none but the first. */
+  readonly attempts?: number;
+  /** Pauses of equal length, or each longer than the last by `factor`; the latter if left out. */
+  readonly backoff?: "fixed" | "exponential";
+  /** The first pause; a second if left out. */
+  readonly delay?: Duration.Input;
+  /** 2 if left out. */
+  readonly factor?: number;
+  /** The longest pause; a minute if left out. */
+  readonly maxDelay?: Duration.Input;
+  /** Whether pauses are shortened at random, by up to half, so that crowds part; true if left out. */
+  readonly jitter?: boolean;
+  /** Which failures are worth another try; all that do not say otherwise, if left out. */
+  readonly retryIf?: (failure: Failure) => boolean;
+}
+
+const millis = (input: Duration.Input): number =>
+  Duration.toMillis(Duration.fromInputUnsafe(input));
+
+/** The pause before the next try, or nothing if there is none. */
+export const pauseBeforeNext = (
+  policy: RetryPolicy,
+  failure: Failure,
+  tries: number,
+  random: number,
+): number | undefined => {
+  const { attempts = 4, backoff = "exponential", delay = "1 second", factor = 2 } = policy;
+  if (tries >= attempts || failure.retryable === false) return undefined;
+  if (policy.retryIf?.(failure) === false) return undefined;
+  const grown = millis(delay) * (backoff === "fixed" ? 1 : factor ** (tries - 1));
+  const capped = Math.min(grown, millis(policy.maxDelay ?? "1 minute"));
+  return Math.round(policy.jitter === false ? capped : capped * (1 - random / 2));
+};

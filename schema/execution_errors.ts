@@ -1,0 +1,231 @@
+/**
+ * Failures that speak of an execution: what it refuses, how it ended, and what its code did wrong.
+ * The same form as in `errors.ts`. Failures that an actor's own code raised travel as `Failure`.
+ */
+import * as Schema from "effect/Schema";
+import { Failure } from "./failure.ts";
+import { Json } from "./json.ts";
+
+/** No such execution, or none in this tenant. */
+export class ExecutionNotFound
+  extends Schema.TaggedError<ExecutionNotFound>("@weir/weir/ExecutionNotFound")(
+    "ExecutionNotFound",
+    { execution: Schema.String },
+  ) {
+  readonly code = "WEIR_EXECUTION_NOT_FOUND";
+  readonly retryable = false;
+  override get message(): string {
+    return `There is no execution ${this.execution}. Check its id and tenant, or start it.`;
+  }
+}
+
+/** A verb that needs a living execution met one that has ended. */
+export class ExecutionEnded extends Schema.TaggedError<ExecutionEnded>("@weir/weir/ExecutionEnded")(
+  "ExecutionEnded",
+  {
+    execution: Schema.String,
+    outcome: Schema.String,
+    attempt: Schema.Number,
+    epoch: Schema.Number,
+  },
+) {
+  readonly code = "WEIR_EXECUTION_ENDED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} has ended: ${this.outcome}, in attempt ${this.attempt}. ` +
+      `Read its result, or start it again with retry.`;
+  }
+}
+
+/** Only what has ended can be run again. */
+export class ExecutionNotEnded
+  extends Schema.TaggedError<ExecutionNotEnded>("@weir/weir/ExecutionNotEnded")(
+    "ExecutionNotEnded",
+    { execution: Schema.String, status: Schema.String },
+  ) {
+  readonly code = "WEIR_EXECUTION_NOT_ENDED";
+  readonly retryable = true;
+  override get message(): string {
+    return `${this.execution} is ${this.status}. Wait for its end, or cancel it first.`;
+  }
+}
+
+/** An execution failed; `failure` is what its code raised. */
+export class ExecutionFailed
+  extends Schema.TaggedError<ExecutionFailed>("@weir/weir/ExecutionFailed")(
+    "ExecutionFailed",
+    { execution: Schema.String, failure: Failure },
+  ) {
+  readonly code = "WEIR_EXECUTION_FAILED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} failed with ${this.failure.name}: ${this.failure.message}. ` +
+      `Correct the cause and run it again with retry.`;
+  }
+}
+
+/** An execution was cancelled before it had a result. */
+export class ExecutionCancelled
+  extends Schema.TaggedError<ExecutionCancelled>("@weir/weir/ExecutionCancelled")(
+    "ExecutionCancelled",
+    { execution: Schema.String, reason: Schema.optionalKey(Schema.String) },
+  ) {
+  readonly code = "WEIR_EXECUTION_CANCELLED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} was cancelled${
+      this.reason === undefined ? "" : `: ${this.reason}`
+    }. ` +
+      `Leave it, or run it again with retry.`;
+  }
+}
+
+/** An execution did not end before its deadline, or was skipped. */
+export class ExecutionExpired
+  extends Schema.TaggedError<ExecutionExpired>("@weir/weir/ExecutionExpired")(
+    "ExecutionExpired",
+    { execution: Schema.String, outcome: Schema.String },
+  ) {
+  readonly code = "WEIR_EXECUTION_EXPIRED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} ended as ${this.outcome}, without a result. ` +
+      `Start it anew with a later deadline.`;
+  }
+}
+
+/** Nobody has said that this worker or client knows the actor. */
+export class UnknownActor extends Schema.TaggedError<UnknownActor>("@weir/weir/UnknownActor")(
+  "UnknownActor",
+  { actor: Schema.String },
+) {
+  readonly code = "WEIR_UNKNOWN_ACTOR";
+  readonly retryable = false;
+  override get message(): string {
+    return `There is no actor ${JSON.stringify(this.actor)} here. ` +
+      `Check its name, or start a worker that has its code.`;
+  }
+}
+
+/** An execution takes no further signals. */
+export class SignalLimitExceeded
+  extends Schema.TaggedError<SignalLimitExceeded>("@weir/weir/SignalLimitExceeded")(
+    "SignalLimitExceeded",
+    { execution: Schema.String, limit: Schema.Number },
+  ) {
+  readonly code = "WEIR_SIGNAL_LIMIT_EXCEEDED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} has had ${this.limit} signals, which is the limit. ` +
+      `Start another execution for the rest.`;
+  }
+}
+
+/** An execution has been run again as often as is allowed. */
+export class RetryLimitExceeded
+  extends Schema.TaggedError<RetryLimitExceeded>("@weir/weir/RetryLimitExceeded")(
+    "RetryLimitExceeded",
+    { execution: Schema.String, limit: Schema.Number },
+  ) {
+  readonly code = "WEIR_RETRY_LIMIT_EXCEEDED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} has been run again ${this.limit} times, which is the limit. ` +
+      `Start a new execution.`;
+  }
+}
+
+/** An actor used one name for two things at once, so that chance would tell them apart. */
+export class NameInUse extends Schema.TaggedError<NameInUse>("@weir/weir/NameInUse")(
+  "NameInUse",
+  { execution: Schema.String, step: Schema.String },
+) {
+  readonly code = "WEIR_NAME_IN_USE";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} uses the name ${
+      JSON.stringify(this.step)
+    } while it is still in use. ` +
+      `Choose another name for the second one, or wait for the first.`;
+  }
+}
+
+/** The history has something else under this name: the code was changed without renaming. */
+export class KindMismatch extends Schema.TaggedError<KindMismatch>("@weir/weir/KindMismatch")(
+  "KindMismatch",
+  {
+    execution: Schema.String,
+    step: Schema.String,
+    recorded: Schema.String,
+    requested: Schema.String,
+  },
+) {
+  readonly code = "WEIR_KIND_MISMATCH";
+  readonly retryable = false;
+  override get message(): string {
+    return `${
+      JSON.stringify(this.step)
+    } of ${this.execution} is a ${this.recorded} in its history, ` +
+      `and the code asks for a ${this.requested}. Choose another name for it.`;
+  }
+}
+
+/** A step failed, and is not tried again. */
+export class StepFailed extends Schema.TaggedError<StepFailed>("@weir/weir/StepFailed")(
+  "StepFailed",
+  { step: Schema.String, failure: Failure },
+) {
+  readonly code = "WEIR_STEP_FAILED";
+  readonly retryable = false;
+  override get message(): string {
+    return `Step ${JSON.stringify(this.step)} failed with ${this.failure.name}: ` +
+      `${this.failure.message}. Correct the cause, or handle it where the step is run.`;
+  }
+}
+
+/** What a child or an awaited execution ended as, when it was not a success. */
+export class ChildFailed extends Schema.TaggedError<ChildFailed>("@weir/weir/ChildFailed")(
+  "ChildFailed",
+  {
+    execution: Schema.String,
+    outcome: Schema.String,
+    failure: Schema.optionalKey(Failure),
+  },
+) {
+  readonly code = "WEIR_CHILD_FAILED";
+  readonly retryable = false;
+  override get message(): string {
+    const because = this.failure === undefined
+      ? ""
+      : ` with ${this.failure.name}: ${this.failure.message}`;
+    return `${this.execution} ended as ${this.outcome}${because}. ` +
+      `Correct the cause, or handle it where the child is called.`;
+  }
+}
+
+/** Raised inside an actor, once, where it stands when its execution is cancelled. */
+export class Cancelled extends Schema.TaggedError<Cancelled>("@weir/weir/Cancelled")(
+  "Cancelled",
+  { execution: Schema.String, reason: Schema.optionalKey(Schema.String) },
+) {
+  readonly code = "WEIR_CANCELLED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} is asked to stop${
+      this.reason === undefined ? "" : `: ${this.reason}`
+    }. ` +
+      `Undo what must be undone, and leave the rest.`;
+  }
+}
+
+/** An error that is not worth another try, whatever the retry policy says. */
+export class NonRetryable extends Schema.TaggedError<NonRetryable>("@weir/weir/NonRetryable")(
+  "NonRetryable",
+  { reason: Schema.String, data: Schema.optionalKey(Json) },
+) {
+  readonly code = "WEIR_NON_RETRYABLE";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.reason}. Correct the cause; it is not tried again.`;
+  }
+}
