@@ -34,6 +34,24 @@ export {
   RecordedEvent,
   RetryPolicy,
 } from "./execution_event.ts";
+export {
+  Cancelled,
+  ChildFailed,
+  ExecutionCancelled,
+  ExecutionEnded,
+  ExecutionExpired,
+  ExecutionFailed,
+  ExecutionNotEnded,
+  ExecutionNotFound,
+  KindMismatch,
+  NameInUse,
+  NonRetryable,
+  RetryLimitExceeded,
+  SignalLimitExceeded,
+  StepFailed,
+  UnknownActor,
+} from "./execution_errors.ts";
+export { Failure } from "./failure.ts";
 export { ExecutionSnapshot } from "./execution_snapshot.ts";
 export { StoredEvent } from "./stored_event.ts";
 export {

@@ -3,6 +3,8 @@
  * nothing that the log does not say it owns, takes nothing that it has no code, lane or capability
  * for, and lets go of everything when it is drained. What happens in an execution is `activation.ts`.
  */
+import { hostname } from "node:os";
+import process from "node:process";
 import * as Clock from "effect/Clock";
 import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
@@ -10,7 +12,7 @@ import * as FiberSet from "effect/FiberSet";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import { InvalidInput, type LeaseHeld } from "../../schema/errors.ts";
-import type { ActorName, Lane, WorkerInstanceId } from "../../schema/ids.ts";
+import { type ActorName, type Lane, Timestamp, WorkerInstanceId } from "../../schema/ids.ts";
 import { ClaimedRecord, journalRecord } from "../../schema/journal_record.ts";
 import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { type Route, servesRoute } from "../../schema/route.ts";
@@ -324,7 +326,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     const { shard, tail } = address;
     const verdict = owner === identity
       ? "unknown" as const
-      : yield* handOver.send(owner, { shard, tail, mail });
+      : yield* handOver.send(WorkerInstanceId.make(owner), { shard, tail, mail });
     if (verdict !== "absent") absentSince.delete(key);
     switch (verdict) {
       case "taken":
@@ -347,12 +349,23 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     }
   });
 
-  const startedAt = yield* clock.now;
   yield* sessions.open({
     worker: identity,
     ttl: sessionTtl,
+    description: {
+      actors: options.actors.map(({ name }) => name),
+      lanes,
+      capabilities,
+      startedAt: Timestamp.make(Math.round(yield* clock.now)),
+      host: hostname(),
+      pid: process.pid,
+    },
+    load: () => ({
+      resident: residents.size,
+      running: activations().filter(({ isParked }) => !isParked).length,
+      concurrency,
+    }),
   });
-  void startedAt;
   yield* handOver.serve(identity, ({ shard, tail, mail }) => {
     const resident = residents.get(keyOf({ shard, tail }));
     if (!(resident instanceof Activation)) return "unknown";

@@ -1,0 +1,256 @@
+/**
+ * An actor as plain TypeScript: a named async function whose steps, sleeps and waits are durable
+ * because they go through its context. The function runs again from the top after a crash or a
+ * suspension, and is answered from the log; what it does outside of the context is not recorded.
+ */
+import * as Effect from "effect/Effect";
+import type * as Duration from "effect/Duration";
+import type * as Schema from "effect/Schema";
+import { type ActorName, ExecutionId, executionText, type Lane } from "../schema/ids.ts";
+import { routeOf } from "../schema/route.ts";
+import type { ActorCode, Operations, RunOptions } from "./engine/operations.ts";
+import type { RetryPolicy } from "./retry_policy.ts";
+import type { SignalDefinition } from "./signal.ts";
+import { type AnySchema, check } from "./standard_schema.ts";
+
+type Json = Schema.Json;
+
+/** One try of a step, as its function sees it. */
+export interface StepContext {
+  /** The same for every try of this step, and different from that of any other. */
+  readonly idempotencyKey: string;
+  /** Aborts when the try is given up: its time is over, or the execution is cancelled or lost. */
+  readonly signal: AbortSignal;
+  /** Counts the tries from 1. */
+  readonly try: number;
+  /** What the last try said of how far it had come. */
+  readonly progress: unknown;
+  /** Says that the step is alive, and how far it has come. */
+  heartbeat(progress?: unknown): void;
+}
+
+export interface ChildOptions {
+  /** The name of the call, if not that of the actor. */
+  readonly name?: string;
+  /** The name of the child execution; derived from the parent's and the call's, if left out. */
+  readonly id?: string;
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly lane?: Lane | string;
+  readonly requires?: ReadonlyArray<string>;
+  /** What becomes of the child if this execution ends first; it is cancelled, if left out. */
+  readonly onParentEnd?: "cancel" | "abandon";
+}
+
+/** A child that was started and runs beside. */
+export interface SpawnedChild<Output> {
+  readonly id: string;
+  result(): Promise<Output>;
+}
+
+/** A value that the actor sets and that anybody can read. */
+export interface StateCell<A> {
+  get(): A | undefined;
+  set(value: A | undefined): Promise<void>;
+}
+
+/** What an actor's function does durably. */
+export interface ActorContext {
+  readonly executionId: string;
+  readonly tenant: string;
+  readonly attempt: number;
+  /** Aborts when the execution is asked to stop, or this worker has lost it. */
+  readonly cancelled: AbortSignal;
+  /** Runs a function until it has succeeded once, and remembers what it gave. */
+  run<A>(
+    name: string,
+    step: (context: StepContext) => A | PromiseLike<A>,
+    options?: RunOptions,
+  ): Promise<A>;
+  sleep(name: string, duration: Duration.Input): Promise<void>;
+  /** Waits for a signal; with a timeout, `undefined` says that none came in time. */
+  wait<A>(signal: SignalDefinition<A>, options?: { readonly name?: string }): Promise<A>;
+  wait<A>(
+    signal: SignalDefinition<A>,
+    options: { readonly name?: string; readonly timeout: Duration.Input },
+  ): Promise<A | undefined>;
+  /** Starts another execution and waits for its result. */
+  call<Input, Output>(
+    actor: Actor<Input, Output>,
+    input: Input,
+    options?: ChildOptions,
+  ): Promise<Output>;
+  /** Starts another execution and goes on. */
+  spawn<Input, Output>(
+    actor: Actor<Input, Output>,
+    input: Input,
+    options?: ChildOptions,
+  ): Promise<SpawnedChild<Output>>;
+  /** The server's time, as it was when this was first asked. */
+  now(): Promise<Date>;
+  /** A random UUID, the same in every replay. */
+  uuid(): string;
+  /** A random number from 0 to 1, the same in every replay. */
+  random(): number;
+  tag(name: string, value?: string): Promise<void>;
+  untag(name: string): Promise<void>;
+  state<A>(name: string): StateCell<A>;
+}
+
+export interface ActorOptions<Input, Output> {
+  /** Checks the input before anything is started with it. */
+  readonly input?: AnySchema<Input>;
+  /** Checks the result before it is recorded. */
+  readonly output?: AnySchema<Output>;
+  /** How often the whole is tried again when it fails; not at all, if left out. */
+  readonly retry?: RetryPolicy;
+}
+
+/** An actor: a name, and the function that its executions run. */
+export interface Actor<Input, Output> extends ActorOptions<Input, Output> {
+  readonly name: string;
+  readonly run: (context: ActorContext, input: Input) => Output | PromiseLike<Output>;
+}
+
+/**
+ * Names a function whose executions survive.
+ *
+ * **Example** (An order)
+ *
+ * ```ts
+ * import { actor, signal } from "@weir/weir";
+ *
+ * const approval = signal<{ by: string }>("approval");
+ *
+ * export const order = actor("order", async (ctx, input: { cents: number }) => {
+ *   const receipt = await ctx.run("charge", () => `receipt over ${input.cents}`);
+ *   const ok = await ctx.wait(approval, { timeout: "7 days" });
+ *   return { receipt, by: ok?.by };
+ * });
+ * ```
+ */
+export function actor<Input, Output>(
+  name: string,
+  run: (context: ActorContext, input: Input) => Output | PromiseLike<Output>,
+): Actor<Input, Output>;
+export function actor<Input, Output>(
+  name: string,
+  options: ActorOptions<Input, Output>,
+  run: (context: ActorContext, input: Input) => Output | PromiseLike<Output>,
+): Actor<Input, Output>;
+export function actor<Input, Output>(
+  name: string,
+  ...rest:
+    | [run: Actor<Input, Output>["run"]]
+    | [options: ActorOptions<Input, Output>, run: Actor<Input, Output>["run"]]
+): Actor<Input, Output> {
+  const [options, run] = rest.length === 1 ? [{}, rest[0]] : rest;
+  return { ...options, name, run };
+}
+
+/** The context of one run, on the engine's operations. */
+const contextOf = (operations: Operations): ActorContext => {
+  const { execution, tenant, attempt, cancelled } = operations;
+
+  /** A promise that nobody may be waiting for when it fails. */
+  const promise = <A>(effect: Effect.Effect<A, unknown>): Promise<A> => {
+    const result = Effect.runPromise(effect);
+    result.catch(() => {});
+    return result;
+  };
+
+  const child = (
+    { name: actorName }: { readonly name: string },
+    input: unknown,
+    { id, lane, requires, tags, onParentEnd }: ChildOptions = {},
+  ) => {
+    const route = routeOf(lane as Lane | undefined, requires);
+    return {
+      actor: actorName as ActorName,
+      input: input as Json | undefined,
+      tenant,
+      ...(id === undefined ? {} : { execution: ExecutionId.make(executionText(actorName, id)) }),
+      ...(route === undefined ? {} : { route }),
+      ...(requires === undefined ? {} : { requires }),
+      ...(tags === undefined ? {} : { tags }),
+      ...(onParentEnd === undefined ? {} : { onParentEnd }),
+    };
+  };
+
+  const context: ActorContext = {
+    executionId: execution,
+    tenant,
+    attempt,
+    cancelled,
+    run: <A>(
+      name: string,
+      step: (context: StepContext) => A | PromiseLike<A>,
+      options?: RunOptions,
+    ) =>
+      promise(
+        operations.run(
+          name,
+          ({ idempotencyKey, try: number, progress, heartbeat }) =>
+            Effect.tryPromise({
+              try: async (signal) =>
+                await step({ idempotencyKey, signal, try: number, progress, heartbeat }),
+              catch: (error) => error,
+            }),
+          options,
+        ),
+      ) as Promise<A>,
+    sleep: (name, duration) => promise(operations.sleep(name, duration)),
+    wait: <A>(signal: SignalDefinition<A>, options = {}) =>
+      promise(
+        Effect.map(operations.wait(signal.name, options), (received) => received?.payload),
+      ) as Promise<A>,
+    call: <Input, Output>(
+      actor: Actor<Input, Output>,
+      input: Input,
+      options: ChildOptions = {},
+    ) =>
+      promise(
+        operations.call(options.name ?? actor.name, child(actor, input, options)),
+      ) as Promise<Output>,
+    spawn: <Input, Output>(
+      actor: Actor<Input, Output>,
+      input: Input,
+      options: ChildOptions = {},
+    ) =>
+      promise(Effect.map(
+        operations.spawn(options.name ?? actor.name, child(actor, input, options)),
+        ({ execution, result }): SpawnedChild<Output> => ({
+          id: execution,
+          result: () => promise(result) as Promise<Output>,
+        }),
+      )),
+    now: () => promise(Effect.map(operations.now, (now) => new Date(now))),
+    uuid: operations.uuid,
+    random: operations.random,
+    tag: (name, value = "") => promise(operations.tag(name, value)),
+    untag: (name) => promise(operations.untag(name)),
+    state: <A>(name: string) => ({
+      get: () => operations.cell(name) as A | undefined,
+      set: (value: A | undefined) => promise(operations.setCell(name, value as Json | undefined)),
+    }),
+  };
+  return context;
+};
+
+/** What the engine runs for an actor. */
+export const codeOf = <Input, Output>(
+  { name, run, input: inputSchema, output: outputSchema, retry }: Actor<Input, Output>,
+): ActorCode => ({
+  name: name as ActorName,
+  ...(retry === undefined ? {} : { retry }),
+  run: (operations, input) =>
+    Effect.gen(function* () {
+      const checked = inputSchema === undefined
+        ? input as Input
+        : yield* check(inputSchema, "input", input);
+      const result = yield* Effect.tryPromise({
+        try: async () => await run(contextOf(operations), checked),
+        catch: (error) => error,
+      });
+      return outputSchema === undefined ? result : yield* check(outputSchema, "result", result);
+    }),
+});

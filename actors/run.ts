@@ -1,0 +1,95 @@
+/**
+ * One execution as its callers hold it: a handle that knows the id and asks for the rest. It owns
+ * nothing, and as many as one likes may speak of the same execution.
+ */
+import * as Effect from "effect/Effect";
+import type * as ManagedRuntime from "effect/ManagedRuntime";
+import * as Stream from "effect/Stream";
+import type { SignalEffect } from "../schema/signal_delivery.ts";
+import {
+  type Description,
+  Executions,
+  type HistoryEntry,
+  type Named,
+  type SignalOptions,
+} from "./executions.ts";
+import type { SignalDefinition } from "./signal.ts";
+import { check } from "./standard_schema.ts";
+
+/** A signal that is in the execution's mailbox. */
+export interface SentSignal {
+  readonly signalId: string;
+  /** What became of it, as soon as the execution's owner has taken it up. */
+  effect(): Promise<SignalEffect>;
+}
+
+/** An execution, by its id. */
+export interface Run<Output = unknown> {
+  /** The actor's name, a slash, and the name of the execution. */
+  readonly id: string;
+  readonly tenant: string;
+  /** Resolves when the execution has ended; rejects if it did not succeed. */
+  result(): Promise<Output>;
+  /** Resolves when the signal is durable. */
+  signal<A>(
+    signal: SignalDefinition<A>,
+    payload: NoInfer<A>,
+    options?: SignalOptions,
+  ): Promise<SentSignal>;
+  /** Asks it to stop; its code may undo what it did. With `force` it ends at once. */
+  cancel(options?: { readonly reason?: string; readonly force?: boolean }): Promise<void>;
+  /** Begins nothing more until `resume`; steps under way end and are recorded. */
+  pause(options?: { readonly reason?: string }): Promise<void>;
+  resume(): Promise<void>;
+  /** Runs it again when it has ended: from its failures, or from the start. */
+  retry(options?: { readonly from?: "failure" | "start" }): Promise<void>;
+  /** Takes it from its present owner; another goes on. */
+  revokeLease(options?: { readonly reason?: string }): Promise<void>;
+  describe(): Promise<Description>;
+  /** Every record, in the order of the log. */
+  history(): AsyncIterable<HistoryEntry>;
+}
+
+export const makeRun = <Output>(
+  runtime: ManagedRuntime.ManagedRuntime<Executions, unknown>,
+  named: Named,
+): Run<Output> => {
+  /** An end before this does not count: the execution was run again since. */
+  let behind = 0;
+  const use = <A, E>(
+    verb: (executions: Executions["Service"]) => Effect.Effect<A, E>,
+  ): Promise<A> => runtime.runPromise(Effect.flatMap(Executions, verb));
+
+  return {
+    id: named.execution,
+    tenant: named.tenant,
+    result: () => use((executions) => executions.result(named, { behind })) as Promise<Output>,
+    signal: (signal, payload, options) =>
+      use((executions) =>
+        Effect.gen(function* () {
+          const checked = signal.payload === undefined
+            ? payload
+            : yield* check(signal.payload, `the payload of ${signal.name}`, payload);
+          const sent = yield* executions.signal(named, signal.name, checked, options);
+          return { signalId: sent.signalId, effect: () => runtime.runPromise(sent.effect) };
+        })
+      ),
+    cancel: (options) => use((executions) => executions.cancel(named, options)),
+    pause: (options) => use((executions) => executions.pause(named, options)),
+    resume: () => use((executions) => executions.resume(named)),
+    retry: async (options) => {
+      behind = await use((executions) => executions.retry(named, options));
+    },
+    revokeLease: (options) => use((executions) => executions.revokeLease(named, options)),
+    describe: () => use((executions) => executions.describe(named)),
+    history: () => ({
+      [Symbol.asyncIterator]: async function* () {
+        const context = await runtime.context();
+        yield* Stream.toAsyncIterableWith(
+          Stream.unwrap(Effect.map(Executions, (executions) => executions.history(named))),
+          context,
+        );
+      },
+    }),
+  };
+};
