@@ -178,7 +178,8 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
             },
           );
         }));
-        return { ...makeRun<Output>(runtime, started), created: started.created };
+        const { execution, tenant: of, created } = started;
+        return { ...makeRun<Output>(runtime, { execution, tenant: of }), created };
       },
       get: <Input, Output>(
         { name }: Actor<Input, Output>,

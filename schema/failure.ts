@@ -13,6 +13,8 @@ export const Failure = Schema.Struct({
   code: Schema.optionalKey(Schema.String),
   /** Whether the same thing may succeed when it is tried again; true unless it says otherwise. */
   retryable: Schema.optionalKey(Schema.Boolean),
+  /** The step, or the child, that raised it. */
+  step: Schema.optionalKey(Schema.String),
   /** The error as its schema encoded it, or the fields that it carries. */
   data: Schema.optionalKey(Json),
 });

@@ -6,6 +6,7 @@
 import * as Cause from "effect/Cause";
 import type * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
+import { ChildFailed, StepFailed } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
 
 type Json = Schema.Json;
@@ -51,6 +52,11 @@ const dataOf = (error: Record<string, unknown>): Json | undefined => {
 /** What is stored of an error. */
 export const failureOf = (error: unknown): Failure => {
   if (!isObject(error)) return { name: "Error", message: String(error) };
+  // Who does not handle a failed step, or child, fails with its failure.
+  if (error instanceof StepFailed) return { step: error.step, ...error.failure };
+  if (error instanceof ChildFailed && error.failure !== undefined) {
+    return { step: error.execution, ...error.failure };
+  }
   const name = text(error["_tag"]) ?? text(error["name"]) ?? "Error";
   const code = text(error["code"]);
   const data = dataOf(error);
