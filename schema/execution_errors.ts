@@ -229,3 +229,21 @@ export class NonRetryable extends Schema.TaggedError<NonRetryable>("@weir/weir/N
     return `${this.reason}. Correct the cause; it is not tried again.`;
   }
 }
+
+/** Every error that speaks of an execution. */
+export type ExecutionProblem =
+  | ExecutionNotFound
+  | ExecutionEnded
+  | ExecutionNotEnded
+  | ExecutionFailed
+  | ExecutionCancelled
+  | ExecutionExpired
+  | UnknownActor
+  | SignalLimitExceeded
+  | RetryLimitExceeded
+  | NameInUse
+  | KindMismatch
+  | StepFailed
+  | ChildFailed
+  | Cancelled
+  | NonRetryable;

@@ -43,6 +43,7 @@ export {
   ExecutionFailed,
   ExecutionNotEnded,
   ExecutionNotFound,
+  type ExecutionProblem,
   KindMismatch,
   NameInUse,
   NonRetryable,

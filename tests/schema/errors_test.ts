@@ -3,10 +3,13 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import * as Schema from "effect/Schema";
 import * as errors from "../../schema/errors.ts";
+import * as execution from "../../schema/execution_errors.ts";
 import * as surface from "../../schema/mod.ts";
 
+const failure = { name: "CardDeclined", message: "no funds" };
+
 /** At least one of each class, and both ends of those whose message depends on a field. */
-const samples: ReadonlyArray<errors.WeirError> = [
+const samples: ReadonlyArray<errors.WeirError | execution.ExecutionProblem> = [
   new errors.InvalidInput({ what: "tenant", value: "", rule: "expected a non-empty string" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "no" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "unknown" }),
@@ -38,9 +41,37 @@ const samples: ReadonlyArray<errors.WeirError> = [
   new errors.ServerNotFound({ refusals: [{ source: "PATH", reason: "none" }] }),
   new errors.ServerFailed({ store: "store", reason: "exit code 1", logTail: "[FTL] no" }),
   new errors.ServerFailed({ store: "store", reason: "exit code 1", logTail: "" }),
+  new execution.ExecutionNotFound({ execution: "order/o-1" }),
+  new execution.ExecutionEnded({
+    execution: "order/o-1",
+    outcome: "success",
+    attempt: 0,
+    epoch: 1,
+  }),
+  new execution.ExecutionNotEnded({ execution: "order/o-1", status: "active" }),
+  new execution.ExecutionFailed({ execution: "order/o-1", failure }),
+  new execution.ExecutionCancelled({ execution: "order/o-1" }),
+  new execution.ExecutionCancelled({ execution: "order/o-1", reason: "too late" }),
+  new execution.ExecutionExpired({ execution: "order/o-1", outcome: "expired" }),
+  new execution.UnknownActor({ actor: "order" }),
+  new execution.SignalLimitExceeded({ execution: "order/o-1", limit: 10_000 }),
+  new execution.RetryLimitExceeded({ execution: "order/o-1", limit: 10 }),
+  new execution.NameInUse({ execution: "order/o-1", step: "charge" }),
+  new execution.KindMismatch({
+    execution: "order/o-1",
+    step: "charge",
+    recorded: "run",
+    requested: "sleep",
+  }),
+  new execution.StepFailed({ step: "charge", failure }),
+  new execution.ChildFailed({ execution: "invoice/i-1", outcome: "cancelled" }),
+  new execution.ChildFailed({ execution: "invoice/i-1", outcome: "failure", failure }),
+  new execution.Cancelled({ execution: "order/o-1" }),
+  new execution.Cancelled({ execution: "order/o-1", reason: "too late" }),
+  new execution.NonRetryable({ reason: "the card is stolen" }),
 ];
 
-const classes = Object.entries(errors).filter(([, value]) =>
+const classes = Object.entries({ ...errors, ...execution }).filter(([, value]) =>
   typeof value === "function" && value.prototype instanceof Error
 );
 
@@ -55,7 +86,7 @@ const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url),
 /** Words that a last sentence tells the reader what to do with; `InvalidInput` ends with its rule. */
 const instruction = new RegExp(
   "(^|[;:,] |\\band |\\bor )(check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
-    "leave|look|read|repeat|run|split|start again|stop|store|try again|upgrade|wait)\\b",
+    "leave|look|read|repeat|run|split|start|stop|store|try again|upgrade|wait)\\b",
   "i",
 );
 
