@@ -48,6 +48,7 @@ import { ServerClock } from "../streams/server_clock.ts";
 import { type Address, executionFilter } from "../streams/subjects.ts";
 import { because, publicStatus, type Reason, shown } from "./core/describe.ts";
 import { defaultLimits } from "./core/decide.ts";
+import { takeUpRest } from "./core/take_up.ts";
 import * as Completions from "./engine/completions.ts";
 import { readAll, unread } from "./engine/history.ts";
 import * as Post from "./engine/post.ts";
@@ -58,6 +59,8 @@ type Json = Schema.Json;
 export interface Named {
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
+  /** The sequence of its start, if that is known. */
+  readonly life?: number;
 }
 
 export interface StartOptions {
@@ -274,7 +277,8 @@ const make = Effect.gen(function* () {
 
   const result: Executions["Service"]["result"] = Effect.fn("Executions.result")(
     function* (of, { behind } = {}) {
-      const { address, life } = yield* present(of);
+      const life = of.life ?? (yield* present(of)).life;
+      const address = addressOf(of);
       const { record: { outcome } } = yield* completions.wait(
         address,
         Math.max(life, behind ?? 0),
@@ -405,7 +409,7 @@ const make = Effect.gen(function* () {
 
   const stateOf = Effect.fnUntraced(function* (of: Named) {
     const entries = yield* Stream.runCollect(log.read(executionFilter(addressOf(of))));
-    const { state } = yield* readAll(unread, entries);
+    const state = takeUpRest((yield* readAll(unread, entries)).state);
     if (state.start === undefined) {
       return yield* new ExecutionNotFound({ execution: of.execution });
     }
@@ -425,7 +429,8 @@ const make = Effect.gen(function* () {
       return {
         ...view,
         ...numbersOf(view, isOwned ? lease : undefined),
-        ...of,
+        execution: of.execution,
+        tenant: of.tenant,
         life: state.life,
         status,
         ...because(status, view),

@@ -178,8 +178,7 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
             },
           );
         }));
-        const { execution, tenant: of, created } = started;
-        return { ...makeRun<Output>(runtime, { execution, tenant: of }), created };
+        return { ...makeRun<Output>(runtime, started), created: started.created };
       },
       get: <Input, Output>(
         { name }: Actor<Input, Output>,

@@ -24,6 +24,8 @@ const verb = <const Kind extends string, const Fields extends Schema.Struct.Fiel
     nonce: Schema.NonEmptyString,
     /** Whether the owner keeps a session, whose end is the lease's end. */
     session: Schema.optionalKey(Schema.Boolean),
+    /** How many reclaims in a row led to this claim without progress since; none if left out. */
+    reclaims: Schema.optionalKey(Schema.Natural),
     ...fields,
   });
 

@@ -52,6 +52,7 @@ export {
   StepFailed,
   UnknownActor,
 } from "./execution_errors.ts";
+export { type Awaited, type ExecutionState, executionStateOf } from "./execution_state.ts";
 export { Failure } from "./failure.ts";
 export { ExecutionSnapshot } from "./execution_snapshot.ts";
 export { StoredEvent } from "./stored_event.ts";

@@ -1,24 +1,25 @@
 /**
- * Which executions a tenant has, newest first. An execution's first event is preceded by one index
- * record, so creation order is the order of the log and nothing is counted or scanned: a page reads
- * backwards from its position in windows that widen while they find little. An index record alone,
- * left by a writer that died before the event, is harmless and not listed.
+ * Which executions a tenant has, newest first. An execution is announced by the start in its mailbox,
+ * or by one index record before its first event, so creation order is the order of the log: a page
+ * reads backwards from its position in windows that widen while they find little. An index record
+ * alone, left by a writer that died before the event, is harmless and not listed.
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
 import { type Cursor, decodeCursor, encodeCursor, type ShardPosition } from "../schema/cursor.ts";
-import { InvalidCursor } from "../schema/errors.ts";
+import { InvalidCursor, type UnsupportedRecordVersion } from "../schema/errors.ts";
 import { ExecutionId, parse, type Tenant, Timestamp } from "../schema/ids.ts";
-import type { History } from "./event_store/history.ts";
-import { placementId, placementOf } from "./event_store/placement.ts";
+import { mailRecord } from "../schema/mail_record.ts";
+import { hasActor, type History } from "./event_store/history.ts";
+import { placementId } from "./event_store/placement.ts";
 import type { AppendError, Entry, Log, ReadError } from "./log.ts";
 import {
   type Address,
   addressOfSubject,
   executionFilter,
-  type Filter,
+  kindOfSubject,
   tenantFilter,
 } from "./subjects.ts";
 
@@ -58,28 +59,63 @@ export const addToIndex = (
     Effect.asVoid,
   );
 
-/** The entries under a filter below a sequence, last first. */
+/** How our own records begin, so that other mail need not be decoded to be told from a start. */
+const ownKind = /^\{"v":\d+,"kind":"(\w+)"/;
+const decoder = new TextDecoder();
+
+const isStart = (entry: Entry): Effect.Effect<boolean, UnsupportedRecordVersion> => {
+  const [, kind = "start"] = ownKind.exec(decoder.decode(entry.body.subarray(0, 64))) ?? [];
+  if (kind !== "start") return Effect.succeed(false);
+  return mailRecord.decode(entry.body, entry).pipe(
+    Effect.map((record) => record.kind === "start"),
+    Effect.catchTag("CorruptRecord", () => Effect.succeed(false)),
+  );
+};
+
+/** An announcement of a tenant's execution, or nothing for other mail. */
+const announcing = (entry: Entry) =>
+  Effect.map(
+    kindOfSubject(entry.subject) === "mail" ? isStart(entry) : Effect.succeed(true),
+    (announces) => announces ? entry : undefined,
+  );
+
+/** A tenant's announcements in one shard below a sequence, last first. */
 const backwards = (
   log: Log["Service"],
-  filter: Filter,
+  tenant: Tenant,
+  shard: number,
   below: number,
-): Stream.Stream<Entry, ReadError> =>
-  Stream.paginate({ below, width: firstWindow }, ({ below, width }) =>
-    Effect.gen(function* () {
-      const from = Math.max(1, below - width);
-      const entries = yield* log.read(filter, { after: from - 1, upTo: below - 1 }).pipe(
-        Stream.take(maxWindowEntries + 1),
-        Stream.runCollect,
-      );
-      if (entries.length > maxWindowEntries && width > 1) {
-        return [[], Option.some({ below, width: width >> 2 || 1 })] as const;
-      }
-      const next = entries.length < firstWindow / 4 ? width * 4 : width;
-      return [
-        [...entries].reverse(),
-        from === 1 ? Option.none() : Option.some({ below: from, width: next }),
-      ] as const;
-    }));
+): Stream.Stream<Entry, ReadError> => {
+  const filters = (["index", "mail"] as const).map((kind) =>
+    tenantFilter(log.layout, shard, kind, tenant)
+  );
+  return Stream.paginate(
+    { below, width: firstWindow },
+    ({ below, width }) =>
+      Effect.gen(function* () {
+        const from = Math.max(1, below - width);
+        const found = yield* Effect.forEach(filters, (filter) =>
+          log.read(filter, { after: from - 1, upTo: below - 1 }).pipe(
+            Stream.take(maxWindowEntries + 1),
+            Stream.mapEffect(announcing),
+            Stream.runCollect,
+          ), { concurrency: filters.length });
+        const most = Math.max(...found.map(({ length }) =>
+          length
+        ));
+        if (most > maxWindowEntries && width > 1) {
+          return [[], Option.some({ below, width: width >> 2 || 1 })] as const;
+        }
+        const next = most < firstWindow / 4 ? width * 4 : width;
+        return [
+          found.flat().filter((entry) =>
+            entry !== undefined
+          ).sort((a, b) => b.sequence - a.sequence),
+          from === 1 ? Option.none() : Option.some({ below: from, width: next }),
+        ] as const;
+      }),
+  );
+};
 
 /** An execution, and the entry that announced it. */
 interface Announced {
@@ -135,18 +171,33 @@ const checkPosition = (
 export const make = (log: Log["Service"], history: History) => {
   const shards = Array.from({ length: log.layout.shards }, (_, shard) => shard);
 
-  const isFirst = (execution: Address, entry: Entry) =>
-    placementOf(entry) !== undefined ? Effect.succeed(true) : Effect.map(
-      Stream.runHead(log.read(executionFilter(execution, "index"))),
-      Option.exists(({ sequence }) => sequence === entry.sequence),
-    );
+  const firstIndex = (execution: Address, upTo: number) =>
+    Stream.runHead(log.read(executionFilter(execution, "index"), { upTo }));
 
-  /** An entry counts if it is the one that announced its execution, and events followed. */
+  const firstStart = (execution: Address, upTo: number) =>
+    hasActor(execution)
+      ? log.read(executionFilter(execution, "mail"), { upTo }).pipe(
+        Stream.filterEffect(isStart),
+        Stream.runHead,
+      )
+      : Effect.succeedNone;
+
+  /** An execution is announced once, by what came first. */
+  const isFirst = Effect.fnUntraced(function* (execution: Address, { sequence }: Entry) {
+    const firsts = [yield* firstIndex(execution, sequence), yield* firstStart(execution, sequence)]
+      .flatMap(Option.toArray);
+    return Math.min(...firsts.map((entry) => entry.sequence)) === sequence;
+  });
+
+  /** An entry counts if it is the one that announced its execution, and has or is an event. */
   const announced = Effect.fnUntraced(function* (entry: Entry) {
     const address = addressOfSubject(log.layout, entry.shard, entry.subject);
     if (address === undefined || !isExecutionId(address.label)) return undefined;
-    if (!(yield* isFirst(address, entry)) || !(yield* history.exists(address))) return undefined;
-    return { entry, executionId: address.label };
+    if (!(yield* isFirst(address, entry))) return undefined;
+    const isEvent = kindOfSubject(entry.subject) === "mail";
+    return isEvent || (yield* history.exists(address))
+      ? { entry, executionId: address.label }
+      : undefined;
   });
 
   const newest = Effect.fnUntraced(function* (
@@ -157,7 +208,7 @@ export const make = (log: Log["Service"], history: History) => {
     const perShard = yield* Effect.forEach(
       shards,
       (shard) =>
-        backwards(log, tenantFilter(log.layout, shard, "index", tenant), below[shard]!.sequence)
+        backwards(log, tenant, shard, below[shard]!.sequence)
           .pipe(
             Stream.mapEffect(announced, { concurrency: 16 }),
             Stream.filter((announcement) => announcement !== undefined),

@@ -1,8 +1,8 @@
 /**
- * The event store: what happened to an execution, appended to the same log that runs it, numbered
- * per execution from 1 without gaps, and never changed. The server refuses an append that does not
- * follow the last event, so two writers cannot interleave, and a repeated event id is found out
- * however late it comes. It does not interpret events.
+ * The event store: what happened to an execution, recorded by the engine or appended by callers to the
+ * same log, numbered per execution from 1 without gaps, and never changed. The server refuses an
+ * append that does not follow the last one, so two writers cannot interleave, and a repeated event id
+ * is found out however late it comes. It does not interpret events.
  */
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
@@ -18,6 +18,7 @@ import type { StoredEvent } from "../schema/stored_event.ts";
 import * as EventIndex from "./event_index.ts";
 import type { ExecutionPage, ListedExecution } from "./event_index.ts";
 import * as History from "./event_store/history.ts";
+import type { Step } from "./event_store/position.ts";
 import * as Writer from "./event_store/writer.ts";
 import { type Entry, Log, maxBatchSize, type ReadError } from "./log.ts";
 import { executionAddress } from "./subjects.ts";
@@ -99,7 +100,7 @@ const Sequence = Schema.Natural;
 
 const make = Effect.gen(function* () {
   const log = yield* Log;
-  const history = History.make(log);
+  const history = yield* History.make(log);
   const index = EventIndex.make(log, history);
   const write = yield* Writer.make(log, history);
 
@@ -169,20 +170,19 @@ const make = Effect.gen(function* () {
 
   const eventsAbove = (execution: ExecutionId, tenant: Tenant, after: number) => {
     const address = addressOf(execution, tenant);
-    const stored = ({ record, entry }: History.EventStep): StoredEvent => ({
-      sequence: record.sequence,
-      executionId: execution,
-      tenant,
-      event: record.event,
-      timestamp: Timestamp.make(entry.at),
-      cursor: cursorOf(entry),
-      ...(record.eventId === undefined ? {} : { eventId: record.eventId }),
-    });
-    return history.all(address).pipe(
-      Stream.filter(History.isEvent),
-      Stream.filter(({ record }) => record.sequence > after),
-      Stream.map(stored),
-    );
+    const stored = ({ events, entry }: Step): ReadonlyArray<StoredEvent> => {
+      const place = {
+        executionId: execution,
+        tenant,
+        timestamp: Timestamp.make(entry.at),
+        cursor: cursorOf(entry),
+      };
+      return events.filter(({ sequence }) => sequence > after).map((event) => ({
+        ...event,
+        ...place,
+      }));
+    };
+    return Stream.flattenIterable(Stream.map(history.all(address), stored));
   };
 
   const events: EventStore["Service"]["events"] = (execution, tenant, { after = 0 } = {}) =>

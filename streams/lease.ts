@@ -37,6 +37,8 @@ export interface Lease {
   readonly epoch: number;
   readonly attempt: number;
   readonly ttlMs: number;
+  /** How many reclaims in a row led to this claim, as long as it has made no progress. */
+  readonly reclaims: number;
   readonly fence: Fence;
   /** The last record of this claim. */
   readonly record: LeaseRecord;
@@ -58,6 +60,13 @@ export interface AcquireOptions {
   readonly attempt?: number;
   /** Whether the worker keeps a session, whose end is the lease's end. */
   readonly session?: boolean;
+  /** Whether it is likely the first claim: then that is tried without a look at what is there. */
+  readonly fresh?: boolean;
+  /**
+   * The revision of a claim under which the execution was seen to end, which ends the claim although
+   * its key does not say so.
+   */
+  readonly endedRevision?: number;
 }
 
 /** What became of a lease that was looked at. */
@@ -70,7 +79,13 @@ export class Leases extends Context.Service<Leases, {
     options: AcquireOptions,
   ) => Effect.Effect<Lease, LeaseHeld | InvalidInput | AppendError | ReadError>;
   /** Extends a claim; later appends under its fence expect the new revision. */
-  readonly renew: (lease: Lease) => Effect.Effect<Lease, AppendError>;
+  readonly renew: (
+    lease: Lease,
+    options?: {
+      /** Whether the owner has come further, so that reclaims are counted anew. */
+      readonly progress?: boolean;
+    },
+  ) => Effect.Effect<Lease, AppendError>;
   /** Gives a claim up. */
   readonly release: (lease: Lease) => Effect.Effect<void, AppendError>;
   /** Takes a claim from its owner. */
@@ -88,6 +103,8 @@ interface Known {
   readonly state: LeaseState | undefined;
   readonly revision: number;
 }
+
+const reclaimsOf = ({ reclaims = 0 }: LeaseRecord): number => reclaims;
 
 const isMoved = (error: { readonly _tag: string }): error is AlreadyExists | SequenceConflict =>
   error._tag === "AlreadyExists" || error._tag === "SequenceConflict";
@@ -154,7 +171,8 @@ const make = Effect.gen(function* () {
   const claim = Effect.fnUntraced(
     function* (execution: Address, options: AcquireOptions, ttlMs: number, from: Known) {
       const previous = from.state?.record;
-      const reclaims = previous !== undefined && previous.kind !== "released";
+      const isEnded = previous?.kind === "released" || from.revision === options.endedRevision;
+      const reclaims = previous === undefined || isEnded ? 0 : reclaimsOf(previous) + 1;
       const nonce = randomUUID();
       const fence = new Fence(subjectOf(execution, "lease"), nonce, 0);
       const common = {
@@ -162,15 +180,16 @@ const make = Effect.gen(function* () {
         workerInstanceId: options.worker,
         epoch: (previous?.epoch ?? 0) + 1,
         attempt: options.attempt ??
-          (previous === undefined ? 0 : previous.attempt + (reclaims ? 1 : 0)),
+          (previous === undefined ? 0 : previous.attempt + (reclaims > 0 ? 1 : 0)),
         ttlMs,
         nonce,
         ...(options.session === true ? { session: true } : {}),
       };
-      const record: LeaseRecord = reclaims
+      const record: LeaseRecord = previous !== undefined && reclaims > 0
         ? {
           ...common,
           kind: "reclaimed",
+          reclaims,
           previousLeaseId: previous.leaseId,
           previousOwner: previous.workerInstanceId,
         }
@@ -182,15 +201,17 @@ const make = Effect.gen(function* () {
         id: fence.nextId(),
         onStored: (sequence) => fence.advance(sequence),
       });
-      const { leaseId, epoch, attempt } = common;
-      return { execution, leaseId, worker: options.worker, epoch, attempt, ttlMs, fence, record };
+      const { leaseId, workerInstanceId: worker, epoch, attempt } = common;
+      return { execution, leaseId, worker, epoch, attempt, ttlMs, reclaims, fence, record };
     },
   );
 
   const takeOver = Effect.fnUntraced(
     function* (execution: Address, options: AcquireOptions, ttlMs: number) {
       const found = yield* known(execution);
-      if (found.state?.held !== true) return yield* claim(execution, options, ttlMs, found);
+      if (found.state?.held !== true || found.revision === options.endedRevision) {
+        return yield* claim(execution, options, ttlMs, found);
+      }
       const expired = yield* expire(execution, found.state);
       if (expired !== undefined) return yield* claim(execution, options, ttlMs, expired);
       return yield* new LeaseHeld({
@@ -209,23 +230,25 @@ const make = Effect.gen(function* () {
           `it is from 1 second to the namespace's longest lease, ${log.longestLeaseMs} ms`;
         return yield* new InvalidInput({ what: "lease ttl", value: `${ttlMs} ms`, rule });
       }
-      // Most executions are claimed once: that costs one round trip and needs no look first.
-      return yield* claim(execution, options, ttlMs, { state: undefined, revision: 0 }).pipe(
-        Effect.catchIf(isMoved, () => takeOver(execution, options, ttlMs)),
-        Effect.retry({ while: isMoved }),
-      );
+      const afterLook = Effect.retry(takeOver(execution, options, ttlMs), { while: isMoved });
+      return yield* options.fresh === true
+        ? claim(execution, options, ttlMs, { state: undefined, revision: 0 }).pipe(
+          Effect.catchIf(isMoved, () => afterLook),
+        )
+        : afterLook;
     },
   );
 
-  const renew = Effect.fn("Leases.renew")(function* (lease: Lease) {
-    const record: LeaseRecord = { ...commonOf(lease.record), kind: "renewed" };
+  const renew: Leases["Service"]["renew"] = Effect.fn("Leases.renew")(function* (lease, options) {
+    const reclaims = options?.progress === true ? 0 : lease.reclaims;
+    const record: LeaseRecord = { ...commonOf({ ...lease.record, reclaims }), kind: "renewed" };
     yield* log.append(lease.execution, {
       kind: "lease",
       body: leaseRecord.encode(record),
       guard: lease.fence,
       onStored: (sequence) => lease.fence.advance(sequence),
     });
-    return { ...lease, record };
+    return { ...lease, reclaims, record };
   });
 
   const release = Effect.fn("Leases.release")((lease: Lease) =>
@@ -268,7 +291,7 @@ const make = Effect.gen(function* () {
 
 /** What every record of one claim repeats. */
 const commonOf = (
-  { leaseId, workerInstanceId, epoch, attempt, ttlMs, nonce, session }: LeaseRecord,
+  { leaseId, workerInstanceId, epoch, attempt, ttlMs, nonce, session, reclaims = 0 }: LeaseRecord,
 ) => ({
   leaseId,
   workerInstanceId,
@@ -277,6 +300,7 @@ const commonOf = (
   ttlMs,
   nonce,
   ...(session === true ? { session } : {}),
+  ...(reclaims > 0 ? { reclaims } : {}),
 });
 
 /** Leases on a log. */

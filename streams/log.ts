@@ -36,7 +36,7 @@ export interface Message {
    * `clientMessageId`; left out, a random one still resolves unknown outcomes of this call.
    */
   readonly id?: string;
-  /** The last subject token of a timer. */
+  /** The last subject token of a keyed kind, such as a timer. */
   readonly key?: string;
   /** Runs when the record is known to be stored, before a later append of its execution is sent. */
   readonly onStored?: (sequence: number) => void;
@@ -46,6 +46,15 @@ export interface Message {
   readonly replaces?: boolean;
   /** Whether this is the mark that a bucket key is deleted. */
   readonly removes?: boolean;
+  /**
+   * When the server puts the body into the execution's mailbox, in milliseconds of its clock; what
+   * is due already comes at once. For a timer with its key, of which each has one schedule: the next
+   * one replaces it. A schedule that is due may take the one which replaces it along as it fires, so
+   * that a new deadline needs a new key, or a look at what came.
+   */
+  readonly schedule?: { readonly at: number };
+  /** Whether this takes back the schedule of the timer, if there is one still; the body is not kept. */
+  readonly unschedules?: boolean;
 }
 
 /** What the server answered to an append. */
@@ -81,6 +90,13 @@ export interface ReadOptions {
   readonly upTo?: number;
 }
 
+export interface ReadThroughOptions {
+  /** Exclusive: the first record read is the first after it. */
+  readonly after?: number;
+  /** A sequence that the leader has acknowledged. */
+  readonly through: number;
+}
+
 export type AppendError =
   | StaleFence
   | AlreadyExists
@@ -92,6 +108,9 @@ export type AppendError =
   | ServerRefused;
 
 export type ReadError = Unavailable | ServerRefused | CorruptRecord | UnsupportedRecordVersion;
+
+/** Why records could not be removed; it is safe to try again. */
+export type RemoveError = Unavailable | ServerRefused;
 
 /** The most records that one atomic batch holds: the server's default limit. */
 export const maxBatchSize = 1000;
@@ -114,10 +133,38 @@ export class Log extends Context.Service<Log, {
     of: Address,
     kind: Kind,
   ) => Effect.Effect<Option.Option<Entry>, ReadError>;
+  /** The first record of a subject, as its leader has it. */
+  readonly first: (
+    of: Address,
+    kind: Kind,
+  ) => Effect.Effect<Option.Option<Entry>, ReadError>;
+  /** The last record of each kind that has any, as the leader has them. */
+  readonly lastOfEach: (
+    of: Address,
+    kinds: ReadonlyArray<Kind>,
+  ) => Effect.Effect<ReadonlyMap<Kind, Entry>, ReadError>;
   /** What is stored under a filter, in order; ends at the tail. */
   readonly read: (filter: Filter, options?: ReadOptions) => Stream.Stream<Entry, ReadError>;
   /** What is stored under a filter and what will be, in order; ends only with an error. */
   readonly follow: (filter: Filter, options?: ReadOptions) => Stream.Stream<Entry, ReadError>;
+  /**
+   * All that is stored under a filter, in order, and nothing up to `through` is missing: an answer
+   * of a replica that lags behind is not used.
+   */
+  readonly readThrough: (
+    filter: Filter,
+    options: ReadThroughOptions,
+  ) => Effect.Effect<ReadonlyArray<Entry>, ReadError>;
   /** Asks the leader of a shard. */
   readonly tail: (shard: number) => Effect.Effect<Tail, ReadError>;
+  /**
+   * Deletes the records under a filter up to a sequence, inclusive, so that what is stored later is
+   * safe; payloads in the object store stay. Returns how many the last attempt deleted.
+   */
+  readonly purge: (
+    filter: Filter,
+    options: { readonly upTo: number },
+  ) => Effect.Effect<number, RemoveError>;
+  /** Deletes one record; returns whether it was there. */
+  readonly remove: (shard: number, sequence: number) => Effect.Effect<boolean, RemoveError>;
 }>()("@weir/weir/streams/Log") {}

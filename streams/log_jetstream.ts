@@ -14,6 +14,8 @@ import { Fence } from "./fence.ts";
 import { Appender } from "./log/appender.ts";
 import { AppendUnit } from "./log/append_unit.ts";
 import * as Reader from "./log/reader.ts";
+import * as Removal from "./log/removal.ts";
+import { asStored, scheduleHeaders } from "./log/schedule.ts";
 import * as Spill from "./log/spill.ts";
 import type { Outgoing } from "./log/wire.ts";
 import { type Appended, type AppendError, Log, maxBatchSize, type Message } from "./log.ts";
@@ -46,7 +48,8 @@ const traceHeader = (context: Context.Context<never>): string => {
     : `traceparent: 00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}\r\n`;
 };
 
-const lifeHeaders = (message: Message): string =>
+const lifeHeaders = (to: Address, message: Message): string =>
+  scheduleHeaders(to, message) +
   (message.ttlSeconds === undefined ? "" : `Nats-TTL: ${message.ttlSeconds}s\r\n`) +
   (message.replaces === true ? "Nats-Rollup: sub\r\n" : "") +
   (message.removes === true ? "KV-Operation: DEL\r\n" : "");
@@ -68,6 +71,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     maxPayloadBytes,
   });
   const reader = yield* Reader.make(layout, replicas, spill);
+  const { purge, remove } = yield* Removal.make(layout);
 
   const appenders = Array.from(
     { length: layout.shards },
@@ -104,7 +108,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     body,
     id: message.id ?? (message.guard instanceof Fence ? message.guard.nextId() : randomMessageId()),
     guard: message.guard,
-    extraHeaders: lifeHeaders(message) + extraHeaders,
+    extraHeaders: lifeHeaders(to, message) + extraHeaders,
     onStored: message.onStored,
   });
 
@@ -124,8 +128,9 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
       });
     });
 
-  const append = (to: Address, message: Message) =>
+  const append = (to: Address, given: Message) =>
     Effect.withFiber<Appended, AppendError>((fiber) => {
+      const message = asStored(given);
       const trace = traceHeader(fiber.context);
       return message.body.length <= thresholdBytes
         ? submit(to, [outgoing(to, message, message.body, trace)], fiber.context)
@@ -144,7 +149,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
       }
       return Effect.flatMap(
         Effect.forEach(
-          messages,
+          messages.map(asStored),
           (message) =>
             message.body.length <= thresholdBytes
               ? Effect.succeed(outgoing(to, message, message.body, trace))
@@ -163,10 +168,15 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     longestLeaseMs: topology.longestLeaseMs,
     append,
     appendBatch,
+    first: reader.first,
     last: reader.last,
+    lastOfEach: reader.lastOfEach,
     read: reader.read,
+    readThrough: reader.readThrough,
     follow: reader.follow,
     tail: reader.tail,
+    purge,
+    remove,
   });
 });
 

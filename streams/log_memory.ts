@@ -6,7 +6,9 @@
  */
 import { randomBytes } from "node:crypto";
 import * as Clock from "effect/Clock";
+import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
+import * as FiberMap from "effect/FiberMap";
 import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
 import * as PubSub from "effect/PubSub";
@@ -28,8 +30,17 @@ import {
   maxBatchSize,
   type Message,
 } from "./log.ts";
+import { MemoryShard } from "./log/memory_shard.ts";
+import { asStored } from "./log/schedule.ts";
 import { randomMessageId } from "./message_id.ts";
-import { type Address, type Filter, type Layout, matches, subjectOf } from "./subjects.ts";
+import {
+  type Address,
+  type Filter,
+  type Kind,
+  type Layout,
+  matches,
+  subjectOf,
+} from "./subjects.ts";
 
 export interface MemoryOptions {
   readonly layout: Layout;
@@ -38,11 +49,12 @@ export interface MemoryOptions {
 }
 
 interface Shard {
-  readonly entries: Array<Entry>;
-  readonly bySubject: Map<string, Entry>;
+  readonly records: MemoryShard;
   /** Message ids and what they stored, oldest first. */
   readonly ids: Map<string, Appended & { readonly at: number }>;
+  /** When the lifetimes of records end, and the first time at which one does. */
   readonly expiries: Map<Entry, number>;
+  nextExpiry: number;
   sequence: number;
   lastAt: number;
 }
@@ -52,38 +64,55 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
   const duplicateWindowMs = longestLeaseMs + 10_000;
   const clock = yield* Clock.Clock;
   const shards: ReadonlyArray<Shard> = Array.from({ length: layout.shards }, () => ({
-    entries: [],
-    bySubject: new Map(),
+    records: new MemoryShard(),
     ids: new Map(),
     expiries: new Map(),
+    nextExpiry: Infinity,
     sequence: 0,
     lastAt: 0,
   }));
   const stored = yield* Effect.acquireRelease(PubSub.unbounded<Entry>(), PubSub.shutdown);
+  /** One for each pending schedule, by its subject. */
+  const timers = yield* FiberMap.make<string>();
+  const runTimer = yield* FiberMap.runtime(timers)();
 
   const store = (shard: Shard, entry: Omit<Entry, "sequence" | "at">, now: number): Entry => {
     shard.lastAt = Math.max(shard.lastAt, now);
     const complete = { ...entry, sequence: ++shard.sequence, at: shard.lastAt };
-    shard.entries.push(complete);
-    shard.bySubject.set(complete.subject, complete);
+    shard.records.add(complete);
     PubSub.publishUnsafe(stored, complete);
     return complete;
   };
 
-  const remove = (shard: Shard, entry: Entry) => {
-    shard.entries.splice(shard.entries.indexOf(entry), 1);
+  const drop = (shard: Shard, entry: Entry) => {
+    shard.records.remove(entry);
     shard.expiries.delete(entry);
-    if (shard.bySubject.get(entry.subject) === entry) shard.bySubject.delete(entry.subject);
+    Option.getOrUndefined(FiberMap.getUnsafe(timers, entry.subject))?.interruptUnsafe();
+  };
+
+  const expireAt = (shard: Shard, entry: Entry, at: number) => {
+    shard.expiries.set(entry, at);
+    shard.nextExpiry = Math.min(shard.nextExpiry, at);
   };
 
   /** Lifetimes end when somebody looks; the marker takes the place of the last record. */
   const expire = (shard: Shard, now: number) => {
-    for (const [entry, at] of [...shard.expiries]) {
-      if (at > now) continue;
-      const wasLast = shard.bySubject.get(entry.subject) === entry;
-      remove(shard, entry);
-      if (!wasLast || entry.removed) continue;
+    for (const [id, appended] of shard.ids) {
+      if (appended.at + duplicateWindowMs > now) break;
+      shard.ids.delete(id);
+    }
+    if (shard.nextExpiry > now) return;
+    const expiries = [...shard.expiries];
+    shard.nextExpiry = Infinity;
+    for (const [entry, at] of expiries) {
+      if (at > now) {
+        shard.nextExpiry = Math.min(shard.nextExpiry, at);
+        continue;
+      }
       const { subject, shard: index } = entry;
+      const wasLast = shard.records.last(subject) === entry;
+      drop(shard, entry);
+      if (!wasLast || entry.removed) continue;
       const marker = {
         shard: index,
         subject,
@@ -91,11 +120,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
         removed: true,
         body: new Uint8Array(),
       };
-      shard.expiries.set(store(shard, marker, now), now + 1_000);
-    }
-    for (const [id, appended] of shard.ids) {
-      if (appended.at + duplicateWindowMs > now) break;
-      shard.ids.delete(id);
+      expireAt(shard, store(shard, marker, now), now + 1_000);
     }
   };
 
@@ -106,8 +131,25 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     return { shard, now };
   };
 
+  /** Puts the body of a schedule into the mailbox when it is due, unless it is gone by then. */
+  const fireWhenDue = (to: Address, schedule: Entry, due: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { shard, now } = at(to.shard);
+      if (now < due) {
+        const rest = clock.sleep(Duration.millis(due - now));
+        return Effect.andThen(rest, fireWhenDue(to, schedule, due));
+      }
+      if (shard.records.at(schedule.sequence) === schedule) {
+        const { body } = schedule;
+        const mail = { shard: to.shard, subject: subjectOf(to, "mail"), removed: false, body };
+        shard.records.remove(schedule);
+        store(shard, { ...mail, id: undefined }, now);
+      }
+      return Effect.void;
+    });
+
   const lastSequence = (shard: Shard, subject: string) =>
-    shard.bySubject.get(subject)?.sequence ?? 0;
+    shard.records.last(subject)?.sequence ?? 0;
 
   const verdict = (
     shard: Shard,
@@ -137,7 +179,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     messages: ReadonlyArray<Message>,
   ): Result.Result<Appended, AppendError> => {
     const { shard, now } = at(to.shard);
-    const placed = messages.map((message) => ({
+    const placed = messages.map(asStored).map((message) => ({
       message,
       subject: subjectOf(to, message.kind, message.key),
       id: message.id ??
@@ -150,11 +192,10 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     const known = shard.ids.get(placed[0]!.id);
     if (known !== undefined) return Result.succeed({ sequence: known.sequence, duplicate: true });
     const first = shard.sequence + 1;
+    const schedules: Array<readonly [entry: Entry, due: number]> = [];
     for (const { message, subject, id } of placed) {
-      if (message.replaces === true) {
-        for (const entry of shard.entries.filter((entry) => entry.subject === subject)) {
-          remove(shard, entry);
-        }
+      if (message.replaces === true || message.schedule !== undefined) {
+        for (const entry of shard.records.under(subject, 0, Infinity)) drop(shard, entry);
       }
       const entry = store(shard, {
         shard: to.shard,
@@ -165,17 +206,19 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
       }, now);
       shard.ids.set(id, { sequence: entry.sequence, duplicate: true, at: now });
       if (message.ttlSeconds !== undefined) {
-        shard.expiries.set(entry, now + message.ttlSeconds * 1_000);
+        expireAt(shard, entry, now + message.ttlSeconds * 1_000);
       }
+      if (message.schedule !== undefined) schedules.push([entry, message.schedule.at]);
       message.onStored?.(entry.sequence);
     }
+    for (const [entry, due] of schedules) runTimer(entry.subject, fireWhenDue(to, entry, due));
     return Result.succeed({ sequence: first, duplicate: false });
   };
 
   const storedUnder = (filter: Filter, after: number, upTo: number) =>
-    at(filter.shard).shard.entries.filter((entry) =>
-      entry.sequence > after && entry.sequence <= upTo && matches(filter.subject, entry.subject)
-    );
+    at(filter.shard).shard.records.under(filter.subject, after, upTo);
+
+  const last = (of: Address, kind: Kind) => at(of.shard).shard.records.last(subjectOf(of, kind));
 
   return Log.of({
     layout,
@@ -188,12 +231,21 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
           ? Effect.fail(new InvalidBatch({ size: messages.length, limit: maxBatchSize }))
           : Effect.fromResult(commit(to, messages))
       ),
-    last: (of, kind) =>
+    first: (of, kind) =>
       Effect.sync(() =>
-        Option.fromUndefinedOr(at(of.shard).shard.bySubject.get(subjectOf(of, kind)))
+        Option.fromUndefinedOr(at(of.shard).shard.records.first(subjectOf(of, kind)))
+      ),
+    last: (of, kind) => Effect.sync(() => Option.fromUndefinedOr(last(of, kind))),
+    lastOfEach: (of, kinds) =>
+      Effect.sync(() =>
+        new Map(kinds.flatMap((kind) => {
+          const entry = last(of, kind);
+          return entry === undefined ? [] : [[kind, entry] as const];
+        }))
       ),
     read: (filter, { after = 0, upTo = Infinity } = {}) =>
       Stream.suspend(() => Stream.fromIterable(storedUnder(filter, after, upTo))),
+    readThrough: (filter, { after = 0 }) => Effect.sync(() => storedUnder(filter, after, Infinity)),
     follow: (filter, { after = 0, upTo = Infinity } = {}) =>
       Stream.unwrap(Effect.map(PubSub.subscribe(stored), (news) => {
         const known = storedUnder(filter, after, Infinity);
@@ -212,6 +264,21 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
       Effect.sync(() => {
         const { shard, now } = at(index);
         return { sequence: shard.sequence, at: Math.max(now, shard.lastAt) };
+      }),
+    purge: (filter, { upTo }) =>
+      Effect.sync(() => {
+        const { shard } = at(filter.shard);
+        const entries = shard.records.under(filter.subject, 0, upTo);
+        // The last of a subject is looked for anew with each, and found at once from the end.
+        for (const entry of entries.reverse()) drop(shard, entry);
+        return entries.length;
+      }),
+    remove: (index, sequence) =>
+      Effect.sync(() => {
+        const { shard } = at(index);
+        const entry = shard.records.at(sequence);
+        if (entry !== undefined) drop(shard, entry);
+        return entry !== undefined;
       }),
   });
 });

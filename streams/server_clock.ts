@@ -1,7 +1,7 @@
 /**
- * The server's time, without asking for each reading: its last answer plus what a monotonic clock
- * says has passed since. Deadlines are made of it, so that a worker's own wall clock, skewed or set
- * back, moves none of them.
+ * The server's clock, read now and then and carried on by the time that passes here, so that a
+ * deadline means the same on every machine. It is right to half a round trip and to the difference
+ * between servers of a cluster. It may step when it is read again, and orders nothing: sequences do.
  */
 import * as Clock from "effect/Clock";
 import * as Context from "effect/Context";
@@ -11,44 +11,66 @@ import * as Semaphore from "effect/Semaphore";
 import { Log, type ReadError } from "./log.ts";
 
 export class ServerClock extends Context.Service<ServerClock, {
-  /** Milliseconds since the epoch; half a round trip is how far it may be off. */
+  /** In milliseconds since 1970. */
   readonly now: Effect.Effect<number, ReadError>;
 }>()("@weir/weir/streams/ServerClock") {}
 
-/** A monotonic clock may stand still while a laptop sleeps, and drifts a little. */
-const refreshAfterMs = 30_000;
+const readEveryMs = 30_000;
+/** An answer that took longer says little, and is asked for again soon. */
+const slowAnswerMs = 1_000;
+const readSlowEveryMs = 1_000;
+/** How far the two local clocks may drift apart before it is clear that the machine slept. */
+const sleptMs = 1_000;
+
+interface Reading {
+  readonly serverMs: number;
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+  readonly roundTripMs: number;
+}
 
 const make = Effect.gen(function* () {
   const log = yield* Log;
   const clock = yield* Clock.Clock;
-  const asking = yield* Semaphore.make(1);
-  const monotonicMs = () => Number(clock.currentTimeNanosUnsafe()) / 1e6;
-  const wallMs = () => clock.currentTimeMillisUnsafe();
-  let known:
-    | { readonly serverMs: number; readonly monotonic: number; readonly wall: number }
-    | undefined;
+  const reader = yield* Semaphore.make(1);
+  let latest: Reading | undefined;
 
-  const reading = () => {
-    if (known === undefined) return undefined;
-    const passed = monotonicMs() - known.monotonic;
-    const slept = wallMs() - known.wall - passed;
-    return passed > refreshAfterMs || slept > 1_000 ? undefined : known.serverMs + passed;
+  const monotonicMs = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6;
+
+  /** What has passed since a reading, unless that is too much to go by. */
+  const elapsedMs = (reading: Reading): number | undefined => {
+    const elapsed = monotonicMs() - reading.monotonicMs;
+    const wall = clock.currentTimeMillisUnsafe() - reading.wallMs;
+    const lastsMs = reading.roundTripMs < slowAnswerMs ? readEveryMs : readSlowEveryMs;
+    return elapsed < lastsMs && Math.abs(wall - elapsed) < sleptMs ? elapsed : undefined;
   };
 
-  const ask = Effect.gen(function* () {
-    const before = monotonicMs();
+  const known = (): number | undefined => {
+    const elapsed = latest === undefined ? undefined : elapsedMs(latest);
+    return elapsed === undefined ? undefined : latest!.serverMs + elapsed;
+  };
+
+  const read = Effect.gen(function* () {
+    const asked = monotonicMs();
     const { at } = yield* log.tail(0);
-    const after = monotonicMs();
-    known = { serverMs: at + (after - before) / 2, monotonic: after, wall: wallMs() };
+    const answered = monotonicMs();
+    const roundTripMs = answered - asked;
+    const serverMs = at + roundTripMs / 2;
+    const wallMs = clock.currentTimeMillisUnsafe();
+    latest = { serverMs, monotonicMs: answered, wallMs, roundTripMs };
+    return serverMs;
   });
+
+  /** Who waited for another's reading takes that. */
+  const readOnce = reader.withPermits(1)(Effect.suspend(() => {
+    const now = known();
+    return now === undefined ? read : Effect.succeed(now);
+  }));
 
   const now = Effect.suspend(() => {
-    const read = reading();
-    return read !== undefined ? Effect.succeed(read) : Semaphore.withPermits(asking, 1)(
-      Effect.suspend(() => reading() === undefined ? ask : Effect.void),
-    ).pipe(Effect.map(() => reading()!));
+    const now = known();
+    return now === undefined ? readOnce : Effect.succeed(now);
   });
-
   return ServerClock.of({ now });
 });
 

@@ -29,6 +29,8 @@ export const subjectKinds = [
   "event",
   "index",
   "timer",
+  "lane",
+  "gc",
 ] as const;
 
 export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];
@@ -112,7 +114,7 @@ export const workerAddress = (layout: Layout, worker: WorkerInstanceId): Address
   label: `worker ${worker}`,
 });
 
-/** The subject of one kind of record at an address; timers add their key. */
+/** The subject of one kind of record at an address; timers and lanes add their key. */
 export const subjectOf = (address: Address, kind: Kind, key?: string): string => {
   const subject = kind === "lease" || kind === "worker"
     ? `$KV.${address.root}.${kind}.${address.tail}`
@@ -126,6 +128,12 @@ export const executionFilter = (address: Address, kind?: Kind): Filter => ({
   subject: kind === undefined ? `${address.root}.*.${address.tail}` : subjectOf(address, kind),
 });
 
+/** The records of an execution's keyed kind, such as its timers, under all keys. */
+export const keyedFilter = (address: Address, kind: Kind): Filter => ({
+  shard: address.shard,
+  subject: `${subjectOf(address, kind)}.*`,
+});
+
 /** One kind of record of every execution of a tenant in one shard. */
 export const tenantFilter = (
   layout: Layout,
@@ -136,6 +144,12 @@ export const tenantFilter = (
   shard,
   subject: `${shardRoot(layout, shard)}.${kind}.*.*.${encodeToken(tenant)}.*`,
 });
+
+/** The kind of record that a subject holds, if it is one of ours. */
+export const kindOfSubject = (subject: string): string | undefined => {
+  const tokens = subject.split(".");
+  return tokens[0] === "$KV" ? tokens[2] : tokens[1];
+};
 
 /** Partition, actor, tenant and name, as a subject has them. */
 const placeTokens = (subject: string): ReadonlyArray<string> => {

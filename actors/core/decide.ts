@@ -38,7 +38,6 @@ export type Command =
 
 /** What must happen after an execution has ended; each may happen twice without harm. */
 export type FollowUp =
-  | { readonly type: "unschedule"; readonly key: string }
   | { readonly type: "cancelChild"; readonly child: Child }
   | {
     readonly type: "notify";
@@ -179,7 +178,6 @@ export const afterEnd = (
   return [
     ...interested.map((parent): FollowUp => ({ type: "notify", parent, outcome })),
     ...childrenToCancel(state),
-    ...timers(state).map(({ key }): FollowUp => ({ type: "unschedule", key })),
   ];
 };
 

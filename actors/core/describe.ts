@@ -86,7 +86,7 @@ export const shown = (state: ExecutionState): Rebuilt => {
     }),
     expired: state.expired,
     steps: steps(state),
-    tags: { ...state.start!.record.tags, ...Object.fromEntries(HashMap.entries(state.tags)) },
+    tags: Object.fromEntries(HashMap.entries(state.tags)),
     cells: Object.fromEntries(HashMap.entries(state.cells)),
     buffered: state.buffered.map(({ signalId, name }) => ({ signalId, name })),
     signals: state.signals,

@@ -34,7 +34,7 @@ export const receive = (state: ExecutionState, mail: Mail): ExecutionState => {
       life: sequence,
       start: { ...mail, record },
       mail: sequence,
-      tags: HashMap.empty(),
+      tags: HashMap.fromIterable(Object.entries(record.tags ?? {})),
     };
   }
   if (state.life === 0 || sequence <= state.mail) return state;

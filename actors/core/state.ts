@@ -171,7 +171,7 @@ export const delayTimer = "weir.delay";
 export const retryTimer = "weir.retry";
 
 /** The key under which the end of a spawned child is known. */
-export const endOf = (key: string): string => `${key}/end`;
+export const endOf = (key: string): string => `weir.end/${key}`;
 
 /** The signals in the mailbox that are not taken up yet. */
 export const isSignal = (mail: Mail): mail is Mail<SignalMail> => mail.record.kind === "signal";

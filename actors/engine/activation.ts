@@ -35,7 +35,6 @@ import {
 } from "../core/decide.ts";
 import { record as evolve, takeUp } from "../core/evolve.ts";
 import {
-  deadlineTimer,
   delayTimer,
   type ExecutionState,
   operation,
@@ -44,6 +43,7 @@ import {
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { failureOfCause, toJson } from "./failure_of.ts";
 import { type History, readOne } from "./history.ts";
+import { tell } from "./follow_up.ts";
 import type { ActorCode } from "./operations.ts";
 import { type Host, operationsOf } from "./perform.ts";
 import type { Post } from "./post.ts";
@@ -584,30 +584,18 @@ export class Activation {
         },
       );
       const { done } = this.#state;
-      if (done !== undefined) yield* this.#follow(afterEnd(before, done.record.outcome));
+      if (done !== undefined) {
+        yield* this.#follow(afterEnd(before, done.record.outcome));
+        yield* Effect.forEach([...this.#scheduled], (key) => this.#takeBack(key), {
+          discard: true,
+        });
+      }
       return yield* Effect.fail(new Over("ended"));
     });
   }
 
-  /** Does what follows from a record; doing it twice is harmless. */
   #follow(followUps: ReadonlyArray<FollowUp>): Effect.Effect<void, AppendError> {
-    return Effect.forEach(followUps, (followUp): Effect.Effect<void, AppendError> => {
-      switch (followUp.type) {
-        case "notify":
-          return Effect.asVoid(
-            this.#engine.post.notify(followUp.parent, this.execution, followUp.outcome),
-          );
-        case "cancelChild": {
-          const { execution, tenant, route } = followUp.child;
-          const to = this.#engine.post.addressOf(execution, tenant);
-          return Effect.asVoid(
-            this.#engine.post.cancelChild(to, this.#asParent("weir.cancel"), route),
-          );
-        }
-        case "unschedule":
-          return this.#takeBack(followUp.key);
-      }
-    }, { discard: true });
+    return tell(this.#engine.post, this.#asParent("weir.cancel"), followUps);
   }
 
   // ------------------------------------------------------------------ mail and timers

@@ -22,21 +22,45 @@ export interface Completion {
 
 type Waiter = (entry: Entry) => void;
 
+/** Ends that came lately, so that whoever asks a little later need not read. */
+const maxRecent = 8_192;
+
+/** What is known of a shard by following it. */
+interface Followed {
+  /** Every end behind this sequence is among the recent ones. */
+  since: number;
+  /** The last end of each execution, by its subject, in the order in which they came. */
+  readonly recent: Map<string, Entry>;
+}
+
 export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
   const scope = yield* Effect.scope;
   const waiters = new Map<string, Set<Waiter>>();
-  const following = new Set<number>();
+  const followed = new Map<number, Followed>();
   const opening = yield* Semaphore.make(1);
+
+  const remember = (followed: Followed, entry: Entry) => {
+    const { recent } = followed;
+    recent.delete(entry.subject);
+    recent.set(entry.subject, entry);
+    if (recent.size <= maxRecent) return;
+    const [subject, oldest] = recent.entries().next().value!;
+    recent.delete(subject);
+    followed.since = oldest.sequence;
+  };
 
   /** Follows a shard from its present end on, for as long as this lives. */
   const follow = Effect.fnUntraced(function* (shard: number) {
-    if (following.has(shard)) return;
+    const known = followed.get(shard);
+    if (known !== undefined) return known;
     let { sequence: after } = yield* log.tail(shard);
+    const found: Followed = { since: after, recent: new Map() };
     const filter = { shard, subject: `${shardRoot(log.layout, shard)}.done.>` };
     yield* Stream.suspend(() => log.follow(filter, { after })).pipe(
       Stream.runForEach((entry) =>
         Effect.sync(() => {
           after = entry.sequence;
+          remember(found, entry);
           for (const waiter of waiters.get(entry.subject) ?? []) waiter(entry);
         })
       ),
@@ -44,7 +68,8 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
       Effect.retry(Schedule.spaced("100 millis")),
       Effect.forkIn(scope),
     );
-    following.add(shard);
+    followed.set(shard, found);
+    return found;
   });
 
   const read = (entry: Entry) =>
@@ -63,7 +88,7 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
     return yield* read(done);
   });
 
-  /** Waits for the end of an execution, behind a sequence. */
+  /** Waits for the end of an execution behind a sequence, which is its start or a later request. */
   const wait = (address: Address, behind = 0): Effect.Effect<Completion, ReadError> =>
     Effect.scoped(Effect.gen(function* () {
       const subject = subjectOf(address, "done");
@@ -93,8 +118,16 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
             if (others?.size === 0) waiters.delete(subject);
           }),
       );
-      yield* Semaphore.withPermits(opening, 1)(follow(address.shard));
-      return (yield* ended(address, behind)) ?? (yield* Deferred.await(found));
+      const { since, recent } = followed.get(address.shard) ??
+        (yield* Semaphore.withPermits(opening, 1)(follow(address.shard)));
+      if (behind < since) {
+        const before = yield* ended(address, behind);
+        if (before !== undefined) return before;
+      } else {
+        const lately = recent.get(subject);
+        if (lately !== undefined) waiter(lately);
+      }
+      return yield* Deferred.await(found);
     }));
 
   return { wait, ended };

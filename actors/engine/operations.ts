@@ -6,7 +6,7 @@
 import type * as Duration from "effect/Duration";
 import type * as Effect from "effect/Effect";
 import type * as Schema from "effect/Schema";
-import type { PayloadTooLarge, Unavailable } from "../../schema/errors.ts";
+import type { InvalidInput, PayloadTooLarge } from "../../schema/errors.ts";
 import type {
   Cancelled,
   ChildFailed,
@@ -67,8 +67,8 @@ export type OperationError =
   | Cancelled
   | NameInUse
   | KindMismatch
-  | PayloadTooLarge
-  | Unavailable;
+  | InvalidInput
+  | PayloadTooLarge;
 
 export interface Operations {
   readonly execution: ExecutionId;

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Schedule from "effect/Schedule";
 import type * as Schema from "effect/Schema";
-import type { PayloadTooLarge } from "../../schema/errors.ts";
+import { InvalidInput, type PayloadTooLarge } from "../../schema/errors.ts";
 import { type Cancelled, ChildFailed, StepFailed } from "../../schema/execution_errors.ts";
 import {
   ExecutionId,
@@ -130,12 +130,27 @@ export const operationsOf = (host: Host): Operations => {
   const record = (command: Command): Effect.Effect<void> =>
     Effect.callback((resume) => submit(command, () => resume(Effect.void)));
 
+  /** Names of the engine's own begin with `weir.`. */
+  const named = (name: string): Effect.Effect<string, InvalidInput> =>
+    typeof name === "string" && name.length > 0 && name.length <= 200 && !name.startsWith("weir.")
+      ? Effect.succeed(name)
+      : Effect.fail(
+        new InvalidInput({
+          what: "step name",
+          value: String(name),
+          rule: "expected 1 to 200 characters that do not begin with weir.",
+        }),
+      );
+
+  const performNamed = (name: string, kind: OperationKind, begin: Begin) =>
+    Effect.flatMap(named(name), (name) => perform(name, kind, begin));
+
   const run = (
     name: string,
     body: (step: Step) => Effect.Effect<unknown, unknown>,
     options: RunOptions = {},
   ) =>
-    perform(name, "run", (key, known) =>
+    performNamed(name, "run", (key, known) =>
       host.whileBusy(runStep(
         key,
         known?.kind === "run" ? known : undefined,
@@ -159,7 +174,7 @@ export const operationsOf = (host: Host): Operations => {
       );
 
   const sleep = (name: string, duration: Duration.Input) =>
-    Effect.asVoid(perform(name, "sleep", (key, known) => {
+    Effect.asVoid(performNamed(name, "sleep", (key, known) => {
       const arm = (due: number) => host.arm(due, () => submit({ kind: "elapsed", key }));
       if (known?.kind === "sleep") {
         arm(known.due);
@@ -172,7 +187,7 @@ export const operationsOf = (host: Host): Operations => {
     }));
 
   const wait: Operations["wait"] = (signal, { name = signal, timeout } = {}) =>
-    perform(name, "wait", (key, known) => {
+    performNamed(name, "wait", (key, known) => {
       const arm = (due: number | undefined) => {
         if (due !== undefined) host.arm(due, () => submit({ kind: "elapsed", key }));
       };
@@ -228,7 +243,7 @@ export const operationsOf = (host: Host): Operations => {
   });
 
   const child = (name: string, verb: "call" | "spawn", options: ChildOptions) =>
-    perform(name, verb, (key, known, refused) => {
+    performNamed(name, verb, (key, known, refused) => {
       const execution = childOf(key, options);
       const endKey = verb === "call" ? key : endOf(key);
       const start = host.whileBusy(

@@ -26,8 +26,9 @@ import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
 import { type Address, executionFilter } from "../../streams/subjects.ts";
 import { afterEnd } from "../core/decide.ts";
-import { takeUp } from "../core/evolve.ts";
+import { takeUpRest } from "../core/take_up.ts";
 import { Activation, type Engine } from "./activation.ts";
+import { tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
@@ -295,28 +296,14 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     const entries = yield* log.readThrough(executionFilter(delivery.address), {
       through: delivery.mail,
     });
-    let { state } = yield* readAll(unread, entries);
-    while (state.inbox.length > 0) state = takeUp(state);
+    const state = takeUpRest((yield* readAll(unread, entries)).state);
     if (state.done === undefined) return;
-    const followUps = afterEnd(state, state.done.record.outcome);
-    yield* Effect.forEach(followUps, (followUp) => {
-      switch (followUp.type) {
-        case "notify":
-          return post.notify(followUp.parent, delivery.execution, followUp.outcome);
-        case "cancelChild": {
-          const { execution, tenant, route } = followUp.child;
-          const parent = {
-            execution: delivery.execution,
-            tenant: delivery.tenant,
-            life: state.life,
-            key: "weir.cancel",
-          };
-          return post.cancelChild(post.addressOf(execution, tenant), parent, route);
-        }
-        case "unschedule":
-          return Effect.void;
-      }
-    }, { discard: true });
+    const { execution, tenant } = delivery;
+    yield* tell(
+      post,
+      { execution, tenant, life: state.life, key: "weir.cancel" },
+      afterEnd(state, state.done.record.outcome),
+    );
   });
 
   /** The owner of an execution is to see to its mail; if nobody is there, its lease is taken away. */

@@ -1,78 +1,44 @@
 /**
- * The events of an execution as its subject holds them. A record counts if it bears the next number;
- * what other hands put there is passed over and counted, but where the store's own events are missing
- * or cannot be read, reading fails, so that no history is cut short in silence. It writes nothing.
+ * The events of an execution as the log holds them, and the position behind the last of them. Where
+ * the store's own events are missing or cannot be read, reading fails, so that no history is cut short
+ * in silence. It writes nothing.
  */
+import * as Cache from "effect/Cache";
 import * as Effect from "effect/Effect";
-import * as Metric from "effect/Metric";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import * as Stream from "effect/Stream";
-import { CorruptRecord, Unavailable } from "../../schema/errors.ts";
-import { type EventRecord, eventRecord } from "../../schema/stored_event.ts";
+import { Unavailable } from "../../schema/errors.ts";
+import { ExecutionId, executionIdentity } from "../../schema/ids.ts";
+import { eventRecord } from "../../schema/stored_event.ts";
 import type { Entry, Log, ReadError } from "../log.ts";
-import { skippedRecords } from "../metrics.ts";
-import { type Address, executionFilter } from "../subjects.ts";
+import { type Address, executionFilter, subjectOf } from "../subjects.ts";
 import { placementOf } from "./placement.ts";
+import { after, beginning, type Position, type Step } from "./position.ts";
 
-/** How far somebody has come: the number of the last event, and where the last record stands. */
-export interface Position {
-  readonly sequence: number;
-  /** In the stream, of the last record under the subject, whether it is an event or not. */
-  readonly streamSequence: number;
-}
+/** The kinds whose records tell events. */
+const tellingKinds = ["event", "mail", "log", "signal", "tag", "done"] as const;
 
-/** One record under the subject, and the position behind it. */
-export interface Step {
-  readonly entry: Entry;
-  /** The event that it is, or nothing if it is passed over. */
-  readonly record: EventRecord | undefined;
-  readonly position: Position;
-}
+/** Whether the engine may run it; an execution without an actor has no mailbox. */
+export const hasActor = ({ label }: Address): boolean =>
+  executionIdentity(ExecutionId.make(label)).actor !== undefined;
 
-/** A step that met an event. */
-export interface EventStep extends Step {
-  readonly record: EventRecord;
-}
-
-export const isEvent = (step: Step): step is EventStep => step.record !== undefined;
-
-export const beginning: Position = { sequence: 0, streamSequence: 0 };
-
-const passOver = (error: CorruptRecord) =>
-  Metric.update(skippedRecords, 1).pipe(
-    Effect.andThen(Effect.logWarning(error.message)),
-    Effect.as(undefined),
-  );
-
-/** Whether the store itself has put an event there, as the next one for all that it knew. */
-const isOwn = (entry: Entry, { sequence }: EventRecord, at: Position): boolean => {
-  const placement = placementOf(entry);
-  const isCopy = sequence <= at.sequence && placement !== undefined &&
-    placement.after < at.streamSequence;
-  return placement !== undefined && !isCopy;
-};
-
-const nextEvent = Effect.fnUntraced(function* (entry: Entry, at: Position) {
-  const record = yield* Effect.catchTag(
-    eventRecord.decode(entry.body, entry),
-    "CorruptRecord",
-    (error) => placementOf(entry) === undefined ? passOver(error) : Effect.fail(error),
-  );
-  if (record === undefined || record.sequence === at.sequence + 1) return record;
-  const error = new CorruptRecord({
-    subject: entry.subject,
-    sequence: entry.sequence,
-    reason: `it is numbered ${record.sequence}, behind event ${at.sequence}`,
-  });
-  return yield* isOwn(entry, record, at) ? Effect.fail(error) : passOver(error);
-});
+const sequenceOf = (entry: Option.Option<Entry>): number =>
+  Option.match(entry, { onNone: () => 0, onSome: ({ sequence }) => sequence });
 
 /** With replicas the one that answers may lag behind the leader, and is asked again. */
 const readAgain = Schedule.spaced("10 millis").pipe(Schedule.upTo({ duration: "10 seconds" }));
 
-export const make = (log: Log["Service"]) => {
-  /** The records of a subject behind one, at least up to another that its leader has. */
+const rememberedPositions = 4_096;
+
+export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
+  /** How far executions of the engine were read, whose events have no number in store. */
+  const remembered = yield* Cache.make({
+    capacity: rememberedPositions,
+    lookup: (_subject: string) => Effect.sync(() => ({ position: beginning })),
+  });
+
+  /** The records of an execution behind one, at least up to another that its leader has. */
   const readThrough = (
     address: Address,
     after: number,
@@ -85,7 +51,7 @@ export const make = (log: Log["Service"]) => {
     });
     return Stream.suspend(() => {
       let reached = after;
-      return Stream.suspend(() => log.read(executionFilter(address, "event"), { after: reached }))
+      return Stream.suspend(() => log.read(executionFilter(address), { after: reached }))
         .pipe(
           Stream.mapArray((entries) => {
             reached = entries[entries.length - 1]!.sequence;
@@ -99,7 +65,18 @@ export const make = (log: Log["Service"]) => {
     });
   };
 
-  const last = (address: Address) => log.last(address, "event");
+  /** Whether anything has come for the engine; if not now, then not before now. */
+  const hasMail = (address: Address) =>
+    hasActor(address)
+      ? Effect.map(log.last(address, "mail"), Option.isSome)
+      : Effect.succeed(false);
+
+  /** The sequence of the last record that can tell an event, as the leader has it. */
+  const tail = (address: Address) =>
+    Effect.map(
+      log.lastOfEach(address, hasActor(address) ? tellingKinds : ["event"]),
+      (last) => Math.max(0, ...[...last.values()].map(({ sequence }) => sequence)),
+    );
 
   /** What stands behind a position, at least up to a record that the leader has. */
   const steps = (
@@ -111,10 +88,9 @@ export const make = (log: Log["Service"]) => {
       Stream.mapAccumArrayEffect(() => from, (behind, entries) => {
         let position = behind;
         const step = (entry: Entry) =>
-          Effect.map(nextEvent(entry, position), (record): Step => {
-            const sequence = record?.sequence ?? position.sequence;
-            position = { sequence, streamSequence: entry.sequence };
-            return { entry, record, position };
+          Effect.map(after(position, entry), (step) => {
+            position = step.position;
+            return step;
           });
         return Effect.map(Effect.forEach(entries, step), (steps) => [position, steps] as const);
       }),
@@ -122,11 +98,37 @@ export const make = (log: Log["Service"]) => {
 
   /** Everything that the leader has, and perhaps more. */
   const all = (address: Address): Stream.Stream<Step, ReadError> =>
-    Stream.unwrap(Effect.map(last(address), (end) =>
-      Option.match(end, {
-        onNone: () => Stream.empty,
-        onSome: ({ sequence }) => steps(address, beginning, sequence),
-      })));
+    Stream.unwrap(Effect.map(
+      tail(address),
+      (through) => through === 0 ? Stream.empty : steps(address, beginning, through),
+    ));
+
+  /** The position behind everything up to a record, given one before it. */
+  const readOn = (address: Address, from: Position, through: number) =>
+    Effect.map(
+      Stream.runLast(steps(address, from, through)),
+      Option.match({ onNone: () => from, onSome: ({ position }) => position }),
+    );
+
+  /** Whether the log still has what a position was read from, as far as that can be told. */
+  const continues = Effect.fnUntraced(function* (address: Address, position: Position) {
+    const { journal: { life }, eventSequence } = position;
+    if (sequenceOf(yield* log.last(address, "event")) < eventSequence) return false;
+    if (life === 0) return true;
+    // Mailboxes are cleared from the front.
+    const first = sequenceOf(yield* log.first(address, "mail"));
+    return first > 0 && first <= life;
+  });
+
+  /** The position behind all that is stored of an execution of the engine. */
+  const latestOfEngine = Effect.fnUntraced(function* (address: Address) {
+    const known = yield* Cache.get(remembered, subjectOf(address, "event"));
+    const through = yield* tail(address);
+    const from = (yield* continues(address, known.position)) ? known.position : beginning;
+    const position = yield* readOn(address, from, through);
+    known.position = position.journal.life === 0 ? beginning : position;
+    return position;
+  });
 
   /** Whether a record stands where the store says that it put it, so that its number is right. */
   const isInPlace = Effect.fnUntraced(function* (address: Address, entry: Entry) {
@@ -142,7 +144,8 @@ export const make = (log: Log["Service"]) => {
 
   /** The position behind all that is stored, from the last record alone if that can be trusted. */
   const latest = Effect.fnUntraced(function* (address: Address) {
-    const found = yield* last(address);
+    const found = yield* log.last(address, "event");
+    if (yield* hasMail(address)) return yield* latestOfEngine(address);
     if (Option.isNone(found)) return beginning;
     const entry = found.value;
     const record = yield* Effect.catchTag(
@@ -150,21 +153,23 @@ export const make = (log: Log["Service"]) => {
       "CorruptRecord",
       () => Effect.undefined,
     );
-    if (record !== undefined && (yield* isInPlace(address, entry))) {
-      return { sequence: record.sequence, streamSequence: entry.sequence };
+    if (record?.kind === "event" && (yield* isInPlace(address, entry))) {
+      const { sequence } = entry;
+      const at = { sequence: record.sequence, streamSequence: sequence, eventSequence: sequence };
+      return { ...beginning, ...at };
     }
-    const end = yield* Stream.runLast(steps(address, beginning, entry.sequence));
-    return Option.match(end, { onNone: () => beginning, onSome: ({ position }) => position });
+    return yield* readOn(address, beginning, entry.sequence);
   });
 
   /** Whether there is an event; none of a later number is without the first. */
   const exists = Effect.fnUntraced(function* (address: Address) {
-    const found = yield* last(address);
-    if (Option.isNone(found)) return false;
-    return placementOf(found.value) !== undefined || (yield* latest(address)).sequence > 0;
+    const found = yield* log.last(address, "event");
+    if (Option.exists(found, (entry) => placementOf(entry) !== undefined)) return true;
+    const first = all(address).pipe(Stream.filter(({ events }) => events.length > 0));
+    return Option.isSome(yield* Stream.runHead(first));
   });
 
-  return { last, steps, all, latest, exists };
-};
+  return { hasMail, tail, steps, all, continues, latest, exists };
+});
 
-export type History = ReturnType<typeof make>;
+export type History = Effect.Success<ReturnType<typeof make>>;

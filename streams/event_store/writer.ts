@@ -1,12 +1,11 @@
 /**
- * Appends events, each behind the last one: the server checks that nothing came between, so the
- * number that a record bears is right and every event id before it is known, whatever other writers
- * do. What is remembered of an execution only saves reading; if it is out of date the server refuses
- * the append, and we read and try again.
+ * Appends events, each behind the last one that was appended: the server checks that no other came
+ * between, so every event id before it is known, whatever other writers do. Its number is known at
+ * once, or where the engine writes too, by reading up to it. What is remembered of an execution only
+ * saves reading; if it is out of date the server refuses the append, and we read and try again.
  */
 import * as Cache from "effect/Cache";
 import * as Effect from "effect/Effect";
-import * as Option from "effect/Option";
 import * as Semaphore from "effect/Semaphore";
 import * as Stream from "effect/Stream";
 import {
@@ -17,12 +16,13 @@ import {
 } from "../../schema/errors.ts";
 import type { ExecutionEvent } from "../../schema/execution_event.ts";
 import type { EventId } from "../../schema/ids.ts";
-import { eventRecord } from "../../schema/stored_event.ts";
+import { eventRecord, type NewEventRecord } from "../../schema/stored_event.ts";
 import { addToIndex } from "../event_index.ts";
 import type { AppendError, Log, Message, ReadError } from "../log.ts";
 import { type Address, subjectOf } from "../subjects.ts";
-import { beginning, type History, type Position } from "./history.ts";
+import type { History } from "./history.ts";
 import { placementId } from "./placement.ts";
+import { beginning, type Position, type Step } from "./position.ts";
 
 /** Events to be appended as one, and what must hold. */
 export interface Append {
@@ -48,11 +48,29 @@ interface Tail {
   readonly turn: Semaphore.Semaphore;
 }
 
+/** The sequences of events that were stored as one. */
+interface Stored {
+  readonly first: number;
+  readonly last: number;
+}
+
 const rememberedTails = 4_096;
 const turnTimeoutMs = 30_000;
 
 const isMoved = (error: { readonly _tag: string }): error is AlreadyExists | SequenceConflict =>
   error._tag === "AlreadyExists" || error._tag === "SequenceConflict";
+
+/** A number that cannot be read does not mean that nothing was written. */
+const mayHaveLanded = (error: ReadError): ReadError => {
+  if (error._tag !== "Unavailable") return error;
+  const { operation, reason, cause } = error;
+  return new Unavailable({
+    operation,
+    reason,
+    landed: "unknown",
+    ...(cause === undefined ? {} : { cause }),
+  });
+};
 
 /** The first sequence of events that were appended before, just so; nothing if none of them was. */
 const repetition = (
@@ -84,21 +102,29 @@ const verdict = (
     : new SequenceConflict({ subject: label, expected: expectedSequence, actual });
 };
 
-const messagesOf = ({ events, eventIds }: Append, behind: Position): ReadonlyArray<Message> =>
+const recordsOf = (
+  { events, eventIds, expectedSequence }: Append,
+  { sequence, journal: { life } }: Position,
+): ReadonlyArray<NewEventRecord> =>
   events.map((event, i) => {
     const eventId = eventIds?.[i];
+    const common = { event, ...(eventId === undefined ? {} : { eventId }) };
+    if (life === 0) return { kind: "event", sequence: sequence + 1 + i, ...common };
+    const expects = i === 0 && expectedSequence !== undefined;
     return {
-      kind: "event",
-      body: eventRecord.encode({
-        kind: "event",
-        sequence: behind.sequence + 1 + i,
-        event,
-        ...(eventId === undefined ? {} : { eventId }),
-      }),
-      id: placementId({ after: behind.streamSequence, place: i }),
-      ...(i === 0 ? { guard: { after: behind.streamSequence } } : {}),
+      kind: "addition",
+      ...(expects ? { expected: expectedSequence } : {}),
+      ...common,
     };
   });
+
+const messagesOf = (append: Append, behind: Position): ReadonlyArray<Message> =>
+  recordsOf(append, behind).map((record, place) => ({
+    kind: "event",
+    body: eventRecord.encode(record),
+    id: placementId({ after: behind.eventSequence, place }),
+    ...(place === 0 ? { guard: { after: behind.eventSequence } } : {}),
+  }));
 
 export const make = Effect.fnUntraced(function* (log: Log["Service"], history: History) {
   const tails = yield* Cache.make({
@@ -123,14 +149,16 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"], history: H
       effect,
     ));
 
+  const learn = (known: Known, { events, position }: Step) => {
+    known.position = position;
+    for (const { eventId, sequence } of events) {
+      if (eventId !== undefined) known.ids?.set(eventId, sequence);
+    }
+  };
+
   const readUpTo = (address: Address, known: Known, through: number) =>
     history.steps(address, known.position, through).pipe(
-      Stream.runForEach(({ record, position }) =>
-        Effect.sync(() => {
-          known.position = position;
-          if (record?.eventId !== undefined) known.ids?.set(record.eventId, record.sequence);
-        })
-      ),
+      Stream.runForEach((step) => Effect.sync(() => learn(known, step))),
       Effect.as(known),
     );
 
@@ -144,33 +172,74 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"], history: H
     return tail.known;
   });
 
-  /** Reads what was appended since. If the log ends before what we know, it has lost that. */
+  /** Reads what was recorded since. If the log ends before what we know, it has lost that. */
   const catchUp = Effect.fnUntraced(function* (address: Address, tail: Tail, known: Known) {
-    const last = Option.match(yield* history.last(address), {
-      onNone: () => 0,
-      onSome: ({ sequence }) => sequence,
-    });
-    if (last < known.position.streamSequence) tail.known = undefined;
-    else yield* readUpTo(address, known, last);
+    const through = yield* history.tail(address);
+    if (yield* history.continues(address, known.position)) yield* readUpTo(address, known, through);
+    else tail.known = undefined;
   });
 
+  /** The number of an event that was stored, by the records before it; nothing if it is void. */
+  const settle = Effect.fnUntraced(function* (
+    address: Address,
+    tail: Tail,
+    known: Known,
+    { first, last }: Stored,
+  ) {
+    // Where nothing was appended before, the server's check does not show that the life is the same.
+    const isSame = known.position.eventSequence > 0 ||
+      (yield* history.continues(address, known.position));
+    const from = isSame ? known : { position: beginning, ids: known.ids && new Map() };
+    let number: number | undefined;
+    yield* history.steps(address, from.position, last).pipe(
+      Stream.runForEach((step) =>
+        Effect.sync(() => {
+          learn(from, step);
+          if (step.entry.sequence === first) number = step.events[0]?.sequence;
+        })
+      ),
+    );
+    tail.known = from;
+    return number;
+  });
+
+  /** The number of the first of events that were just stored; nothing if they are void. */
+  const numberOf = Effect.fnUntraced(function* (
+    address: Address,
+    tail: Tail,
+    known: Known,
+    stored: Stored,
+  ) {
+    const { position } = known;
+    const { first, last } = stored;
+    // A start that came between has taken a number.
+    if (position.journal.life !== 0 || (yield* history.hasMail(address))) {
+      return yield* settle(address, tail, known, stored);
+    }
+    const sequence = position.sequence + 1 + last - first;
+    known.position = { ...position, sequence, streamSequence: last, eventSequence: last };
+    return position.sequence + 1;
+  }, Effect.mapError(mayHaveLanded));
+
   /** Stores the events behind what is known; nothing if they are not the next any more. */
-  const store = Effect.fnUntraced(function* (address: Address, append: Append, known: Known) {
+  const store = Effect.fnUntraced(function* (
+    address: Address,
+    append: Append,
+    tail: Tail,
+    known: Known,
+  ) {
     const { events, eventIds } = append;
-    const { sequence } = known.position;
-    if (sequence === 0) yield* addToIndex(log, address);
+    if (known.position.sequence === 0) yield* addToIndex(log, address);
     const messages = messagesOf(append, known.position);
     const appended = yield* (messages.length === 1
       ? log.append(address, messages[0]!)
       : log.appendBatch(address, messages)).pipe(Effect.catchIf(isMoved, () =>
         Effect.undefined));
     if (appended === undefined) return undefined;
-    known.position = {
-      sequence: sequence + events.length,
-      streamSequence: appended.sequence + events.length - 1,
-    };
-    eventIds?.forEach((id, i) => known.ids?.set(id, sequence + 1 + i));
-    return sequence + 1;
+    const stored = { first: appended.sequence, last: appended.sequence + events.length - 1 };
+    const number = yield* numberOf(address, tail, known, stored);
+    if (number !== undefined) eventIds?.forEach((id, i) => tail.known?.ids?.set(id, number + i));
+    return number;
   });
 
   /** What is remembered is enough to try, but only what the log says now is an answer. */
@@ -179,10 +248,10 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"], history: H
       const known = yield* knownFor(address, tail, append.eventIds !== undefined);
       const found = verdict(address, append, known);
       if (found === undefined) {
-        const first = yield* store(address, append, known);
+        const first = yield* store(address, append, tail, known);
         if (first !== undefined) return first;
       } else if (caughtUp) return typeof found === "number" ? found : yield* found;
-      yield* catchUp(address, tail, known);
+      yield* catchUp(address, tail, tail.known ?? known);
     }
   });
 

@@ -4,6 +4,7 @@
  * since several on one consumer are a hundred times slower. Records are not decoded here.
  */
 import {
+  type BatchCallback,
   DeliverPolicy,
   type NextMsgRequest,
   type SeqMsgRequest,
@@ -17,15 +18,9 @@ import * as Stream from "effect/Stream";
 import { ServerRefused, Unavailable } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
 import type { Entry, Log, ReadOptions } from "../log.ts";
-import {
-  type Address,
-  type Filter,
-  type Kind,
-  type Layout,
-  streamName,
-  subjectOf,
-} from "../subjects.ts";
+import { executionFilter, type Filter, type Kind, type Layout, streamName } from "../subjects.ts";
 import { objectHeader, type Spill } from "./spill.ts";
+import * as WholeRead from "./whole_read.ts";
 
 const pageMessages = 256;
 const pageBytes = 4 * 1024 * 1024;
@@ -73,6 +68,16 @@ const found = (shard: number, message: Stored): Found => ({
   object: message.subject.startsWith("$KV.") ? undefined : header(message.header, objectHeader),
 });
 
+const lastByKind = (
+  kinds: ReadonlyArray<Kind>,
+  filters: ReadonlyArray<Filter>,
+  entries: ReadonlyArray<Entry>,
+): ReadonlyMap<Kind, Entry> =>
+  new Map(entries.map((entry) => [
+    kinds[filters.findIndex(({ subject }) => subject === entry.subject)]!,
+    entry,
+  ]));
+
 export const make = Effect.fnUntraced(function* (layout: Layout, replicas: number, spill: Spill) {
   const connection = yield* Connection;
   const { manager, jetStream } = connection;
@@ -80,32 +85,42 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
   const resolve = ({ entry, object }: Found) =>
     object === undefined ? Effect.succeed(entry) : spill.fetch(entry, object);
 
-  const page = (filter: Filter, from: number, upTo: number) =>
-    connection.ask(`read ${filter.subject}`, () =>
+  /** The answer to a request for several messages. */
+  const batch = (
+    shard: number,
+    operation: string,
+    request: (callback: BatchCallback<StoredMsg>) => Promise<unknown>,
+  ) =>
+    connection.ask(operation, () =>
       new Promise<Page>((settle, reject) => {
         const messages: Array<Found> = [];
         let more = false;
         const timer = setTimeout(() => reject(new Error("no complete answer")), pageTimeoutMs);
-        const callback = (done: { readonly err?: Error } | null, message: StoredMsg) => {
+        request((done, message) => {
           if (done === null) {
-            messages.push(found(filter.shard, message));
+            messages.push(found(shard, message));
             more = message.pending > 0;
             return;
           }
           clearTimeout(timer);
           if (done.err === undefined || isNotFound(done.err)) settle({ messages, more });
           else reject(done.err);
-        };
-        const query = {
+        }).catch(reject);
+      }));
+
+  const page = ({ shard, subject }: Filter, from: number, upTo: number) =>
+    batch(
+      shard,
+      `read ${subject}`,
+      (callback) =>
+        manager.direct.getBatch(streamName(layout, shard), {
           seq: from,
-          next_by_subj: filter.subject,
+          next_by_subj: subject,
           batch: Math.min(pageMessages, upTo - from + 1),
           max_bytes: pageBytes,
-        };
-        manager.direct.getBatch(streamName(layout, filter.shard), { ...query, callback }).catch(
-          reject,
-        );
-      }));
+          callback,
+        }),
+    );
 
   const read = (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) =>
     Stream.paginate(after + 1, (from) =>
@@ -160,21 +175,53 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
       last_by_subj: subject,
     });
 
-  const last = (of: Address, kind: Kind) => {
-    const subject = subjectOf(of, kind);
-    return connection.ask(
-      `read ${subject}`,
-      () => lastStored(streamName(layout, of.shard), subject),
-    ).pipe(
-      Effect.flatMap((message) =>
-        message === null ? Effect.succeedNone : Effect.asSome(resolve(found(of.shard, message)))
-      ),
-    );
+  /** The first message under a subject, or filter, after a sequence; always the leader's answer. */
+  const nextStored = (shard: number, subject: string, after: number) => {
+    const query: SeqMsgRequest & NextMsgRequest = { seq: after + 1, next_by_subj: subject };
+    return manager.streams.getMessage(streamName(layout, shard), query);
   };
 
+  const one = ({ shard, subject }: Filter, request: () => Promise<StoredMsg | null>) =>
+    connection.ask(`read ${subject}`, request).pipe(
+      Effect.flatMap((message) =>
+        message === null ? Effect.succeedNone : Effect.asSome(resolve(found(shard, message)))
+      ),
+    );
+
+  const last: Log["Service"]["last"] = (of, kind) => {
+    const filter = executionFilter(of, kind);
+    return one(filter, () => lastStored(streamName(layout, of.shard), filter.subject));
+  };
+
+  const first: Log["Service"]["first"] = (of, kind) => {
+    const filter = executionFilter(of, kind);
+    return one(filter, () => nextStored(of.shard, filter.subject, 0));
+  };
+
+  /** One direct request where there is one server; a follower's answer would not do. */
+  const lastOfEach: Log["Service"]["lastOfEach"] = Effect.fnUntraced(function* (of, kinds) {
+    const filters = kinds.map((kind) => executionFilter(of, kind));
+    if (replicas > 1) {
+      const entries = yield* Effect.forEach(kinds, (kind) => last(of, kind), {
+        concurrency: "unbounded",
+      });
+      return lastByKind(kinds, filters, entries.flatMap(Option.toArray));
+    }
+    if (kinds.length === 0) return new Map();
+    const { messages } = yield* batch(
+      of.shard,
+      `read the last of ${of.label}`,
+      (callback) =>
+        manager.direct.getLastMessagesFor(streamName(layout, of.shard), {
+          multi_last: filters.map(({ subject }) => subject),
+          callback,
+        }),
+    );
+    return lastByKind(kinds, filters, yield* Effect.forEach(messages, resolve));
+  });
+
   const firstAfter = async (shard: number, subject: string, after: number) => {
-    const query: SeqMsgRequest & NextMsgRequest = { seq: after + 1, next_by_subj: subject };
-    const message = await manager.streams.getMessage(streamName(layout, shard), query);
+    const message = await nextStored(shard, subject, after);
     return message === null
       ? undefined
       : { sequence: message.seq, id: header(message.header, "Nats-Msg-Id") };
@@ -194,5 +241,19 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
     );
   };
 
-  return { read, follow, last, tail, firstAfter };
+  const readThrough = WholeRead.make({
+    replicas,
+    read,
+    tail,
+    lastSequence: ({ shard, subject }) =>
+      Effect.map(
+        connection.ask(
+          `look for the last under ${subject}`,
+          () => manager.streams.getMessage(streamName(layout, shard), { last_by_subj: subject }),
+        ),
+        (message) => message?.seq ?? 0,
+      ),
+  });
+
+  return { read, follow, first, last, lastOfEach, readThrough, tail, firstAfter };
 });

@@ -5,6 +5,7 @@
 import { appendSuite } from "./event_store/append.ts";
 import { expectationSuite } from "./event_store/expectation.ts";
 import { foreignRecordsSuite } from "./event_store/foreign_records.ts";
+import { journalSuite } from "./event_store/journal.ts";
 import { listingSuite } from "./event_store/listing.ts";
 import type { Services } from "./event_store/matter.ts";
 import type { Run } from "./subject_matter.ts";
@@ -13,5 +14,6 @@ export const eventStoreSuite = (name: string, run: Run<Services>): void => {
   appendSuite(name, run);
   expectationSuite(name, run);
   foreignRecordsSuite(name, run);
+  journalSuite(name, run);
   listingSuite(name, run);
 };

@@ -267,6 +267,85 @@ export const leaseSuite = (name: string, run: Run<Services>): void => {
     );
 
     test(
+      "a claim that expects to be the first goes on as any other if it is not",
+      (leases, execution) =>
+        Effect.gen(function* () {
+          const fresh = { worker: uniqueWorker(), ttl: "30 seconds", fresh: true } as const;
+          const first = yield* leases.acquire(execution, fresh);
+          assert.equal((yield* Effect.flip(leases.acquire(execution, fresh)))._tag, "LeaseHeld");
+          yield* leases.release(first);
+          const second = yield* leases.acquire(execution, fresh);
+          assert.deepEqual([first.epoch, second.epoch], [1, 2]);
+          yield* work(second);
+        }),
+    );
+
+    test(
+      "a claim under which the execution ended is no claim any more, as if released",
+      (leases, execution) =>
+        Effect.gen(function* () {
+          const ended = yield* acquire(leases, execution);
+          yield* leases.renew(ended);
+          const endedRevision = ended.fence.revision;
+          const options = { worker: uniqueWorker(), ttl: "30 seconds" } as const;
+          const early = { ...options, endedRevision: endedRevision - 1 };
+          assert.equal((yield* Effect.flip(leases.acquire(execution, early)))._tag, "LeaseHeld");
+          const next = yield* leases.acquire(execution, { ...options, endedRevision });
+          assert.deepEqual(
+            [next.record.kind, next.epoch, next.attempt, next.reclaims],
+            ["acquired", 2, 0, 0],
+          );
+          yield* assertShutOut(ended);
+          const late = yield* Effect.flip(leases.acquire(execution, { ...options, endedRevision }));
+          assert.equal(late._tag, "LeaseHeld");
+        }),
+    );
+
+    test(
+      "reclaims are counted until the owner has come further, or gives up in good order",
+      (leases, execution) =>
+        Effect.gen(function* () {
+          const reclaim = Effect.gen(function* () {
+            yield* leases.revoke(execution, { by: "operator" });
+            return yield* acquire(leases, execution);
+          });
+          assert.equal((yield* acquire(leases, execution)).reclaims, 0);
+          assert.equal((yield* reclaim).reclaims, 1);
+          const second = yield* reclaim;
+          assert.equal(second.reclaims, 2);
+          assert.equal((yield* leases.renew(second)).reclaims, 2);
+          const third = yield* reclaim;
+          assert.equal(third.reclaims, 3);
+          const further = yield* leases.renew(third, { progress: true });
+          assert.equal(further.reclaims, 0);
+          assert.equal((yield* leases.renew(further)).reclaims, 0);
+          const fourth = yield* reclaim;
+          assert.equal(fourth.reclaims, 1);
+          yield* leases.release(fourth);
+          assert.equal((yield* acquire(leases, execution)).reclaims, 0);
+          assert.deepEqual(
+            (yield* history(execution)).map(({ kind, reclaims }) => [kind, reclaims ?? 0]),
+            [
+              ["acquired", 0],
+              ["revoked", 0],
+              ["reclaimed", 1],
+              ["revoked", 1],
+              ["reclaimed", 2],
+              ["renewed", 2],
+              ["revoked", 2],
+              ["reclaimed", 3],
+              ["renewed", 0],
+              ["renewed", 0],
+              ["revoked", 0],
+              ["reclaimed", 1],
+              ["released", 1],
+              ["acquired", 0],
+            ],
+          );
+        }),
+    );
+
+    test(
       "a lease outside the bounds is refused before anything is written",
       (leases, execution) =>
         Effect.gen(function* () {

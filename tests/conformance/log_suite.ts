@@ -8,11 +8,9 @@ import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
-import { Fence } from "../../streams/fence.ts";
-import { type Entry, Log, type Message } from "../../streams/log.ts";
+import { Log, type Message } from "../../streams/log.ts";
 import { clientMessageId } from "../../streams/message_id.ts";
 import {
-  type Address,
   executionAddress,
   executionFilter,
   type Kind,
@@ -20,33 +18,19 @@ import {
   subjectOf,
   tenantFilter,
 } from "../../streams/subjects.ts";
+import { claim, collect, logTest, move } from "./log_suite/log_test.ts";
+import { removalSuite } from "./log_suite/removal.ts";
+import { scheduleSuite } from "./log_suite/schedules.ts";
+import { wholeReadSuite } from "./log_suite/whole_reads.ts";
 import { body, type Run, tenant, text, uniqueExecution, uniqueTenant } from "./subject_matter.ts";
 
 const ownerKinds = subjectKinds.filter((kind) => kind !== "mail" && kind !== "index");
 
-const collect = (stream: Stream.Stream<Entry, unknown>) =>
-  Effect.map(Stream.runCollect(stream), (entries) => [...entries]);
-
-/** Writes a lease key and gives its fence, without the lease service. */
-const claim = (log: Log["Service"], address: Address, after: number) =>
-  Effect.map(
-    log.append(address, { kind: "lease", body: body("claim"), guard: { after } }),
-    ({ sequence }) => new Fence(subjectOf(address, "lease"), `nonce${sequence}`, sequence),
-  );
-
-const move = (log: Log["Service"], address: Address, fence: Fence) =>
-  log.append(address, { kind: "lease", body: body("moved"), guard: { after: fence.revision } });
-
 export const logSuite = (name: string, run: Run<Log>): void => {
-  const test = (
-    title: string,
-    effect: (log: Log["Service"], address: Address) => Effect.Effect<unknown, unknown, Log>,
-  ) =>
-    it(title, () =>
-      run(Effect.gen(function* () {
-        const log = yield* Log;
-        yield* effect(log, executionAddress(log.layout, tenant, uniqueExecution()));
-      })));
+  const test = logTest(run);
+  scheduleSuite(name, run);
+  wholeReadSuite(name, run);
+  removalSuite(name, run);
 
   describe(`${name}: append`, () => {
     test(
@@ -191,7 +175,7 @@ export const logSuite = (name: string, run: Run<Log>): void => {
             kind,
             body: body("mine"),
             guard: fence,
-            ...timerKey(kind),
+            ...keyOf(kind),
           });
           yield* write;
           yield* move(log, address, fence);
@@ -201,7 +185,7 @@ export const logSuite = (name: string, run: Run<Log>): void => {
           const stored = yield* collect(
             log.read({
               shard: address.shard,
-              subject: `${subjectOf(address, kind)}${kind === "timer" ? ".*" : ""}`,
+              subject: `${subjectOf(address, kind)}${isKeyed(kind) ? ".*" : ""}`,
             }),
           );
           assert.equal(stored.length, 1);
@@ -446,4 +430,5 @@ export const logSuite = (name: string, run: Run<Log>): void => {
   });
 };
 
-const timerKey = (kind: Kind) => kind === "timer" ? { key: "sleep" } : {};
+const isKeyed = (kind: Kind) => kind === "timer" || kind === "lane";
+const keyOf = (kind: Kind) => isKeyed(kind) ? { key: "sleep" } : {};

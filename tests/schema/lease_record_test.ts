@@ -20,7 +20,7 @@ const verb = <const Kind extends string, Required, Optional>(
       attempt: natural,
       ttlMs: natural,
       nonce: fc.string({ minLength: 1 }),
-    }, { session: fc.boolean() }),
+    }, { session: fc.boolean(), reclaims: natural }),
     fields(required, optional),
   ).map(([common, own]) => ({ kind, ...common, ...own }));
 

@@ -6,13 +6,14 @@ import * as Layer from "effect/Layer";
 import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
-import { EventId } from "../../schema/ids.ts";
+import { EventId, type ExecutionId } from "../../schema/ids.ts";
 import * as Connection from "../../streams/connection.ts";
 import { EventStore, layer } from "../../streams/event_store.ts";
 import { Log } from "../../streams/log.ts";
 import { layerJetStream } from "../../streams/log_jetstream.ts";
 import type { Durability } from "../../streams/server.ts";
 import { executionAddress, executionFilter, streamName } from "../../streams/subjects.ts";
+import { engineOn } from "../conformance/event_store/engine.ts";
 import {
   assertGapless,
   custom,
@@ -133,21 +134,29 @@ describe("an event store on a server", () => {
       assert.equal(Option.getOrThrow(last).sequence, 5000);
     }));
 
-  test("a history with an event that was deleted is not cut short", () =>
-    Effect.gen(function* () {
-      const store = yield* EventStore;
-      const { layout, ...log } = yield* Log;
-      const { manager } = yield* Connection.Connection;
-      const execution = uniqueExecution();
-      const address = executionAddress(layout, tenant, execution);
-      yield* store.append(execution, tenant, custom("a"));
-      yield* store.appendBatch(execution, tenant, customs("b", "c", "d"));
-      const stored = yield* Stream.runCollect(log.read(executionFilter(address, "event")));
-      yield* Effect.promise(() =>
-        manager.streams.deleteMessage(streamName(layout, address.shard), stored[2]!.sequence)
-      );
-      assert.equal((yield* Effect.flip(store.loadEvents(execution, tenant)))._tag, "CorruptRecord");
-    }));
+  for (const isRun of [false, true]) {
+    const whose = isRun ? "an execution of the engine" : "an execution";
+    test(`the history of ${whose} with an event that was deleted is not cut short`, () =>
+      Effect.gen(function* () {
+        const store = yield* EventStore;
+        const log = yield* Log;
+        const { manager } = yield* Connection.Connection;
+        for (const deleted of [0, 1, 2]) {
+          const execution = uniqueExecution();
+          const address = executionAddress(log.layout, tenant, execution);
+          if (isRun) yield* engineOn(log, address).start();
+          yield* store.append(execution, tenant, custom("a"));
+          yield* store.appendBatch(execution, tenant, customs("b", "c", "d"));
+          const stored = yield* Stream.runCollect(log.read(executionFilter(address, "event")));
+          const { sequence } = stored[deleted]!;
+          yield* Effect.promise(() =>
+            manager.streams.deleteMessage(streamName(log.layout, address.shard), sequence)
+          );
+          const error = yield* Effect.flip(store.loadEvents(execution, tenant));
+          assert.equal(error._tag, "CorruptRecord");
+        }
+      }));
+  }
 
   test("an execution that was purged begins anew for who wrote it", () =>
     Effect.gen(function* () {
@@ -180,6 +189,56 @@ describe("an event store on a server", () => {
     }));
 });
 
+describe("an event store and the lives of an execution", () => {
+  let server: ScratchServer;
+  let runtime: Runtime;
+  before(async () => {
+    server = await scratchServer({ durability: "bounded" });
+    runtime = open(server.url, { durability: "bounded" });
+  });
+  after(async () => {
+    await runtime.dispose();
+    await server.stop();
+  });
+  const test = testing(() => runtime);
+
+  const acquaintances = {
+    "has appended to it": (store: EventStore["Service"], execution: ExecutionId) =>
+      store.append(execution, tenant, custom("a"), { eventId: EventId.make("a") }),
+    "was refused by it": (store: EventStore["Service"], execution: ExecutionId) =>
+      Effect.flip(store.append(execution, tenant, custom("a"), { expectedSequence: 7 })),
+    "has counted it": (store: EventStore["Service"], execution: ExecutionId) =>
+      store.countEvents(execution, tenant),
+  };
+  for (const [how, meet] of Object.entries(acquaintances)) {
+    test(`after a purge it begins anew for who ${how}`, () =>
+      Effect.gen(function* () {
+        const store = yield* EventStore;
+        const log = yield* Log;
+        const { manager } = yield* Connection.Connection;
+        for (const [isStarted, first] of [[true, 2], [false, 1]] as const) {
+          const execution = uniqueExecution();
+          const address = executionAddress(log.layout, tenant, execution);
+          yield* engineOn(log, address).start();
+          yield* meet(store, execution);
+          yield* Effect.promise(() =>
+            manager.streams.purge(streamName(log.layout, address.shard), {
+              filter: `${address.root}.*.${address.tail}`,
+            })
+          );
+          if (isStarted) yield* engineOn(log, address).start();
+          const options = { eventId: EventId.make("a") };
+          for (const each of [store, yield* newStore(log)]) {
+            assert.equal(yield* each.append(execution, tenant, custom("a"), options), first);
+            assert.equal(yield* each.countEvents(execution, tenant), first);
+          }
+          assert.equal(yield* store.append(execution, tenant, custom("b")), first + 1);
+          assertGapless(yield* store.loadEvents(execution, tenant), first + 1);
+        }
+      }));
+  }
+});
+
 describe("an event store with three replicas", () => {
   let cluster: ScratchCluster;
   let runtime: Runtime;
@@ -205,6 +264,22 @@ describe("an event store with three replicas", () => {
         assertGapless(yield* other.loadEvents(execution, tenant), first);
         assert.equal(yield* other.append(execution, tenant, custom(i), { eventId }), first);
         assert.equal(yield* (yield* newStore(log)).countEvents(execution, tenant), first);
+      }
+    }));
+
+  test("what the engine just recorded is read and counted, whichever replica answers", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const store = yield* newStore(log);
+      const execution = uniqueExecution();
+      const engine = engineOn(log, executionAddress(log.layout, tenant, execution));
+      const { write } = engine.owner();
+      yield* engine.start();
+      for (let i = 1; i <= 100; i++) {
+        yield* write({ kind: "noted", key: `now ${i}`, what: "now", value: i });
+        assertGapless(yield* store.loadEvents(execution, tenant), 2 * i);
+        assert.equal(yield* store.append(execution, tenant, custom(i)), 2 * i + 1);
+        assert.equal(yield* store.countEvents(execution, tenant), 2 * i + 1);
       }
     }));
 

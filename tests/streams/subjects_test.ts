@@ -12,6 +12,7 @@ import {
   executionAddress,
   executionFilter,
   executionOfSubject,
+  keyedFilter,
   type Kind,
   type Layout,
   matches,
@@ -131,7 +132,10 @@ describe("the subjects of an execution", () => {
         for (const kind of bucketKinds) {
           assert.ok(!matches(executionFilter(address).subject, subjectOf(address, kind)));
         }
-        assert.ok(!matches(executionFilter(address).subject, subjectOf(address, "timer", "key")));
+        const timer = subjectOf(address, "timer", two);
+        assert.ok(!matches(executionFilter(address).subject, timer));
+        assert.ok(matches(keyedFilter(address, "timer").subject, timer));
+        assert.ok(!matches(keyedFilter(address, "lane").subject, timer));
       }),
     );
   });

@@ -1,0 +1,14 @@
+/**
+ * What an owner takes up by itself: the messages before the first about which it must write. Readers
+ * who own nothing see an execution with these taken up, since its owner would at once.
+ */
+import { beforeTakingUp } from "./decide.ts";
+import { takeUp } from "./evolve.ts";
+import type { ExecutionState } from "./state.ts";
+
+/** The state behind every message that needs no record. */
+export const takeUpRest = (state: ExecutionState): ExecutionState => {
+  let next = state;
+  while (next.inbox.length > 0 && beforeTakingUp(next) === undefined) next = takeUp(next);
+  return next;
+};

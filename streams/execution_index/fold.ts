@@ -1,0 +1,206 @@
+/**
+ * What a record of the log changes on the card of its execution. Only what a listing shows is looked
+ * at: starts, claims and releases, pauses, ends, replays and tags; most records are told by the
+ * beginning of their body and cost no more. What cannot be read is passed over, as the engine does.
+ */
+import * as Effect from "effect/Effect";
+import * as Metric from "effect/Metric";
+import type { CorruptRecord, UnsupportedRecordVersion } from "../../schema/errors.ts";
+import { ExecutionId, Tenant } from "../../schema/ids.ts";
+import { type JournalRecord, journalRecord } from "../../schema/journal_record.ts";
+import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
+import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import { nonceOfId } from "../fence.ts";
+import { skippedRecords } from "../metrics.ts";
+import {
+  type Address,
+  addressOfSubject,
+  executionOfSubject,
+  kindOfSubject,
+  type Layout,
+} from "../subjects.ts";
+import { type Card, isLive, type Phase, withoutTag, withTag } from "./card.ts";
+import type { Fact } from "./feed.ts";
+
+/** What becomes of a card; nothing stands for none. */
+export type Apply = (card: Card | undefined) => Card | undefined;
+
+/** A change of one execution's card. */
+export interface Change {
+  readonly sequence: number;
+  readonly address: Address;
+  /** The sequence of the start of its life, unless it means the life that is current. */
+  readonly life: number | undefined;
+  readonly begins: boolean;
+  readonly apply: Apply;
+}
+
+type DecodeError = CorruptRecord | UnsupportedRecordVersion;
+
+/** Records that matter here, by the kind of their subject. */
+const watched: Readonly<Record<string, ReadonlySet<string>>> = {
+  mail: new Set(["start", "pause", "resume", "timer"]),
+  lease: new Set(["acquired", "reclaimed", "released"]),
+  log: new Set(["sleeping", "waiting", "calling", "attemptFailed", "replayed"]),
+  tag: new Set(["tag"]),
+  done: new Set(["done"]),
+};
+
+const decoder = new TextDecoder();
+const beginning = /^\{"v":\d+,"kind":"(\w+)"/;
+const longestBeginning = 48;
+
+/** The kind of a record that was written by us; nothing for what has another form. */
+const kindOfBody = (body: Uint8Array): string | undefined =>
+  beginning.exec(decoder.decode(body.subarray(0, longestBeginning)))?.[1];
+
+/** A change of a card that is there. */
+const ofCard = (change: (card: Card) => Card): Apply => (card) => card && change(card);
+const ofLive = (change: (card: Card) => Card): Apply =>
+  ofCard((card) => isLive(card) ? change(card) : card);
+
+const phases: Readonly<Record<OutcomeRecord["type"], Phase>> = {
+  success: "completed",
+  failure: "failed",
+  cancelled: "cancelled",
+  expired: "expired",
+  skipped: "skipped",
+};
+
+const begin =
+  (fact: Fact, record: Extract<MailRecord, { kind: "start" }>, owner: Owner): Apply => (card) => {
+    if (card !== undefined) return card;
+    const deferred = record.notBefore !== undefined && record.notBefore > fact.at;
+    return {
+      ...owner,
+      life: fact.sequence,
+      phase: deferred ? "delayed" : "waiting",
+      paused: false,
+      deferred,
+      startedAt: fact.at,
+      endedAt: undefined,
+      tags: Object.entries(record.tags ?? {}).reduce(
+        (tags, [name, value]) => withTag(tags, name, value),
+        {},
+      ),
+    };
+  };
+
+/** The time has come, so somebody may take it up. */
+const due = ofLive((card) =>
+  card.deferred
+    ? { ...card, deferred: false, phase: card.phase === "delayed" ? "waiting" : card.phase }
+    : card
+);
+
+const ofMail = (fact: Fact, record: MailRecord, owner: Owner): Apply | undefined => {
+  switch (record.kind) {
+    case "start":
+      return begin(fact, record, owner);
+    case "pause":
+      return ofLive((card) => ({ ...card, paused: true }));
+    case "resume":
+      return ofLive((card) => ({ ...card, paused: false }));
+    case "timer":
+      return due;
+    default:
+      return undefined;
+  }
+};
+
+/** Who claims a finished execution only looks at it, until it is replayed. */
+const ofLease = (kind: string): Apply =>
+  ofLive((card) => {
+    if (kind !== "released") return { ...card, phase: "active" };
+    if (card.phase !== "active") return card;
+    return { ...card, phase: card.deferred ? "delayed" : "suspended" };
+  });
+
+const ofJournal = (record: JournalRecord, at: number): Apply | undefined => {
+  switch (record.kind) {
+    case "sleeping":
+    case "waiting":
+    case "calling":
+      return ofLive((card) => card.deferred ? { ...card, deferred: false } : card);
+    case "attemptFailed":
+      return ofLive((card) => ({ ...card, deferred: true }));
+    case "replayed":
+      return ofCard((card) => ({ ...card, phase: "active", deferred: false, endedAt: undefined }));
+    case "tag":
+      return ofCard((card) => ({
+        ...card,
+        tags: record.change === "attached"
+          ? withTag(card.tags, record.name, record.value ?? "")
+          : withoutTag(card.tags, record.name),
+      }));
+    case "done":
+      return ofCard((card) => ({
+        ...card,
+        phase: phases[record.outcome.type],
+        paused: false,
+        deferred: false,
+        endedAt: at,
+      }));
+    default:
+      return undefined;
+  }
+};
+
+interface Owner {
+  readonly tenant: Tenant;
+  readonly execution: ExecutionId;
+}
+
+const read = Effect.fnUntraced(function* (kind: string, fact: Fact, owner: Owner) {
+  const begins = { begins: false, life: undefined as number | undefined };
+  if (kind === "mail") {
+    const record = yield* mailRecord.decode(fact.body, fact);
+    const apply = ofMail(fact, record, owner);
+    if (record.kind === "start") return { life: fact.sequence, begins: true, apply };
+    return { ...begins, life: record.life, apply };
+  }
+  if (kind === "lease") return { ...begins, apply: ofLease(kindOfBody(fact.body)!) };
+  const record = yield* journalRecord.decode(fact.body, fact);
+  const life = "life" in record ? record.life : undefined;
+  return { ...begins, life, apply: ofJournal(record, fact.at) };
+});
+
+const passOver = (error: DecodeError) =>
+  error._tag === "CorruptRecord"
+    ? Effect.as(Metric.update(skippedRecords, 1), undefined)
+    : Effect.fail(error);
+
+/** Mail may be written by anybody and in any form of JSON; the rest only by owners. */
+const isWatched = (kind: string, { body, id }: Fact): boolean => {
+  const kinds = watched[kind];
+  if (kinds === undefined || body.length === 0) return false;
+  const found = kindOfBody(body);
+  if (kind === "mail") return found === undefined || kinds.has(found);
+  return found !== undefined && kinds.has(found) &&
+    (kind === "lease" || (id !== undefined && nonceOfId(id) !== undefined));
+};
+
+/** What a record changes, if it changes anything. */
+export const changeOf = Effect.fnUntraced(function* (layout: Layout, fact: Fact) {
+  const kind = kindOfSubject(fact.subject);
+  if (kind === undefined || !isWatched(kind, fact)) return undefined;
+  const address = addressOfSubject(layout, fact.shard, fact.subject);
+  if (address === undefined) return undefined;
+  const { tenant, execution } = executionOfSubject(fact.subject)!;
+  const owner = { tenant: Tenant.make(tenant), execution: ExecutionId.make(execution) };
+  const found = yield* Effect.catch(read(kind, fact, owner), passOver);
+  if (found?.apply === undefined) return undefined;
+  const { life, begins, apply } = found;
+  const change: Change = {
+    sequence: fact.sequence,
+    address,
+    life,
+    begins,
+    // A record that names a life of another execution speaks of none.
+    apply: (card) =>
+      card === undefined || (card.tenant === tenant && card.execution === execution)
+        ? apply(card)
+        : card,
+  };
+  return change;
+});

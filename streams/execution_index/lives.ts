@@ -1,0 +1,75 @@
+/**
+ * The current life of executions, for records that do not name it: known from the starts that a
+ * projector has passed, or else looked up in the mailbox, which keeps its start as long as anything.
+ * It serves one run of a projector through one shard.
+ */
+import * as Cache from "effect/Cache";
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import { mailRecord } from "../../schema/mail_record.ts";
+import type { Entry, Log } from "../log.ts";
+import { type Address, executionFilter } from "../subjects.ts";
+import type { Change } from "./fold.ts";
+import type { CardChange } from "./plan.ts";
+
+const rememberedLives = 65_536;
+const lookUpsAtOnce = 16;
+
+const isStart = (entry: Entry) =>
+  mailRecord.decode(entry.body, entry).pipe(
+    Effect.map(({ kind }) => kind === "start"),
+    Effect.catchTag("CorruptRecord", () => Effect.succeed(false)),
+  );
+
+/** The sequence of an execution's start, or nothing if it has none. */
+const lookUp = Effect.fnUntraced(function* (log: Log["Service"], address: Address) {
+  const first = yield* log.first(address, "mail");
+  if (Option.isNone(first)) return undefined;
+  if (yield* isStart(first.value)) return first.value.sequence;
+  // Something was sent before the start was.
+  const last = yield* log.last(address, "mail");
+  const through = Option.getOrElse(last, () => first.value).sequence;
+  const mail = yield* log.readThrough(executionFilter(address, "mail"), { through });
+  return (yield* Effect.filter(mail, isStart))[0]?.sequence;
+});
+
+export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
+  /** By the tail of the address, which is all that differs within a shard. */
+  const addresses = new Map<string, Address>();
+  const lives = yield* Cache.make({
+    capacity: rememberedLives,
+    lookup: (tail: string) => lookUp(log, addresses.get(tail)!),
+  });
+
+  /** Those whose start is in none of these changes before they are needed. */
+  const fetch = Effect.fnUntraced(function* (changes: ReadonlyArray<Change>) {
+    const begun = new Set<string>();
+    for (const { address, begins, life } of changes) {
+      if (begins) begun.add(address.tail);
+      else if (life === undefined && !begun.has(address.tail)) {
+        addresses.set(address.tail, address);
+      }
+    }
+    yield* Effect.forEach(addresses.keys(), (tail) => Cache.get(lives, tail), {
+      concurrency: lookUpsAtOnce,
+      discard: true,
+    });
+  });
+
+  /** The changes, each with its life; without those that mean none that there is. */
+  const settle = Effect.fnUntraced(function* (changes: ReadonlyArray<Change>) {
+    yield* fetch(changes);
+    const settled: Array<CardChange & { readonly sequence: number }> = [];
+    for (const { sequence, address, begins, life, apply } of changes) {
+      if (begins) yield* Cache.set(lives, address.tail, sequence);
+      const meant = life ?? (yield* Cache.get(lives, address.tail));
+      if (meant !== undefined && meant <= sequence) settled.push({ sequence, life: meant, apply });
+    }
+    addresses.clear();
+    return settled;
+  });
+
+  return { settle };
+});
+
+export type Lives = Effect.Success<ReturnType<typeof make>>;

@@ -1,0 +1,235 @@
+/**
+ * Keeps the index of a shard up with its log: one projector at a time reads what happens and writes
+ * pages and position as one, conditional on both being as it found them. Whoever loses its place is
+ * refused at its next write; whoever waits looks again when the one at work falls silent. Nothing
+ * that runs an execution depends on it.
+ */
+import { randomUUID } from "node:crypto";
+import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
+import * as Stream from "effect/Stream";
+import { Timestamp } from "../../schema/ids.ts";
+import type { Log } from "../log.ts";
+import type { Fact, Feed } from "./feed.ts";
+import { changeOf } from "./fold.ts";
+import * as Lives from "./lives.ts";
+import { maxWriteBytes, maxWritePages, type PageStore, type PageWrite } from "./page_store.ts";
+import * as Plan from "./plan.ts";
+import { type Progress, progressKey, progressRecord } from "./progress.ts";
+
+interface Dependencies {
+  readonly log: Log["Service"];
+  readonly feed: Feed["Service"];
+  readonly store: PageStore["Service"];
+}
+
+/** The progress that this projector has written, and its revision. */
+interface Held {
+  readonly progress: Progress;
+  readonly revision: number;
+}
+
+type CardChange = Plan.CardChange & { readonly sequence: number };
+
+/** How long records gather before they are written, and how many at most. */
+const gatherMs = 250;
+const maxGathered = 4_096;
+/** How often a projector without work shows that it is there. */
+const heartbeatMs = 3_000;
+/** How long one may be silent before another takes its place. */
+const silenceMs = 10_000;
+
+/** After which a projector that was refused, or failed, looks for its place again. */
+const pauseMs = 1_000;
+
+/** Another projector has this shard now. */
+const superseded = { _tag: "Superseded" } as const;
+
+const fits = (writes: ReadonlyArray<PageWrite>): boolean =>
+  writes.length <= maxWritePages &&
+  writes.reduce((sum, { body }) => sum + (body?.length ?? 0), 0) <= maxWriteBytes;
+
+/** The writes in parts that fit, in their order. */
+const inParts = (writes: ReadonlyArray<PageWrite>): ReadonlyArray<ReadonlyArray<PageWrite>> => {
+  if (fits(writes)) return [writes];
+  const middle = writes.length >> 1;
+  return [...inParts(writes.slice(0, middle)), ...inParts(writes.slice(middle))];
+};
+
+const unowned = ({ owner: _, ...progress }: Progress): Progress => progress;
+
+const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
+  const owner = randomUUID();
+
+  const writeOf = (progress: Progress, revision: number): PageWrite => ({
+    key: progressKey,
+    revision,
+    body: progressRecord.encode(progress),
+  });
+
+  const write = Effect.fnUntraced(function* (writes: ReadonlyArray<PageWrite>) {
+    const revision = yield* store.write(shard, writes);
+    return revision === undefined ? yield* Effect.fail(superseded) : revision;
+  });
+
+  const save = (progress: Progress, { revision }: Held, cards: ReadonlyArray<PageWrite> = []) =>
+    Effect.map(
+      write([...cards, writeOf(progress, revision)]),
+      (revision): Held => ({ progress, revision }),
+    );
+
+  /** Whether the log is the one that was read before, and still has what was read. */
+  const isSame = Effect.fnUntraced(function* ({ incarnation, position, at }: Progress) {
+    if (incarnation !== log.incarnation) return false;
+    if (position === 0) return true;
+    if ((yield* log.tail(shard)).sequence < position) return false;
+    return ((yield* feed.storedAt(shard, position)) ?? at) === at;
+  });
+
+  /** Where the last projector stopped, once there is nobody at work. */
+  const vacancy = Effect.gen(function* () {
+    yield* store.prepare(shard);
+    const stored = (yield* store.read(shard, [progressKey], "leader")).get(progressKey);
+    if (stored !== undefined) {
+      const progress = yield* progressRecord.decode(stored.body, {
+        subject: progressKey,
+        sequence: stored.revision,
+      });
+      if (yield* isSame(progress)) {
+        const silentMs = (yield* log.tail(shard)).at - stored.at;
+        const isFree = progress.owner === undefined || progress.owner === owner ||
+          silentMs >= silenceMs;
+        return isFree
+          ? { progress, revision: stored.revision } satisfies Held
+          : { waitMs: silenceMs - silentMs };
+      }
+    }
+    yield* store.clear(shard);
+    const never = Timestamp.make(0);
+    const { incarnation } = log;
+    const progress: Progress = {
+      kind: "progress",
+      incarnation,
+      position: 0,
+      at: never,
+      asOf: never,
+    };
+    return { progress, revision: 0 } satisfies Held;
+  });
+
+  /** Takes the place, as soon as it is free. */
+  const takePlace = Effect.gen(function* () {
+    for (;;) {
+      const found = yield* vacancy;
+      if (!("waitMs" in found)) return yield* save({ ...found.progress, owner }, found);
+      yield* Effect.sleep(found.waitMs);
+    }
+  });
+
+  /** Writes what changes make of the pages, in one step if it fits into one. */
+  const commit = (
+    held: Held,
+    changes: ReadonlyArray<CardChange>,
+    progress: Progress,
+  ): Effect.Effect<Held, Effect.Error<ReturnType<typeof write>> | PlanError> =>
+    Effect.gen(function* () {
+      const { lists, cards } = yield* Plan.make(store, shard, changes);
+      if (!fits([...cards, writeOf(progress, held.revision)])) {
+        const middle = changes.length >> 1;
+        const first = changes.slice(0, middle);
+        const position = Math.max(held.progress.position, first.at(-1)!.sequence);
+        const half = yield* commit(held, first, { ...held.progress, position });
+        return yield* commit(half, changes.slice(middle), progress);
+      }
+      if (fits([...lists, ...cards, writeOf(progress, held.revision)])) {
+        return yield* save(progress, held, [...lists, ...cards]);
+      }
+      yield* Effect.forEach(inParts(lists), write, { discard: true });
+      return yield* save(progress, held, cards);
+    });
+
+  const takeIn = (lives: Lives.Lives) =>
+    Effect.fnUntraced(function* (held: Held, facts: ReadonlyArray<Fact>) {
+      const last = facts.at(-1);
+      if (last === undefined) return held;
+      const changes = yield* Effect.forEach(facts, (fact) => changeOf(log.layout, fact));
+      const settled = yield* lives.settle(changes.filter((change) => change !== undefined));
+      const at = Timestamp.make(last.at);
+      return yield* commit(held, settled, {
+        ...held.progress,
+        position: last.sequence,
+        at,
+        asOf: at,
+      });
+    });
+
+  /** Removes what was purged; a mark from before its start was read waits for that. */
+  const forget = Effect.fnUntraced(function* (held: Held) {
+    const { position } = held.progress;
+    const marks = yield* store.marks(shard);
+    const early = marks.findIndex(({ life }) => life > position);
+    const ripe = early === -1 ? marks : marks.slice(0, early);
+    const last = ripe.at(-1);
+    if (last === undefined) return held;
+    const changes = ripe.map(({ life }): CardChange => ({
+      life,
+      sequence: position,
+      apply: () => undefined,
+    }));
+    const next = yield* commit(held, changes, held.progress);
+    yield* store.unmark(shard, last);
+    return next;
+  });
+
+  const showLife = Effect.fnUntraced(function* (held: Held) {
+    yield* store.prepare(shard);
+    const { progress } = held;
+    const tail = yield* log.tail(shard);
+    const isCurrent = yield* feed.isAt(shard, progress.position, tail.sequence);
+    return yield* save(isCurrent ? { ...progress, asOf: Timestamp.make(tail.at) } : progress, held);
+  });
+
+  const work = Effect.gen(function* () {
+    let held = yield* takePlace;
+    const lives = yield* Lives.make(log);
+    const take = takeIn(lives);
+    const happenings = Stream.merge(
+      feed.follow(shard, held.progress.position),
+      Stream.as(Stream.tick(heartbeatMs), undefined),
+    );
+    yield* happenings.pipe(
+      Stream.groupedWithin(maxGathered, gatherMs),
+      Stream.runForEach(Effect.fnUntraced(function* (gathered) {
+        const facts = gathered.filter((each) => each !== undefined);
+        held = yield* take(held, facts);
+        if (facts.length === gathered.length) return;
+        held = yield* forget(held);
+        if (facts.length === 0) held = yield* showLife(held);
+      })),
+      Effect.onInterrupt(() => Effect.ignore(save(unowned(held.progress), held))),
+    );
+  });
+
+  return work.pipe(
+    Effect.catchTag("Superseded", () => Effect.void),
+    // The index is worth nothing without the log, and is made anew from it.
+    Effect.catchTag(
+      "CorruptRecord",
+      (error) =>
+        Effect.andThen(Effect.logWarning("the index is built anew", error), store.clear(shard)),
+    ),
+    Effect.catch((error) => Effect.logWarning("the index of executions falls behind", error)),
+    Effect.repeat(Schedule.spaced(pauseMs)),
+    Effect.andThen(Effect.never),
+  );
+};
+
+type PlanError = Effect.Error<ReturnType<typeof Plan.make>>;
+
+/** Keeps the indexes of all shards up, or stands by for whoever does. */
+export const make = (dependencies: Dependencies): Effect.Effect<never> =>
+  Effect.forEach(
+    Array.from({ length: dependencies.log.layout.shards }, (_, shard) => shard),
+    (shard) => makeShard(dependencies, shard),
+    { concurrency: "unbounded", discard: true },
+  ).pipe(Effect.andThen(Effect.never));

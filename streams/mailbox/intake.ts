@@ -1,0 +1,271 @@
+/**
+ * A worker's intake of mail from JetStream: its pulls at every source, under the priority that its
+ * rank and its room give it, and the offers that it has not settled. What is left at the end goes to
+ * others at once. It does not decide what a worker takes, and creates no consumer.
+ */
+import { type Msg, nanos, type NatsConnection } from "@nats-io/nats-core";
+import type { ActorName } from "../../schema/ids.ts";
+import { servesRoute } from "../../schema/route.ts";
+import type { SessionRecord } from "../../schema/session_record.ts";
+import { objectHeader } from "../log/spill.ts";
+import type { Entry } from "../log.ts";
+import type { Delivery, ServeOptions } from "../mailbox.ts";
+import type { Source } from "../mailbox_consumers.ts";
+import type { Layout } from "../subjects.ts";
+import { type Offer, offerOf } from "./offer.ts";
+import { Overflow } from "./overflow.ts";
+import { Puller } from "./puller.ts";
+import { isLastResort, priorityOf, rankOf } from "./rank.ts";
+
+const encoder = new TextEncoder();
+const acknowledged = encoder.encode("+ACK");
+const inProgress = encoder.encode("+WPI");
+const terminated = encoder.encode("+TERM");
+
+const notNow = (afterMs: number): Uint8Array =>
+  encoder.encode(afterMs > 0 ? `-NAK {"delay": ${nanos(afterMs)}}` : "-NAK");
+
+/** How long a worker that has room again stays behind the others, at most. */
+const sweepMs = 100;
+
+export interface IntakeOptions {
+  readonly nats: NatsConnection;
+  readonly layout: Layout;
+  readonly serve: ServeOptions;
+  readonly handle: (delivery: Delivery) => void;
+  /** Something lies where nothing of ours belongs; it was terminated. */
+  readonly onForeign: (subject: string) => void;
+  readonly onTrouble: (source: Source, status: string) => void;
+}
+
+/** A source, as this worker stands to it. */
+interface Place {
+  readonly source: Source;
+  readonly actor: ActorName;
+  readonly puller: Puller;
+  rank: number;
+  /** Since the worker declined something there, for want of room. */
+  yields: boolean;
+}
+
+/** A message as it came, until it is settled for good. */
+interface Received {
+  readonly place: Place;
+  readonly reply: string;
+  readonly offer: Offer;
+  readonly offers: number;
+  readonly spilled: boolean;
+  /** Whether no worker with room was waiting for it. */
+  readonly lastResort: boolean;
+}
+
+export class Intake {
+  readonly #options: IntakeOptions;
+  readonly #isBound: boolean;
+  readonly #places = new Map<string, Place>();
+  readonly #unsettled = new Map<Delivery, Received>();
+  readonly #overflow = new Overflow();
+  #others: ReadonlyArray<SessionRecord> = [];
+  #names = "";
+  #full = false;
+  #stopped = false;
+  #sweeper: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+    this.#isBound = !servesRoute(undefined, options.serve);
+  }
+
+  /** Pulls from a source, of which it may have heard before. */
+  add(source: Source, actor: ActorName): void {
+    const key = `${source.stream} ${source.consumer}`;
+    if (this.#stopped || this.#places.has(key)) return;
+    const place: Place = {
+      source,
+      actor,
+      rank: 0,
+      yields: false,
+      puller: new Puller({
+        nats: this.#options.nats,
+        source,
+        onMessage: (message, priority) => this.#onMessage(place, message, priority),
+        onTrouble: (status) => this.#options.onTrouble(source, status),
+        isEager: () => !this.#overflow.isLarge,
+      }),
+    };
+    this.#places.set(key, place);
+    this.#rank(place);
+  }
+
+  /** Takes its rank among these workers, itself or not. */
+  meet(sessions: ReadonlyArray<SessionRecord>): void {
+    const { worker } = this.#options.serve;
+    const others = sessions.filter((session) => session.worker !== worker);
+    // Sessions are heard of at each renewal, and ranking many costs more than a glance at them.
+    const names = JSON.stringify(others.map((session) => [session.worker, whatRanks(session)]));
+    if (names === this.#names) return;
+    this.#names = names;
+    this.#others = others;
+    for (const place of this.#places.values()) this.#rank(place);
+  }
+
+  /** Pulls anew, after earlier pulls may have been lost. */
+  pull(source?: Source): void {
+    for (const place of this.#places.values()) {
+      if (source === undefined || place.source === source) place.puller.pull();
+    }
+  }
+
+  setFull(full: boolean): void {
+    if (full === this.#full) return;
+    this.#full = full;
+    if (!full && !this.#overflow.isEmpty) this.#overflow.offer(() => !this.#full);
+  }
+
+  /** Takes no more; what was taken stays valid. */
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#sweeper);
+    for (const { puller } of this.#places.values()) puller.stop();
+    this.#overflow.clear();
+  }
+
+  /** Leaves what is not settled to others. */
+  close(): void {
+    this.stop();
+    for (const { reply } of this.#unsettled.values()) this.#answer(reply, notNow(0));
+    this.#unsettled.clear();
+  }
+
+  #rank(place: Place): void {
+    if (this.#stopped) return;
+    const { worker } = this.#options.serve;
+    const rivals = this.#others.filter((session) => this.#isRival(place, session));
+    const { stream, consumer } = place.source;
+    const names = rivals.map((session) => session.worker);
+    place.rank = rankOf(`${stream} ${consumer}`, worker, names);
+    this.#stand(place);
+  }
+
+  #stand({ source, puller, rank, yields }: Place): void {
+    const forwards = this.#isBound && source.route === undefined;
+    puller.rank(priorityOf(forwards ? "forwarding" : yields ? "full" : "free", rank));
+  }
+
+  /** Whether another worker stands at a source as this one does. */
+  #isRival({ source, actor }: Place, session: SessionRecord): boolean {
+    const { actors, ...other } = whatRanks(session);
+    if (!actors.includes(actor)) return false;
+    return source.route === undefined
+      ? servesRoute(undefined, other) !== this.#isBound
+      : servesRoute(source.route, other);
+  }
+
+  #onMessage(place: Place, message: Msg, priority: number): void {
+    const reply = message.reply ?? "";
+    const told = readReply(reply);
+    if (told === undefined) return this.#options.onForeign(message.subject);
+    const { headers } = message;
+    const header = (name: string) => headers?.has(name) ? headers.get(name) : undefined;
+    const entry: Entry = {
+      shard: place.source.shard,
+      subject: message.subject,
+      sequence: told.sequence,
+      at: told.at,
+      id: header("Nats-Msg-Id"),
+      removed: header("KV-Operation") !== undefined || header("Nats-Marker-Reason") !== undefined,
+      body: message.data,
+    };
+    const offer = offerOf(this.#options.layout, entry, place.source.route);
+    if (offer === undefined) {
+      this.#answer(reply, terminated);
+      return this.#options.onForeign(message.subject);
+    }
+    this.#offer({
+      place,
+      reply,
+      offer,
+      offers: told.offers,
+      spilled: header(objectHeader) !== undefined,
+      lastResort: isLastResort(priority),
+    });
+  }
+
+  #offer(received: Received): void {
+    const { reply, offer, offers, spilled } = received;
+    if (this.#stopped) return this.#answer(reply, notNow(0));
+    const settle = (verdict: Uint8Array) => {
+      if (this.#unsettled.delete(delivery)) this.#answer(reply, verdict);
+    };
+    const delivery: Delivery = {
+      ...offer,
+      offers,
+      spilled,
+      ack: () => settle(acknowledged),
+      retry: (afterMs) => settle(notNow(afterMs)),
+      decline: () => {
+        if (this.#unsettled.delete(delivery)) this.#decline(received);
+      },
+      working: () => {
+        if (this.#unsettled.has(delivery)) this.#answer(reply, inProgress);
+      },
+    };
+    this.#unsettled.set(delivery, received);
+    this.#options.handle(delivery);
+  }
+
+  /** First to whoever has room; what comes back then found nobody. */
+  #decline(received: Received): void {
+    const { place, reply, lastResort } = received;
+    const giveBack = (afterMs = 0) => this.#answer(reply, notNow(afterMs));
+    if (this.#stopped) return giveBack();
+    this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
+    if (lastResort) {
+      const offer = () => this.#offer(received);
+      this.#overflow.take({ offer, giveBack }, performance.now());
+      return;
+    }
+    place.yields = true;
+    this.#stand(place);
+    giveBack();
+  }
+
+  #sweep(): void {
+    this.#overflow.probe(performance.now(), !this.#full);
+    for (const place of this.#places.values()) {
+      if (place.yields && !this.#full) {
+        place.yields = false;
+        this.#stand(place);
+      }
+      if (this.#overflow.isLarge) place.puller.refill();
+    }
+    if (this.#full || !this.#overflow.isEmpty) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  /** Lost if the connection is down: the message is offered again then, which is harmless. */
+  #answer(reply: string, verdict: Uint8Array): void {
+    const { nats } = this.#options;
+    if (!nats.isClosed()) nats.publish(reply, verdict);
+  }
+}
+
+/** What of a session decides where its worker stands. */
+const whatRanks = ({ actors = [], lanes = [], capabilities = [] }: SessionRecord) => ({
+  actors,
+  lanes,
+  capabilities,
+});
+
+/** What the server says of a message by where it wants the answer. */
+const readReply = (
+  reply: string,
+): { readonly offers: number; readonly sequence: number; readonly at: number } | undefined => {
+  const tokens = reply.split(".");
+  if (tokens[0] !== "$JS" || tokens[1] !== "ACK") return undefined;
+  // Newer servers put the domain and the account before the stream.
+  const start = tokens.length === 9 ? 4 : 6;
+  const [offers, sequence, at] = [tokens[start], tokens[start + 1], tokens[start + 3]].map(Number);
+  return { offers: offers!, sequence: sequence!, at: Math.floor(at! / 1e6) };
+};

@@ -1,0 +1,44 @@
+/**
+ * What a stored message means to a worker that is offered it: whose mail it is and how far its owner
+ * must read. What stands where nothing of ours belongs has no meaning, and is offered to nobody. How
+ * an offer is settled depends on the log and is not known here.
+ */
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import { type ExecutionId, executionIdentity, type Tenant } from "../../schema/ids.ts";
+import type { Route } from "../../schema/route.ts";
+import { wakeRecord } from "../../schema/wake_record.ts";
+import type { Entry } from "../log.ts";
+import type { Delivery } from "../mailbox.ts";
+import { addressOfSubject, executionOfSubject, type Layout } from "../subjects.ts";
+
+/** What of a delivery the message itself tells. */
+export type Offer = Pick<
+  Delivery,
+  "entry" | "address" | "tenant" | "execution" | "actor" | "route" | "mail"
+>;
+
+/** The mail that a wake-up stands for, if it is one. */
+const mailOfWake = (entry: Entry): number | undefined => {
+  const wake = Effect.runSyncExit(wakeRecord.decode(entry.body, entry));
+  return Exit.isSuccess(wake) && wake.value.kind === "wake" ? wake.value.mail : undefined;
+};
+
+/** What an entry offers, or nothing if it is not ours. */
+export const offerOf = (
+  layout: Layout,
+  entry: Entry,
+  route: Route | undefined,
+): Offer | undefined => {
+  const address = addressOfSubject(layout, entry.shard, entry.subject);
+  const named = executionOfSubject(entry.subject);
+  const mail = route === undefined ? entry.sequence : mailOfWake(entry);
+  if (address === undefined || named === undefined || mail === undefined) return undefined;
+  // An address was found, so both have been checked.
+  const execution = named.execution as ExecutionId;
+  const tenant = named.tenant as Tenant;
+  const { actor } = executionIdentity(execution);
+  return actor === undefined
+    ? undefined
+    : { entry, address, tenant, execution, actor, route, mail };
+};

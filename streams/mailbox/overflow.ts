@@ -1,0 +1,102 @@
+/**
+ * What a full worker was offered because nobody had room, and declined. A little of it stays at hand;
+ * the rest goes back to the server for a while, and is called back when there is room again: whatever
+ * lies behind it in the stream, a signal for a resident execution perhaps, can come through. Whether
+ * others have room it learns by giving a few back: what they have no room for comes here again.
+ */
+import { ackWaitMs } from "../mailbox.ts";
+
+/** One message, not settled. */
+export interface Declined {
+  /** Offers it to the handler again. */
+  readonly offer: () => void;
+  /** Lets the server offer it to anyone, now or after a while. */
+  readonly giveBack: (afterMs?: number) => void;
+}
+
+const heldAtMost = 64;
+/** So many a second come back by themselves at most, or declining them would be all that is done. */
+const returnsPerMs = 1;
+/** Beyond this the worker fetches no more than it is made to. */
+const manyReturned = 10_000;
+const fewestProbes = 16;
+const mostProbes = 4_096;
+
+export class Overflow {
+  /** Both in the order in which they came; what is returned, with when it comes by itself. */
+  readonly #held = new Set<Declined>();
+  readonly #returned = new Map<Declined, number>();
+  #probes = fewestProbes;
+  #takenSince = 0;
+
+  get isEmpty(): boolean {
+    return this.#held.size === 0 && this.#returned.size === 0;
+  }
+
+  get isLarge(): boolean {
+    return this.#returned.size >= manyReturned;
+  }
+
+  take(declined: Declined, now: number): void {
+    this.#takenSince++;
+    if (this.#held.size < heldAtMost) {
+      this.#held.add(declined);
+      return;
+    }
+    const afterMs = Math.max(ackWaitMs, Math.ceil(this.#returned.size / returnsPerMs));
+    declined.giveBack(afterMs);
+    this.#returned.set(declined, now + afterMs);
+  }
+
+  /** Offers again what is held, while there is room, and calls back as much. */
+  offer(hasRoom: () => boolean): void {
+    // What is declined once more goes to the end.
+    let remaining = this.#held.size;
+    for (const declined of this.#held) {
+      if (remaining-- === 0 || !hasRoom()) break;
+      this.#held.delete(declined);
+      declined.offer();
+    }
+    if (this.#held.size <= heldAtMost / 2) this.#callBack(heldAtMost - this.#held.size);
+  }
+
+  /** Gives some back: more than before if little of that returned, since somebody took it. */
+  probe(now: number, hasRoom: boolean): void {
+    for (const [declined, until] of this.#returned) {
+      if (until > now) break;
+      this.#returned.delete(declined);
+    }
+    const wereTaken = this.#takenSince < this.#probes / 2;
+    this.#probes = wereTaken
+      ? Math.min(this.#probes * 2, mostProbes)
+      : hasRoom
+      ? heldAtMost * 4
+      : fewestProbes;
+    this.#takenSince = 0;
+    this.#giveBack(this.#probes);
+  }
+
+  /** Leaves everything to others. */
+  clear(): void {
+    this.#giveBack(Infinity);
+  }
+
+  #giveBack(count: number): void {
+    let given = 0;
+    for (const declined of this.#held) {
+      if (given++ >= count) return;
+      this.#held.delete(declined);
+      declined.giveBack();
+    }
+    this.#callBack(count - given);
+  }
+
+  #callBack(count: number): void {
+    let called = 0;
+    for (const declined of this.#returned.keys()) {
+      if (called++ >= count) return;
+      this.#returned.delete(declined);
+      declined.giveBack();
+    }
+  }
+}
