@@ -3,10 +3,16 @@
  * memory with the same contracts.
  */
 import * as Layer from "effect/Layer";
+import { Namespace } from "../schema/ids.ts";
+import * as EventStore from "../streams/event_store.ts";
 import * as HandOver from "../streams/hand_over.ts";
+import * as Leases from "../streams/lease.ts";
+import { layerMemory as layerLogMemory, type MemoryOptions } from "../streams/log_memory.ts";
 import * as MailboxesOnJetStream from "../streams/mailbox/jetstream.ts";
+import * as MailboxesInMemory from "../streams/mailbox/memory.ts";
 import { layer as layerNamespace, type NamespaceServicesOptions } from "../streams/namespace.ts";
 import * as ServerClock from "../streams/server_clock.ts";
+import * as Sessions from "../streams/session.ts";
 import * as Executions from "./executions.ts";
 
 /** The engine on a server. */
@@ -18,4 +24,19 @@ export const layer = (options: NamespaceServicesOptions = {}) =>
   ).pipe(
     Layer.provideMerge(ServerClock.layer),
     Layer.provideMerge(layerNamespace(options)),
+  );
+
+/** The engine in memory, by Effect's clock: it forgets everything with its scope. */
+export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
+  Layer.mergeAll(Executions.layer, EventStore.layer).pipe(
+    Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer)),
+    Layer.provideMerge(Layer.mergeAll(
+      Sessions.layer,
+      HandOver.layerMemory,
+      MailboxesInMemory.layerMemory,
+    )),
+    Layer.provideMerge(layerLogMemory({
+      layout: { namespace: Namespace.make("memory"), shards: 1, parts: 4 },
+      ...options,
+    })),
   );

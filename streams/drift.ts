@@ -16,7 +16,7 @@ export const isRefusal =
     error._tag === "ServerRefused" && codes.includes(error.errorCode);
 
 /** No such stream; no such consumer. */
-const isMissing = isRefusal(10059, 10014);
+export const isMissing = isRefusal(10059, 10014);
 /** A stream, a consumer of that name has other settings. */
 const isTaken = isRefusal(10058, 10148);
 

@@ -6,6 +6,7 @@
 import { errors } from "@nats-io/nats-core";
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
+import * as FiberSet from "effect/FiberSet";
 import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
@@ -35,7 +36,7 @@ export class HandOver extends Context.Service<HandOver, {
   /** Answers the wake-ups for a worker while the scope is open. */
   readonly serve: (
     worker: WorkerInstanceId,
-    answer: (wake: Wake) => Answer,
+    answer: (wake: Wake) => Effect.Effect<Answer>,
   ) => Effect.Effect<void, never, Scope.Scope>;
   readonly send: (worker: WorkerInstanceId, wake: Wake) => Effect.Effect<Verdict>;
 }>()("@weir/weir/streams/HandOver") {}
@@ -57,19 +58,26 @@ const makeJetStream = Effect.gen(function* () {
   const { nats } = yield* Connection;
   const { layout } = yield* Log;
   return HandOver.of({
-    serve: (worker, answer) =>
-      Effect.asVoid(Effect.acquireRelease(
+    serve: Effect.fnUntraced(function* (worker, answer) {
+      const respond = yield* FiberSet.makeRuntime<never>();
+      yield* Effect.acquireRelease(
         Effect.sync(() =>
           nats.subscribe(wakeSubject(layout, worker), {
             callback: (error, message) => {
               if (error !== null) return;
               const wake = Option.getOrUndefined(decodeWake(message.string()));
-              message.respond(wake === undefined ? "unknown" : answer(wake));
+              respond(
+                Effect.map(
+                  wake === undefined ? Effect.succeed<Answer>("unknown") : answer(wake),
+                  (answer) => message.respond(answer),
+                ),
+              );
             },
           })
         ),
         (subscription) => Effect.sync(() => nats.isClosed() || subscription.unsubscribe()),
-      )),
+      );
+    }),
     send: (worker, wake) =>
       Effect.tryPromise({
         try: () =>
@@ -97,13 +105,19 @@ export const layerJetStream: Layer.Layer<HandOver, never, Connection | Log> = La
 
 /** Within this process, for the log in memory. */
 export const layerMemory: Layer.Layer<HandOver> = Layer.sync(HandOver, () => {
-  const workers = new Map<WorkerInstanceId, (wake: Wake) => Answer>();
+  const workers = new Map<WorkerInstanceId, (wake: Wake) => Effect.Effect<Answer>>();
   return HandOver.of({
     serve: (worker, answer) =>
       Effect.asVoid(Effect.acquireRelease(
         Effect.sync(() => workers.set(worker, answer)),
         () => Effect.sync(() => workers.get(worker) === answer && workers.delete(worker)),
       )),
-    send: (worker, wake) => Effect.sync((): Verdict => workers.get(worker)?.(wake) ?? "absent"),
+    send: (worker, wake) =>
+      Effect.suspend((): Effect.Effect<Verdict> =>
+        workers.get(worker)?.(wake) ?? Effect.succeed("absent")
+      ).pipe(Effect.timeoutOrElse({
+        duration: answerWithinMs,
+        orElse: () => Effect.succeed<Verdict>("silent"),
+      })),
   });
 });

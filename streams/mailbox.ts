@@ -8,7 +8,7 @@ import * as Context from "effect/Context";
 import type * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { ActorName, ExecutionId, Lane, Tenant, WorkerInstanceId } from "../schema/ids.ts";
-import type { TopologyDrift } from "../schema/errors.ts";
+import type { ServerRefused, TopologyDrift, Unavailable } from "../schema/errors.ts";
 import type { Route } from "../schema/route.ts";
 import type { AppendError, Entry, ReadError } from "./log.ts";
 import type { Address } from "./subjects.ts";
@@ -71,6 +71,12 @@ export interface Serving {
 
 export type ServeError = AppendError | ReadError | TopologyDrift;
 
+/**
+ * Whether a message will still be offered to somebody. It is unknown where others behind it were
+ * acknowledged and some before it were not: the server does not tell which.
+ */
+export type Fate = "unacked" | "acked" | "unknown";
+
 export class Mailboxes extends Context.Service<Mailboxes, {
   /**
    * Offers the mail of actors to a handler, which must not throw, until the scope ends; then
@@ -88,4 +94,8 @@ export class Mailboxes extends Context.Service<Mailboxes, {
     delivery: Delivery,
     route: Route,
   ) => Effect.Effect<void, AppendError | ReadError>;
+  /** What becomes of a message of a mailbox or a lane, as of a moment ago. */
+  readonly fate: (
+    of: Pick<Entry, "shard" | "subject" | "sequence">,
+  ) => Effect.Effect<Fate, Unavailable | ServerRefused>;
 }>()("@weir/weir/streams/Mailboxes") {}

@@ -190,12 +190,16 @@ export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp>
     return isRunning && onParentEnd === "cancel" ? [{ type: "cancelChild", child: operation }] : [];
   });
 
+/** When the whole must have ended; what is run again by hand has all the time. */
+export const deadlineOf = (state: ExecutionState): Timestamp | undefined =>
+  state.replays === 0 ? state.start?.record.deadline : undefined;
+
 /** The deadlines that somebody must announce while nobody owns the execution. */
 export const timers = (
   state: ExecutionState,
 ): ReadonlyArray<{ readonly key: string; readonly due: Timestamp }> => {
   if (state.done !== undefined || state.start === undefined) return [];
-  const { deadline } = state.start.record;
+  const deadline = deadlineOf(state);
   return [
     ...openOperations(state).flatMap(([key, operation]) => {
       if (operation.kind === "run") {

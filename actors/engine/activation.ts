@@ -29,17 +29,13 @@ import {
   beforeTakingUp,
   childrenToCancel,
   type Command,
+  deadlineOf,
   decide,
   type FollowUp,
   timers,
 } from "../core/decide.ts";
 import { record as evolve, takeUp } from "../core/evolve.ts";
-import {
-  delayTimer,
-  type ExecutionState,
-  operation,
-  retryTimer,
-} from "../core/state.ts";
+import { delayTimer, type ExecutionState, operation, retryTimer } from "../core/state.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { failureOfCause, toJson } from "./failure_of.ts";
 import { type History, readOne } from "./history.ts";
@@ -82,7 +78,7 @@ type Event =
     readonly stored: () => void;
     readonly refused: (error: PayloadTooLarge) => void;
   }
-  | { readonly type: "wake"; readonly mail: number }
+  | { readonly type: "wake"; readonly mail: number; readonly read: () => void }
   | { readonly type: "finish"; readonly exit: Exit.Exit<unknown, unknown> }
   | { readonly type: "renew" | "verify" | "drain" | "release" | "settle" | "expire" }
   | { readonly type: "suspend"; readonly generation: number };
@@ -116,14 +112,20 @@ export class Activation {
   #state: ExecutionState;
   #program: Program;
   #deliveries: Array<Delivery> = [];
+  /** Who waits for the mailbox to be read. */
+  readonly #readers = new Set<(done: boolean) => void>();
   #abort = new AbortController();
   /** Steps and starts of children that are under way. */
   #busy = 0;
+  /** Counts what happened; and after which of it a suspension is due. */
   #generation = 0;
+  #waitsSince = -1;
   #draining = false;
   #hasBegun = false;
   #over = false;
   #leaseWrittenAt = 0;
+  /** The server's time when it was last asked for. */
+  #clockReading = { serverMs: 0, monotonicMs: 0 };
   /** The timers that the server has been given, and not taken back. */
   readonly #scheduled = new Set<string>();
 
@@ -190,12 +192,25 @@ export class Activation {
   /** Takes a message over; it is acked when all that follows from it is durable. */
   take(delivery: Delivery): void {
     this.#deliveries.push(delivery);
-    this.wake(delivery.mail);
+    this.#offer({ type: "wake", mail: delivery.mail, read: () => {} });
   }
 
-  /** Reads the mailbox up to a message. */
-  wake(mail: number): void {
-    this.#offer({ type: "wake", mail });
+  /** Has the mailbox read up to a message; says whether that was done. */
+  wake(mail: number): Effect.Effect<boolean> {
+    return Effect.callback((resume) => {
+      if (this.#over) return resume(Effect.succeed(false));
+      const read = (done: boolean) => resume(Effect.succeed(done));
+      this.#readers.add(read);
+      this.#offer({
+        type: "wake",
+        mail,
+        read: () => {
+          this.#readers.delete(read);
+          read(true);
+        },
+      });
+      return Effect.sync(() => this.#readers.delete(read));
+    });
   }
 
   /** Extends the lease when its third is over, and the server's patience about the mail. */
@@ -232,6 +247,7 @@ export class Activation {
     ),
     Effect.ensuring(Effect.suspend(() => {
       this.#over = true;
+      for (const read of this.#readers) read(false);
       this.#program.close();
       this.#abort.abort(new Error("the execution is not this worker's any more"));
       return Scope.close(this.#scope, Exit.void);
@@ -255,7 +271,10 @@ export class Activation {
 
   get #now(): Effect.Effect<Timestamp> {
     return this.#engine.clock.now.pipe(
-      Effect.map((now) => Timestamp.make(Math.round(now))),
+      Effect.map((now) => {
+        this.#clockReading = { serverMs: now, monotonicMs: this.#engine.monotonicMs() };
+        return Timestamp.make(Math.round(now));
+      }),
       Effect.catch((error) =>
         Effect.sync(() => this.#offer({ type: "release" })).pipe(
           Effect.andThen(Effect.logWarning(`the server's time is not known: ${error.message}`)),
@@ -283,7 +302,8 @@ export class Activation {
         return yield* this.#end({ type: "failure", failure });
       }
       const now = yield* this.#now;
-      const { deadline, notBefore } = start.record;
+      const { notBefore } = start.record;
+      const deadline = deadlineOf(this.#state);
       if (deadline !== undefined && deadline <= now) return yield* this.#end({ type: "expired" });
       if (deadline !== undefined) {
         this.#arm(deadline, () => this.#offer({ type: "expire" }));
@@ -303,7 +323,7 @@ export class Activation {
   #attachTags(): Effect.Effect<void, AppendError> {
     const tags = Object.entries(this.#state.start?.record.tags ?? {});
     return Effect.forEach(tags, ([name, value]) => {
-      const key = `weir.tag/${name}`;
+      const key = `weir.start/${name}`;
       return operation(this.#state, key) === undefined
         ? this.#execute({ kind: "tag", key, change: "attached", name, value })
         : Effect.void;
@@ -332,7 +352,7 @@ export class Activation {
     return Effect.gen({ self: this }, function* () {
       for (;;) {
         const event = yield* Queue.take(this.#events);
-        this.#generation++;
+        if (event.type !== "renew" && event.type !== "verify") this.#generation++;
         yield* this.#handle(event);
         this.#considerSuspension();
       }
@@ -349,7 +369,7 @@ export class Activation {
           (error) => this.#tooLarge(event.command, event.refused, error),
         ).pipe(Effect.tap(() => Effect.sync(event.stored)));
       case "wake":
-        return this.#readMail(event.mail);
+        return Effect.tap(this.#readMail(event.mail), () => Effect.sync(event.read));
       case "finish":
         return this.#finish(event.exit);
       case "renew":
@@ -368,6 +388,7 @@ export class Activation {
       case "settle":
         return this.#draining && this.#busy === 0 ? this.#letGo("released") : Effect.void;
       case "suspend":
+        // What was offered in between was for other reasons; the grace is over.
         return this.#isIdle() ? this.#letGo("suspended") : Effect.void;
     }
   }
@@ -388,8 +409,11 @@ export class Activation {
   #considerSuspension(): void {
     if (this.#over || !this.#isIdle()) return;
     const generation = this.#generation;
-    const isFar = this.#state.paused !== undefined || this.#draining;
-    if (isFar) return this.#offer({ type: "suspend", generation });
+    if (this.#waitsSince === generation) return;
+    this.#waitsSince = generation;
+    if (this.#state.paused !== undefined || this.#isAsleep()) {
+      return this.#offer({ type: "suspend", generation });
+    }
     this.#fork(
       Effect.sleep(this.#engine.residentMs).pipe(
         Effect.andThen(Effect.sync(() => {
@@ -397,6 +421,18 @@ export class Activation {
         })),
       ),
     );
+  }
+
+  /** Whether only deadlines are awaited, and none comes soon enough to be awaited in memory. */
+  #isAsleep(): boolean {
+    const { serverMs, monotonicMs } = this.#clockReading;
+    const now = serverMs + this.#engine.monotonicMs() - monotonicMs;
+    const soon = now + this.#engine.residentMs;
+    for (const { key } of this.#program.outstanding.values()) {
+      const known = operation(this.#state, key);
+      if (known?.kind !== "sleep" || known.due <= soon) return false;
+    }
+    return true;
   }
 
   /** Gives the lease up, when everything that is to wake the execution is durable. */

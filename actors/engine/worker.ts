@@ -104,7 +104,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     });
   }
   const post = Post.make(log);
-  const monotonicMs = () => Number(effectClock.currentTimeNanosUnsafe() / 1_000_000n);
+  const monotonicMs = () => Number(effectClock.monotonicTimeNanosUnsafe()) / 1e6;
   const engine: Engine = {
     log,
     leases,
@@ -189,7 +189,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       return route === undefined ? later(askAgainMs) : acked;
     }
     const claimed = yield* claim(delivery, mail).pipe(
-      Effect.catchTag("LeaseHeld", (held) => passOn(delivery, held)),
+      Effect.catchTag("LeaseHeld", (held) => reclaimOwn(delivery, held)),
     );
     if ("settle" in claimed) return claimed;
     const { lease, history } = claimed;
@@ -226,9 +226,9 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
           },
         };
       case "released":
-        return later(0);
+        return later(draining ? 0 : askAgainMs);
       case "lost":
-        return later(askAgainMs);
+        return later(askAgainMs * Math.min(delivery.offers, 30));
     }
   });
 
@@ -259,6 +259,20 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     const lease = yield* leases.acquire(address, {
       ...acquireOptions,
       ...(isOver ? { endedRevision: Option.getOrThrow(current).revision } : {}),
+    });
+    return yield* readUnder(address, lease);
+  });
+
+  /** Claims anew what this worker had given up without being able to say so. */
+  const reclaimOwn = Effect.fnUntraced(function* (delivery: Delivery, held: LeaseHeld) {
+    if (held.owner !== identity) return yield* passOn(delivery, held);
+    const { address } = delivery;
+    const current = yield* leases.current(address);
+    const lease = yield* leases.acquire(address, {
+      ...acquireOptions,
+      ...(Option.isSome(current) && current.value.record.workerInstanceId === identity
+        ? { endedRevision: current.value.revision }
+        : {}),
     });
     return yield* readUnder(address, lease);
   });
@@ -311,9 +325,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     const { address, mail } = delivery;
     const key = keyOf(address);
     const { shard, tail } = address;
-    const verdict = owner === identity
-      ? "unknown" as const
-      : yield* handOver.send(WorkerInstanceId.make(owner), { shard, tail, mail });
+    const verdict = yield* handOver.send(WorkerInstanceId.make(owner), { shard, tail, mail });
     if (verdict !== "absent") absentSince.delete(key);
     switch (verdict) {
       case "taken":
@@ -355,10 +367,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   });
   yield* handOver.serve(identity, ({ shard, tail, mail }) => {
     const resident = residents.get(keyOf({ shard, tail }));
-    if (!(resident instanceof Activation)) return "unknown";
-    if (resident.mailRead >= mail) return "taken";
-    resident.wake(mail);
-    return "unknown";
+    if (!(resident instanceof Activation)) return Effect.succeed("unknown");
+    return Effect.map(resident.wake(mail), (read) => read ? "taken" : "unknown");
   });
   const serving = yield* mailboxes.serve({
     actors: [...codes.keys()] as Array<ActorName>,

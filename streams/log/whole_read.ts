@@ -4,7 +4,6 @@
  * otherwise all of it is read again, since what is missing may lie anywhere. One server never lags.
  */
 import * as Effect from "effect/Effect";
-import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import * as Stream from "effect/Stream";
 import { Unavailable } from "../../schema/errors.ts";

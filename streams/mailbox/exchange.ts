@@ -5,7 +5,8 @@
  * clock of its own.
  */
 import { type Route, servesRoute } from "../../schema/route.ts";
-import { ackWaitMs, type Delivery, type ServeOptions } from "../mailbox.ts";
+import type { Entry } from "../log.ts";
+import { ackWaitMs, type Delivery, type Fate, type ServeOptions } from "../mailbox.ts";
 import type { Offer } from "./offer.ts";
 import { priorityOf, rankOf, type Standing } from "./rank.ts";
 
@@ -61,6 +62,9 @@ export class Exchange {
   readonly #places = new Map<string, Place>();
   /** When an item is offered again, if nothing happens before. */
   readonly #due = new Map<Item, number>();
+  /** What is not acknowledged, by shard and sequence, and how far each shard has been heard of. */
+  readonly #unacked = new Set<string>();
+  readonly #heard = new Map<number, number>();
   #alarmAt = Infinity;
 
   constructor(options: ExchangeOptions) {
@@ -69,6 +73,9 @@ export class Exchange {
 
   /** Takes in a message. */
   post(offer: Offer): void {
+    const { shard, sequence } = offer.entry;
+    this.#unacked.add(`${shard} ${sequence}`);
+    this.#heard.set(shard, Math.max(sequence, this.#heard.get(shard) ?? 0));
     const name = placeName(offer);
     let place = this.#places.get(name);
     if (place === undefined) {
@@ -76,6 +83,12 @@ export class Exchange {
       this.#places.set(name, place = { name, actor, route, ranked: undefined, left: new Set() });
     }
     this.#offer({ place, offer, declinedBy: new Set(), offers: 0, at: undefined });
+  }
+
+  /** Whether a message will be offered again. */
+  fate({ shard, sequence }: Pick<Entry, "shard" | "sequence">): Fate {
+    const isKnown = sequence <= (this.#heard.get(shard) ?? 0);
+    return isKnown && !this.#unacked.has(`${shard} ${sequence}`) ? "acked" : "unacked";
   }
 
   join(attendant: Attendant): void {
@@ -172,6 +185,8 @@ export class Exchange {
       spilled: false,
       // Valid from whoever had it, as on JetStream.
       ack: () => {
+        const { shard, sequence } = item.offer.entry;
+        this.#unacked.delete(`${shard} ${sequence}`);
         item.at = undefined;
         item.place.left.delete(item);
         this.#due.delete(item);

@@ -68,6 +68,8 @@ export class Intake {
   #others: ReadonlyArray<SessionRecord> = [];
   #names = "";
   #full = false;
+  /** Since the last sweep: a worker that is busy is full now and then, and better left at that. */
+  #wasFull = false;
   #stopped = false;
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
@@ -119,6 +121,7 @@ export class Intake {
   setFull(full: boolean): void {
     if (full === this.#full) return;
     this.#full = full;
+    this.#wasFull ||= full;
     if (!full && !this.#overflow.isEmpty) this.#overflow.offer(() => !this.#full);
   }
 
@@ -231,15 +234,17 @@ export class Intake {
   }
 
   #sweep(): void {
-    this.#overflow.probe(performance.now(), !this.#full);
+    const hadRoom = !this.#wasFull;
+    this.#wasFull = this.#full;
+    this.#overflow.probe(performance.now(), hadRoom);
     for (const place of this.#places.values()) {
-      if (place.yields && !this.#full) {
+      if (place.yields && hadRoom) {
         place.yields = false;
         this.#stand(place);
       }
       if (this.#overflow.isLarge) place.puller.refill();
     }
-    if (this.#full || !this.#overflow.isEmpty) return;
+    if (!hadRoom || !this.#overflow.isEmpty) return;
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
   }

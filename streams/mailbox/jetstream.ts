@@ -22,6 +22,7 @@ import {
 } from "../mailbox_consumers.ts";
 import { skippedRecords } from "../metrics.ts";
 import { Sessions } from "../session.ts";
+import * as Fate from "./fate.ts";
 import { Intake } from "./intake.ts";
 
 /** Keeps something going that ends only with errors. */
@@ -36,6 +37,7 @@ const make = Effect.gen(function* () {
   const connection = yield* Connection;
   const log = yield* Log;
   const sessions = yield* Sessions;
+  const fate = yield* Fate.make(log.layout);
 
   const serve = Effect.fn("Mailboxes.serve")(
     function* (options: ServeOptions, handle: (delivery: Delivery) => void) {
@@ -99,6 +101,7 @@ const make = Effect.gen(function* () {
     serve: (options, handle) =>
       Effect.provideService(serve(options, handle), Connection, connection),
     forward: forwarder(log),
+    fate,
   });
 });
 

@@ -68,6 +68,7 @@ const make = Effect.gen(function* () {
       };
     }),
     forward: forwarder(log),
+    fate: (of) => Effect.sync(() => exchange.fate(of)),
   });
 });
 

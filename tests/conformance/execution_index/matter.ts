@@ -1,6 +1,7 @@
 /** Executions whose records are written as clients and owners would, for listings to find. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Schedule from "effect/Schedule";
@@ -96,7 +97,11 @@ export const end = (subject: Subject, lease: Lease, outcome: OutcomeRecord) =>
 
 /** Runs an execution to an end. */
 export const run = (subject: Subject, outcome: OutcomeRecord = { type: "success" }) =>
-  Effect.flatMap(claim(subject), (lease) => end(subject, lease, outcome));
+  Effect.gen(function* () {
+    const lease = yield* claim(subject);
+    yield* end(subject, lease, outcome);
+    yield* release(lease);
+  });
 
 /** Everything that a query finds, page by page. */
 export const listAll = (query: Omit<ExecutionQuery, "limit" | "from">, limit = 100) =>
@@ -115,13 +120,17 @@ export const idsOf = (listed: ReadonlyArray<{ readonly execution: ExecutionId }>
   listed.map(({ execution }) => execution);
 
 /** Asks again until the answer is the expected one; fails with the difference if it never is. */
-export const eventually = <A, E, R>(ask: Effect.Effect<A, E, R>, expected: A) =>
+export const eventually = <A, E, R>(
+  ask: Effect.Effect<A, E, R>,
+  expected: A,
+  deadline: Duration.Input = "10 seconds",
+) =>
   Effect.flatMap(ask, (actual) =>
     Effect.try({
       try: () => assert.deepEqual(actual, expected),
       catch: (difference) => difference,
     })).pipe(
-      Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "10 seconds" }))),
+      Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: deadline }))),
     );
 
 /** Runs an effect beside a projector. */

@@ -2,10 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
-import { SignalId, Timestamp } from "../../../schema/ids.ts";
-import { ActorName } from "../../../schema/ids.ts";
-import type { ExecutionStatus } from "../../../streams/execution_index.ts";
-import { ExecutionIndex } from "../../../streams/execution_index.ts";
+import { ActorName, SignalId, Timestamp } from "../../../schema/ids.ts";
+import { ExecutionIndex, type ExecutionStatus } from "../../../streams/execution_index.ts";
 import { Log } from "../../../streams/log.ts";
 import type { Run } from "../subject_matter.ts";
 import {
@@ -37,6 +35,12 @@ const shows = (subject: Subject, status: ExecutionStatus) =>
     const found = yield* listAll({ tenant: subject.tenant, status });
     assert.deepEqual(found.map(({ execution }) => execution), [subject.execution]);
   });
+
+/** Another execution of the same shard, so that its life is another. */
+const strangerOf = (subject: Subject) =>
+  start(newTenant()).pipe(
+    Effect.repeat({ until: ({ address }) => address.shard === subject.address.shard }),
+  );
 
 export const statusSuite = (name: string, runTest: Run<Services>): void => {
   const test = (title: string, effect: () => Effect.Effect<unknown, unknown, Services>) =>
@@ -148,9 +152,10 @@ export const statusSuite = (name: string, runTest: Run<Services>): void => {
     test("a record of another life, or of no owner, changes nothing", () =>
       Effect.gen(function* () {
         const subject = yield* start(newTenant());
-        const stranger = yield* start(newTenant());
+        const stranger = yield* strangerOf(subject);
         const lease = yield* claim(subject);
         yield* end({ ...subject, life: stranger.life }, lease, { type: "success" });
+        yield* end({ ...subject, life: subject.life + 1 }, lease, { type: "success" });
         yield* send(subject.address, { kind: "pause", life: subject.life + 1 });
         const log = yield* Log;
         const body = new TextEncoder().encode(

@@ -4,7 +4,12 @@ import * as Effect from "effect/Effect";
 import * as Stream from "effect/Stream";
 import { Fence } from "../../../streams/fence.ts";
 import { type Entry, Log } from "../../../streams/log.ts";
-import { type Address, executionAddress, subjectOf } from "../../../streams/subjects.ts";
+import {
+  type Address,
+  executionAddress,
+  type Filter,
+  subjectOf,
+} from "../../../streams/subjects.ts";
 import { body, type Run, tenant, uniqueExecution } from "../subject_matter.ts";
 
 export const logTest = (run: Run<Log>) =>
@@ -21,6 +26,13 @@ export const logTest = (run: Run<Log>) =>
 
 export const collect = (stream: Stream.Stream<Entry, unknown>) =>
   Effect.map(Stream.runCollect(stream), (entries) => [...entries]);
+
+/** What the leader has under a filter, whichever replica answers. */
+export const stored = (log: Log["Service"], filter: Filter) =>
+  Effect.flatMap(
+    log.tail(filter.shard),
+    ({ sequence }) => log.readThrough(filter, { through: sequence }),
+  );
 
 /** Writes a lease key and gives its fence, without the lease service. */
 export const claim = (log: Log["Service"], address: Address, after: number) =>

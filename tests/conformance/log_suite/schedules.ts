@@ -13,7 +13,7 @@ import {
   subjectOf,
 } from "../../../streams/subjects.ts";
 import { body, type Run, text } from "../subject_matter.ts";
-import { claim, collect, logTest, move } from "./log_test.ts";
+import { claim, collect, logTest, move, stored } from "./log_test.ts";
 
 const hourMs = 3_600_000;
 
@@ -46,7 +46,7 @@ const mail = (log: Log["Service"], address: Address, count: number) =>
 /** Schedules that have neither fired nor been taken back. */
 const pending = (log: Log["Service"], address: Address) =>
   Effect.map(
-    collect(log.read(keyedFilter(address, "timer"))),
+    stored(log, keyedFilter(address, "timer")),
     (entries) => entries.filter((entry) => !entry.removed).map(text),
   );
 
@@ -125,7 +125,7 @@ export const scheduleSuite = (name: string, run: Run<Log>): void => {
           assert.deepEqual(yield* pending(log, address), []);
           yield* log.append(address, schedule("b", "witness", at + 900));
           assert.deepEqual((yield* mail(log, address, 1)).map(text), ["witness"]);
-          yield* collect(log.read(keyedFilter(address, "timer"))).pipe(
+          yield* stored(log, keyedFilter(address, "timer")).pipe(
             Effect.repeat({
               until: (entries) => entries.length === 0,
               schedule: Schedule.spaced("50 millis"),
@@ -192,7 +192,7 @@ export const scheduleSuite = (name: string, run: Run<Log>): void => {
             { ...unschedule("a"), guard },
             { kind: "log", body: body("step"), guard },
           ]);
-          const [step] = yield* collect(log.read(executionFilter(address, "log")));
+          const [step] = yield* stored(log, executionFilter(address, "log"));
           assert.equal(step!.sequence, sequence + 2);
           assert.deepEqual((yield* mail(log, address, 1)).map(text), ["new"]);
           assert.deepEqual(yield* pending(log, address), []);
