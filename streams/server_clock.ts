@@ -41,7 +41,7 @@ const make = Effect.gen(function* () {
   const elapsedMs = (reading: Reading): number | undefined => {
     const elapsed = monotonicMs() - reading.monotonicMs;
     const wall = clock.currentTimeMillisUnsafe() - reading.wallMs;
-    const lastsMs = reading.true ? readEveryMs : readSlowEveryMs;
+    const lastsMs = reading.roundTripMs < slowAnswerMs ? readEveryMs : readSlowEveryMs;
     return elapsed < lastsMs && Math.abs(wall - elapsed) < sleptMs ? elapsed : undefined;
   };
 

@@ -44,6 +44,7 @@ import type { ActorCode } from "./operations.ts";
 import { type Host, operationsOf } from "./perform.ts";
 import type { Post } from "./post.ts";
 import { Program } from "./program.ts";
+import { leave, type Left, snapshotEvery } from "./snapshot.ts";
 
 /** What activations of one worker share. */
 export interface Engine {
@@ -110,6 +111,9 @@ export class Activation {
   #lease: Lease;
   #history: History;
   #state: ExecutionState;
+  /** The last snapshot, and where the stream has the last record. */
+  #left: Left | undefined;
+  #lastRecord: number;
   #program: Program;
   #deliveries: Array<Delivery> = [];
   /** Who waits for the mailbox to be read. */
@@ -136,6 +140,7 @@ export class Activation {
     tenant: Tenant,
     lease: Lease,
     history: History,
+    left: Left | undefined,
     events: Queue.Queue<Event>,
     scope: Scope.Closeable,
   ) {
@@ -146,6 +151,8 @@ export class Activation {
     this.address = lease.execution;
     this.#lease = lease;
     this.#history = history;
+    this.#left = left;
+    this.#lastRecord = history.journal;
     this.#state = {
       ...history.state,
       attempt: Math.max(history.state.attempt, lease.attempt),
@@ -164,10 +171,12 @@ export class Activation {
     of: { readonly execution: ExecutionId; readonly tenant: Tenant },
     lease: Lease,
     history: History,
+    left: Left | undefined,
   ) {
     const events = yield* Queue.unbounded<Event>();
     const scope = yield* Scope.make();
-    return new Activation(engine, code, of.execution, of.tenant, lease, history, events, scope);
+    const { execution, tenant } = of;
+    return new Activation(engine, code, execution, tenant, lease, history, left, events, scope);
   });
 
   get state(): ExecutionState {
@@ -354,6 +363,7 @@ export class Activation {
         const event = yield* Queue.take(this.#events);
         if (event.type !== "renew" && event.type !== "verify") this.#generation++;
         yield* this.#handle(event);
+        yield* this.#leaveSnapshot(snapshotEvery * 8);
         this.#considerSuspension();
       }
     });
@@ -441,10 +451,26 @@ export class Activation {
       this.#program.hold();
       if (ending === "suspended") {
         for (const { key, due } of timers(this.#state)) yield* this.#schedule(key, due);
+        yield* this.#leaveSnapshot(snapshotEvery);
       }
       yield* this.#engine.leases.release(this.#lease);
       return yield* Effect.fail(new Over(ending));
     });
+  }
+
+  /** Spares the next owner the history, if that has grown. */
+  #leaveSnapshot(after: number): Effect.Effect<void, AppendError> {
+    const { index } = this.#state;
+    if (index - (this.#left?.index ?? 0) < after) return Effect.void;
+    const { log } = this.#engine;
+    const { fence } = this.#lease;
+    return leave(log, this.address, fence, this.#state, this.#lastRecord, this.#left).pipe(
+      Effect.map((left) => {
+        this.#left = left;
+      }),
+      // It is a convenience: what is too large is left out.
+      Effect.catchTag("PayloadTooLarge", () => Effect.void),
+    );
   }
 
   #renew(): Effect.Effect<void, AppendError> {
@@ -484,7 +510,8 @@ export class Activation {
         body: journalRecord.encode(record),
         guard: this.#lease.fence,
       }),
-      () => {
+      ({ sequence }) => {
+        this.#lastRecord = sequence;
         this.#state = evolve(before, record, before.start!.at);
         if ("key" in record && record.key !== undefined) this.#unschedule(record.key);
         this.#program.turn();

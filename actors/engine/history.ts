@@ -21,9 +21,11 @@ export interface History {
   readonly position: JournalPosition;
   /** The sequence of the last mailbox message that was read. */
   readonly mail: number;
+  /** The sequence of the last numbered record of an owner. */
+  readonly journal: number;
 }
 
-export const unread: History = { state: initial, position: beforeStart, mail: 0 };
+export const unread: History = { state: initial, position: beforeStart, mail: 0, journal: 0 };
 
 /** What the next record, in the order of the stream, changes. */
 export const readOne = (history: History, entry: Entry): Effect.Effect<History, JournalError> =>
@@ -32,10 +34,11 @@ export const readOne = (history: History, entry: Entry): Effect.Effect<History, 
     const at = Timestamp.make(entry.at);
     const mail = kindOfSubject(entry.subject) === "mail" ? sequence : history.mail;
     if (counted === undefined) return { ...history, position, mail };
+    const isNumbered = counted.type === "journal" && counted.record.kind !== "claimed";
     const state = counted.type === "mail"
       ? receive(history.state, { sequence, at, record: counted.record })
       : evolve(history.state, counted.record, at);
-    return { state, position, mail };
+    return { state, position, mail, journal: isNumbered ? sequence : history.journal };
   });
 
 /** The history behind further records. */

@@ -21,7 +21,7 @@ import { nonceOfId } from "../../streams/fence.ts";
 import { HandOver } from "../../streams/hand_over.ts";
 import { type AcquireOptions, Leases } from "../../streams/lease.ts";
 import { Log } from "../../streams/log.ts";
-import { type Delivery, Mailboxes, workingEveryMs } from "../../streams/mailbox.ts";
+import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../streams/mailbox.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
 import { type Address, executionFilter } from "../../streams/subjects.ts";
@@ -32,6 +32,7 @@ import { tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
+import { readHistory } from "./snapshot.ts";
 
 export interface WorkerOptions {
   readonly actors: ReadonlyArray<ActorCode>;
@@ -119,6 +120,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   const absentSince = new Map<string, number>();
   const run = yield* FiberSet.makeRuntime<never>();
   let draining = false;
+  let serving: Serving | undefined;
+  const noteLoad = () => serving?.setFull(residents.size >= concurrency);
 
   const acquireOptions: AcquireOptions = { worker: identity, ttl: leaseTtl, session: true };
 
@@ -192,7 +195,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       Effect.catchTag("LeaseHeld", (held) => reclaimOwn(delivery, held)),
     );
     if ("settle" in claimed) return claimed;
-    const { lease, history } = claimed;
+    const { lease, history, left } = claimed;
     const { start } = history.state;
     if (start === undefined) {
       yield* leases.release(lease);
@@ -210,6 +213,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       delivery,
       lease,
       history,
+      left,
     );
     for (const waiting of claiming.deliveries.splice(0)) activation.take(waiting);
     residents.set(keyOf(delivery.address), activation);
@@ -238,7 +242,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       const lease = yield* leases.acquire(address, { ...acquireOptions, fresh: true });
       if (lease.epoch === 1) {
         const history = yield* readAll(unread, [delivery.entry]);
-        return { lease, history };
+        return { lease, history, left: undefined };
       }
       return yield* readUnder(address, lease);
     }
@@ -293,11 +297,10 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       body: journalRecord.encode(claimed),
       guard: lease.fence,
     });
-    const entries = yield* log.readThrough(executionFilter(address), { through: sequence });
-    const history = yield* readAll(unread, entries).pipe(
+    const { history, left } = yield* readHistory(log, address, sequence).pipe(
       Effect.tapError(() => Effect.ignore(leases.release(lease))),
     );
-    return { lease, history };
+    return { lease, history, left };
   });
 
   /** Somebody who asks, or was not told, learns how an execution has ended. */
@@ -370,13 +373,12 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     if (!(resident instanceof Activation)) return Effect.succeed("unknown");
     return Effect.map(resident.wake(mail), (read) => read ? "taken" : "unknown");
   });
-  const serving = yield* mailboxes.serve({
+  serving = yield* mailboxes.serve({
     actors: [...codes.keys()] as Array<ActorName>,
     worker: identity,
     lanes,
     capabilities,
   }, handle);
-  const noteLoad = () => serving.setFull(residents.size >= concurrency);
 
   yield* Effect.sync(() => {
     for (const activation of activations()) activation.keepAlive(monotonicMs());

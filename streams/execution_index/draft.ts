@@ -36,7 +36,7 @@ export const make = (store: PageStore["Service"], shard: number): Draft => {
     const found = yield* store.read(shard, missing, "leader");
     for (const key of missing) {
       const stored = found.get(key);
-      const page = stored && (yield* decodePage(stored.body, key, stored.revision));
+      const page = stored && (yield* decodePage(key, stored));
       loaded.set(key, { revision: stored?.revision ?? 0, page });
     }
   });

@@ -36,8 +36,9 @@ export const readPages = Effect.fnUntraced(
   function* (store: PageStore["Service"], shard: number, keys: ReadonlyArray<string>) {
     const found = yield* store.read(shard, keys, "any");
     const pages = new Map<string, Page>();
-    for (const [key, { body, revision }] of found) {
-      pages.set(key, yield* decodePage(body, key, revision));
+    for (const [key, stored] of found) {
+      const page = yield* decodePage(key, stored);
+      if (page !== undefined) pages.set(key, page);
     }
     return pages as ReadonlyMap<string, Page>;
   },

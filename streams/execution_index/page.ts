@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import { CorruptRecord, UnsupportedRecordVersion } from "../../schema/errors.ts";
 import type { ExecutionId, Tenant } from "../../schema/ids.ts";
 import type { Card, Phase, Tags } from "./card.ts";
+import type { StoredPage } from "./page_store.ts";
 import { codeOf, statuses } from "./status.ts";
 
 /** The cards of the executions that started in one range, by life. */
@@ -155,11 +156,14 @@ const parsePage = (json: {
 
 /** The index can be built anew, so a page is only checked as far as reading it does. */
 export const decodePage = (
-  body: Uint8Array,
-  subject: string,
-  sequence: number,
-): Effect.Effect<Page, CorruptRecord | UnsupportedRecordVersion> =>
-  Effect.suspend((): Effect.Effect<Page, CorruptRecord | UnsupportedRecordVersion> => {
+  key: string,
+  { body, revision }: StoredPage,
+): Effect.Effect<Page | undefined, CorruptRecord | UnsupportedRecordVersion> =>
+  Effect.suspend((): Effect.Effect<
+    Page | undefined,
+    CorruptRecord | UnsupportedRecordVersion
+  > => {
+    if (body.length === 0) return Effect.undefined;
     try {
       const json = JSON.parse(decoder.decode(body));
       return typeof json.v === "number" && json.v > version
@@ -168,6 +172,7 @@ export const decodePage = (
         )
         : Effect.succeed(parsePage(json));
     } catch (error) {
-      return Effect.fail(new CorruptRecord({ subject, sequence, reason: String(error) }));
+      const reason = String(error);
+      return Effect.fail(new CorruptRecord({ subject: key, sequence: revision, reason }));
     }
   });

@@ -10,6 +10,7 @@ import type { ReadError } from "../log.ts";
 
 /** A page as it is stored. */
 export interface StoredPage {
+  /** Empty, if the page is on its way out. */
   readonly body: Uint8Array;
   /** Changes with each write of the page; 0 stands for a page that is not there. */
   readonly revision: number;

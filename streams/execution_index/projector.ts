@@ -182,7 +182,6 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
   });
 
   const showLife = Effect.fnUntraced(function* (held: Held) {
-    yield* store.prepare(shard);
     const { progress } = held;
     const tail = yield* log.tail(shard);
     const isCurrent = yield* feed.isAt(shard, progress.position, tail.sequence);
@@ -203,6 +202,7 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
         const facts = gathered.filter((each) => each !== undefined);
         held = yield* take(held, facts);
         if (facts.length === gathered.length) return;
+        yield* store.prepare(shard);
         held = yield* forget(held);
         if (facts.length === 0) held = yield* showLife(held);
       })),

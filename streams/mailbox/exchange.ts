@@ -7,6 +7,7 @@
 import { type Route, servesRoute } from "../../schema/route.ts";
 import type { Entry } from "../log.ts";
 import { ackWaitMs, type Delivery, type Fate, type ServeOptions } from "../mailbox.ts";
+import { kindOfSubject } from "../subjects.ts";
 import type { Offer } from "./offer.ts";
 import { priorityOf, rankOf, type Standing } from "./rank.ts";
 
@@ -62,9 +63,9 @@ export class Exchange {
   readonly #places = new Map<string, Place>();
   /** When an item is offered again, if nothing happens before. */
   readonly #due = new Map<Item, number>();
-  /** What is not acknowledged, by shard and sequence, and how far each shard has been heard of. */
+  /** What is not acknowledged, by shard and sequence, and the last that was heard of by shard and kind. */
   readonly #unacked = new Set<string>();
-  readonly #heard = new Map<number, number>();
+  readonly #heard = new Map<string, number>();
   #alarmAt = Infinity;
 
   constructor(options: ExchangeOptions) {
@@ -73,9 +74,9 @@ export class Exchange {
 
   /** Takes in a message. */
   post(offer: Offer): void {
-    const { shard, sequence } = offer.entry;
+    const { shard, subject, sequence } = offer.entry;
     this.#unacked.add(`${shard} ${sequence}`);
-    this.#heard.set(shard, Math.max(sequence, this.#heard.get(shard) ?? 0));
+    this.#heard.set(`${shard} ${kindOfSubject(subject)}`, sequence);
     const name = placeName(offer);
     let place = this.#places.get(name);
     if (place === undefined) {
@@ -86,8 +87,8 @@ export class Exchange {
   }
 
   /** Whether a message will be offered again. */
-  fate({ shard, sequence }: Pick<Entry, "shard" | "sequence">): Fate {
-    const isKnown = sequence <= (this.#heard.get(shard) ?? 0);
+  fate({ shard, subject, sequence }: Pick<Entry, "shard" | "subject" | "sequence">): Fate {
+    const isKnown = sequence <= (this.#heard.get(`${shard} ${kindOfSubject(subject)}`) ?? 0);
     return isKnown && !this.#unacked.has(`${shard} ${sequence}`) ? "acked" : "unacked";
   }
 

@@ -68,8 +68,6 @@ export class Intake {
   #others: ReadonlyArray<SessionRecord> = [];
   #names = "";
   #full = false;
-  /** Since the last sweep: a worker that is busy is full now and then, and better left at that. */
-  #wasFull = false;
   #stopped = false;
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
@@ -121,8 +119,19 @@ export class Intake {
   setFull(full: boolean): void {
     if (full === this.#full) return;
     this.#full = full;
-    this.#wasFull ||= full;
-    if (!full && !this.#overflow.isEmpty) this.#overflow.offer(() => !this.#full);
+    if (!full) this.#makeUse();
+  }
+
+  /** Fills the room that the worker has, from what it declined before. */
+  #makeUse(): void {
+    this.#overflow.offer(() => !this.#full);
+    if (this.#full) return;
+    for (const place of this.#places.values()) {
+      if (!place.yields) continue;
+      place.yields = false;
+      this.#stand(place);
+    }
+    this.#overflow.refill();
   }
 
   /** Takes no more; what was taken stays valid. */
@@ -165,6 +174,7 @@ export class Intake {
   }
 
   #onMessage(place: Place, message: Msg, priority: number): void {
+    this.#overflow.arrived();
     const reply = message.reply ?? "";
     const told = readReply(reply);
     if (told === undefined) return this.#options.onForeign(message.subject);
@@ -228,23 +238,23 @@ export class Intake {
       this.#overflow.take({ offer, giveBack }, performance.now());
       return;
     }
+    {
+      const c: any = (globalThis as any).COUNT ??= {};
+      c.notLast = (c.notLast ?? 0) + 1;
+      if (!place.yields) c.yielded = (c.yielded ?? 0) + 1;
+    }
     place.yields = true;
     this.#stand(place);
     giveBack();
   }
 
   #sweep(): void {
-    const hadRoom = !this.#wasFull;
-    this.#wasFull = this.#full;
-    this.#overflow.probe(performance.now(), hadRoom);
-    for (const place of this.#places.values()) {
-      if (place.yields && hadRoom) {
-        place.yields = false;
-        this.#stand(place);
-      }
-      if (this.#overflow.isLarge) place.puller.refill();
+    this.#overflow.probe(performance.now());
+    if (!this.#full) this.#makeUse();
+    if (this.#overflow.isLarge) {
+      for (const { puller } of this.#places.values()) puller.refill();
     }
-    if (!hadRoom || !this.#overflow.isEmpty) return;
+    if (this.#full || !this.#overflow.isEmpty) return;
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
   }

@@ -27,7 +27,10 @@ export class Overflow {
   readonly #held = new Set<Declined>();
   readonly #returned = new Map<Declined, number>();
   #probes = fewestProbes;
+  #given = 0;
   #takenSince = 0;
+  /** How many of those called back are on their way, if nobody else gets them. */
+  #coming = 0;
 
   get isEmpty(): boolean {
     return this.#held.size === 0 && this.#returned.size === 0;
@@ -39,6 +42,7 @@ export class Overflow {
 
   take(declined: Declined, now: number): void {
     this.#takenSince++;
+    C("take");
     if (this.#held.size < heldAtMost) {
       this.#held.add(declined);
       return;
@@ -46,34 +50,44 @@ export class Overflow {
     const afterMs = Math.max(ackWaitMs, Math.ceil(this.#returned.size / returnsPerMs));
     declined.giveBack(afterMs);
     this.#returned.set(declined, now + afterMs);
+    C("returned");
   }
 
-  /** Offers again what is held, while there is room, and calls back as much. */
+  /** A message came, which may be one that was called back. */
+  arrived(): void {
+    if (this.#coming > 0) this.#coming--;
+  }
+
+  /** Offers again what is held, while there is room. */
   offer(hasRoom: () => boolean): void {
     // What is declined once more goes to the end.
     let remaining = this.#held.size;
     for (const declined of this.#held) {
       if (remaining-- === 0 || !hasRoom()) break;
       this.#held.delete(declined);
+      C("heldOffered");
       declined.offer();
     }
-    if (this.#held.size <= heldAtMost / 2) this.#callBack(heldAtMost - this.#held.size);
+  }
+
+  /** Calls some back, for a worker that has room. */
+  refill(): void {
+    if (this.#coming === 0) this.#coming = this.#callBack(heldAtMost);
   }
 
   /** Gives some back: more than before if little of that returned, since somebody took it. */
-  probe(now: number, hasRoom: boolean): void {
+  probe(now: number): void {
     for (const [declined, until] of this.#returned) {
       if (until > now) break;
       this.#returned.delete(declined);
     }
-    const wereTaken = this.#takenSince < this.#probes / 2;
-    this.#probes = wereTaken
-      ? Math.min(this.#probes * 2, mostProbes)
-      : hasRoom
-      ? heldAtMost * 4
-      : fewestProbes;
+    const wereTaken = this.#takenSince < this.#given / 2;
+    this.#probes = wereTaken ? Math.min(this.#probes * 2, mostProbes) : fewestProbes;
     this.#takenSince = 0;
-    this.#giveBack(this.#probes);
+    this.#coming = 0;
+    C("sweeps");
+    C("probes", this.#probes);
+    this.#given = this.#giveBack(this.#probes);
   }
 
   /** Leaves everything to others. */
@@ -81,22 +95,32 @@ export class Overflow {
     this.#giveBack(Infinity);
   }
 
-  #giveBack(count: number): void {
+  #giveBack(count: number): number {
     let given = 0;
     for (const declined of this.#held) {
-      if (given++ >= count) return;
+      if (given === count) break;
+      given++;
       this.#held.delete(declined);
+      C("heldGivenBack");
       declined.giveBack();
     }
-    this.#callBack(count - given);
+    return given + this.#callBack(count - given);
   }
 
-  #callBack(count: number): void {
+  #callBack(count: number): number {
     let called = 0;
     for (const declined of this.#returned.keys()) {
-      if (called++ >= count) return;
+      if (called === count) break;
+      called++;
       this.#returned.delete(declined);
+      C("calledBack");
       declined.giveBack();
     }
+    return called;
   }
 }
+
+const C = (k: string, n = 1) => {
+  const c: any = (globalThis as any).COUNT ??= {};
+  c[k] = (c[k] ?? 0) + n;
+};

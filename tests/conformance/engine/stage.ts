@@ -46,6 +46,11 @@ export interface StageWorker extends Worker.Worker {
   readonly leave: Effect.Effect<void>;
 }
 
+export interface WorkOptions extends Partial<Omit<Worker.WorkerOptions, "actors">> {
+  /** Actors that are Effects. */
+  readonly codes?: ReadonlyArray<ActorCode>;
+}
+
 /** So little that every wait is a suspension, and every result of one a replay. */
 export const atOnce: Duration.Input = "1 millis";
 
@@ -79,8 +84,6 @@ export const until = <A, E, R>(
 
 export const untilTrue = (what: string, look: () => boolean): Effect.Effect<unknown> =>
   until(what, Effect.sync(look));
-
-export const verbs = Executions;
 
 /** How an execution ended, within reasonable time. */
 export const resultOf = (of: Named, behind?: number) =>
@@ -214,8 +217,8 @@ export class Stage {
 
   /** A worker that stays to the end of the test, or until it leaves. */
   work(
-    actors: ReadonlyArray<AnyActor | ActorCode>,
-    options: Partial<Worker.WorkerOptions> = {},
+    actors: ReadonlyArray<AnyActor>,
+    { codes = [], ...options }: WorkOptions = {},
   ) {
     return Effect.gen(function* () {
       const scope = yield* Scope.fork(yield* Effect.scope);
@@ -223,7 +226,7 @@ export class Stage {
         Worker.make({
           identity: uniqueWorker(),
           ...options,
-          actors: actors.map((given) => isCode(given) ? given : codeOf(given)),
+          actors: [...actors.map(codeOf), ...codes],
         }),
         scope,
       );
@@ -265,9 +268,6 @@ export class Stage {
       ), { discard: true });
   }
 }
-
-const isCode = (given: AnyActor | ActorCode): given is ActorCode =>
-  given.run.length === 2 && "code" in given;
 
 export type EngineTest = (
   title: string,

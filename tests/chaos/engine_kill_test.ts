@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { after, before, describe, it } from "node:test";
+import { connect, type HistoryEntry } from "../../mod.ts";
+import { actorsOf, approval } from "../fixtures/engine_actors.ts";
+import { chronicleOf, historyOf, recordedSteps } from "../fixtures/engine_chronicle.ts";
+import { effectsIn, newEffectsFile } from "../fixtures/engine_effects.ts";
+import { type KillPoint, watchWorker } from "../fixtures/engine_kill_point.ts";
+import { startWorker, type WorkerProcess } from "../fixtures/engine_process.ts";
+import { startProxy } from "../fixtures/proxy.ts";
+import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+import { chance, named } from "./seed.ts";
+
+const isFull = process.env["WEIR_TEST_FULL"] === "1";
+/** Plays that run side by side; each waits most of its time for the death to be noticed. */
+const plays = isFull ? 8 : 4;
+const sampled = 4;
+
+/** How an execution waits: in the memory of its owner, or in nobody's hands. */
+const ways = { "in memory": "1 minute", suspended: "0 millis" } as const;
+type Way = keyof typeof ways;
+
+interface Play {
+  readonly result: unknown;
+  /** What happened to the order and to its child. */
+  readonly chronicle: ReadonlyArray<unknown>;
+  /** What the first worker appended to. */
+  readonly appends: ReadonlyArray<string>;
+  readonly isKilled: boolean;
+  /** From the death of the owner to the next record. */
+  readonly takeOverMs: number | undefined;
+}
+
+let played = 0;
+
+/** Runs one order, and kills its first worker at the point, if it comes to that. */
+const play = async (server: ScratchServer, way: Way, point?: KillPoint): Promise<Play> => {
+  const namespace = `play_${++played}`;
+  const effects = newEffectsFile();
+  const weir = await connect({ servers: server.url, namespace });
+  const proxy = await startProxy(server.port);
+  const options = {
+    namespace,
+    effects,
+    serve: { residentGrace: ways[way], leaseTtl: "5 seconds" },
+  } as const;
+  const workers: Array<WorkerProcess> = [];
+  try {
+    let diedAt: number | undefined;
+    const { appends } = watchWorker(proxy, point, () => {
+      diedAt = Date.now();
+      workers[0]!.kill();
+    });
+    const first = await startWorker({ ...options, url: proxy.url, worker: "first" });
+    workers.push(first);
+    const { order, parcel } = actorsOf({ effects, worker: "client" });
+    const run = await weir.start(order, { cents: 4_200, coolOffMs: 300 }, { id: "o-1" });
+    const child = weir.get(parcel, "o-1/parcel");
+    const isWaiting = async () =>
+      (await run.describe()).waitingFor.some(({ kind }) => kind === "wait") || undefined;
+    const signalled = eventually("the order waits for approval", isWaiting, 60_000)
+      .then(() => run.signal(approval, { by: "ana" }, { key: "only" }));
+    const result = Promise.all([run.result(), signalled]);
+    const end = await Promise.race([first.ended, result]);
+    const isKilled = end === "SIGKILL";
+
+    const before = effectsIn(effects);
+    const recorded = new Set<string>();
+    if (isKilled) {
+      for (const one of [run, child]) {
+        const steps = await recordedSteps(one).catch(() => []);
+        for (const step of steps) recorded.add(`${one.id} ${step}`);
+      }
+      workers.push(await startWorker({ ...options, url: server.url, worker: "second" }));
+    }
+    const [value] = await result;
+
+    const all = effectsIn(effects);
+    const again = all.slice(before.length)
+      .filter(({ execution, step }) => recorded.has(`${execution} ${step}`));
+    assert.deepEqual(again, []);
+    const steps = new Set(all.map(({ step }) => step));
+    assert.deepEqual([...steps].sort(), ["charge", "label", "pack", "reserve", "ship", "tell"]);
+    assert.equal(new Set(all.flatMap(({ note }) => note ?? [])).size, 1);
+    const next = diedAt === undefined
+      ? undefined
+      : (await historyOf(run)).find(({ at, record }) => at > diedAt! && isOwners(record));
+    const chronicle = [await chronicleOf(run), await chronicleOf(child)];
+    await workers.at(-1)!.drain();
+    return {
+      result: value,
+      chronicle,
+      appends,
+      isKilled,
+      takeOverMs: next === undefined ? undefined : next.at - diedAt!,
+    };
+  } finally {
+    for (const worker of workers) worker.kill();
+    await weir.close();
+    await proxy.stop();
+  }
+};
+
+const isOwners = (record: HistoryEntry["record"]): boolean =>
+  "index" in record || record.kind === "claimed";
+
+/** Some of the points, of which the first and the last are always among them. */
+const sample = (appends: number, way: Way): ReadonlyArray<KillPoint> => {
+  const draw = chance(`kill ${way}`);
+  return Array.from({ length: sampled }, (_, i): KillPoint => ({
+    append: 1 + Math.floor(i * appends / sampled) + draw(Math.floor(appends / sampled)),
+    moment: draw(2) === 0 ? "unstored" : "unanswered",
+  }));
+};
+
+function* all(): Generator<KillPoint> {
+  for (let append = 1;; append++) {
+    yield { append, moment: "unstored" };
+    yield { append, moment: "unanswered" };
+  }
+}
+
+describe("an owner that is killed at any append", () => {
+  let server: ScratchServer;
+  before(async () => server = await scratchServer({ durability: "bounded" }));
+  after(() => server.stop());
+
+  for (const way of Object.keys(ways) as ReadonlyArray<Way>) {
+    const points = isFull ? "all points" : `${sampled} points`;
+    it(`an order that waits ${way} is finished by another, ${points} (${named})`, async () => {
+      const undisturbed = await play(server, way);
+      assert.equal(undisturbed.isKilled, false);
+      const points = isFull ? all() : sample(undisturbed.appends.length, way)[Symbol.iterator]();
+      const takeOvers: Array<number> = [];
+      let killed = 0;
+      let isEnough = false;
+      const playOn = async () => {
+        for (;;) {
+          const { value: point } = isEnough ? { value: undefined } : points.next();
+          if (point === undefined) return;
+          const { result, chronicle, appends, isKilled, takeOverMs } = await play(server, way, point)
+            .catch((cause) => {
+              throw new Error(`killed at ${JSON.stringify(point)}`, { cause });
+            });
+          const where = `${JSON.stringify(point)} at ${appends.at(-1)}`;
+          assert.deepEqual(result, undisturbed.result, where);
+          assert.deepEqual(chronicle, undisturbed.chronicle, where);
+          if (!isKilled) isEnough = true;
+          else killed++;
+          if (takeOverMs !== undefined) takeOvers.push(takeOverMs);
+        }
+      };
+      await Promise.all(Array.from({ length: plays }, playOn));
+      assert.ok(killed >= (isFull ? 2 * undisturbed.appends.length - 2 : sampled - 1));
+      takeOvers.sort((a, b) => a - b);
+      const [shortest, longest] = [takeOvers[0], takeOvers.at(-1)];
+      console.log(`${killed} owners killed; taken over within ${shortest} to ${longest} ms`);
+    });
+  }
+
+  it("nothing is left behind", async () => {
+    await server.stop();
+    assert.deepEqual(await leftovers(), []);
+  });
+});
