@@ -25,6 +25,7 @@ import {
   shardRoot,
 } from "../streams/subjects.ts";
 import { readAll, unread } from "./engine/history.ts";
+import { readHistory } from "./engine/snapshot.ts";
 import * as Children from "./never_stuck/children.ts";
 import { afterMail, judge, type Trouble } from "./never_stuck/verdict.ts";
 
@@ -54,8 +55,7 @@ const judgedAtOnce = 16;
 /** One that changes whenever it is looked at is alive. */
 const looks = 20;
 
-const plainKinds = ["mail", "log", "signal", "tag", "done"] as const;
-const markedKinds = [...plainKinds, "lease"] as const;
+const markedKinds = ["lease", "mail", "log", "signal", "tag", "done"] as const;
 
 const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
   const log = yield* Log;
@@ -76,12 +76,12 @@ const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
     return executionIdentity(of.execution).actor === undefined ? undefined : of;
   };
 
-  /** The last sequence of each kind of record, which all changes move on. */
-  const marksOf = (address: Address) =>
-    Effect.map(
-      log.lastOfEach(address, markedKinds),
-      (last) => new Map(markedKinds.map((kind) => [kind, last.get(kind)?.sequence ?? 0])),
-    );
+  /** The last record of each kind: every change moves one of them on. */
+  const marksOf = Effect.fnUntraced(function* (address: Address) {
+    const last = yield* log.lastOfEach(address, markedKinds);
+    const sequences = new Map(markedKinds.map((kind) => [kind, last.get(kind)?.sequence ?? 0]));
+    return { sequences, at: Math.max(...[...last.values()].map(({ at }) => at)) };
+  });
 
   const schedulesOf = Effect.fnUntraced(function* (address: Address, life: number) {
     const schedules = new Map<string, { readonly due: number; readonly sequence: number }>();
@@ -108,17 +108,15 @@ const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
   /** One look at the life that an entry begins, and whether anything moved meanwhile. */
   const look = Effect.fnUntraced(function* ({ address, execution, tenant }: Named, entry: Entry) {
     const marks = yield* marksOf(address);
-    const at = (kind: typeof markedKinds[number]) => marks.get(kind)!;
+    const at = (kind: typeof markedKinds[number]) => marks.sequences.get(kind)!;
     const journal = Math.max(at("log"), at("signal"), at("tag"), at("done"));
     const isOver = at("done") > entry.sequence && at("done") > Math.max(at("log"), at("mail"));
     if (isOver) return { isSteady: true, troubles: [] };
-    const entries = yield* log.readThrough(executionFilter(address), {
-      through: Math.max(journal, at("mail")),
-    });
-    const { state } = yield* readAll(unread, entries);
+    const { history } = yield* readHistory(log, address, Math.max(journal, at("mail")));
+    const { state } = history;
     if (state.life !== entry.sequence) return { isSteady: true, troubles: [] };
     const offered = [
-      ...entries.filter(({ subject }) => subject.split(".")[1] === "mail"),
+      ...(yield* Stream.runCollect(log.read(executionFilter(address, "mail")))),
       ...(yield* Stream.runCollect(log.read(keyedFilter(address, "lane")))),
     ];
     const fate = Children.bestOf(yield* Effect.forEach(offered, mailboxes.fate));
@@ -128,7 +126,7 @@ const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
       state,
       now,
       graceMs,
-      lastAt: entries.at(-1)?.at ?? entry.at,
+      lastAt: marks.at,
       journal,
       mail: at("mail"),
       fate,
@@ -141,7 +139,7 @@ const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
       : yield* childrenOf(afterMail(state), { execution, tenant, life: state.life });
     if (troubles.length === 0) return { isSteady: true, troubles };
     const again = yield* marksOf(address);
-    const isSteady = markedKinds.every((kind) => again.get(kind) === marks.get(kind));
+    const isSteady = markedKinds.every((kind) => again.sequences.get(kind) === at(kind));
     return { isSteady, troubles };
   });
 

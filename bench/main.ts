@@ -1,14 +1,12 @@
 /**
- * `deno task bench`: everything that BENCHMARKS.md reports, in one run, with its dispersion. It
- * prints a table and writes the figures to `bench/results/`; options: --rounds N, --milliseconds N.
+ * `deno task bench`: appends and start-up, in one run, with their dispersion. It prints tables and
+ * writes the figures to `bench/results/`; options: --rounds N, --milliseconds N.
  */
-import { mkdir, writeFile } from "node:fs/promises";
-import { cpus, release } from "node:os";
-import process from "node:process";
 import { parseArgs } from "node:util";
 import { concurrencies, measureAppends, type Measured } from "./append.ts";
+import { cell, keep, say, table } from "./report.ts";
 import { measureStartUp } from "./start_up.ts";
-import { ratio, summarise, type Summary } from "./statistics.ts";
+import { ratio, summarise } from "./statistics.ts";
 
 const { values } = parseArgs({
   options: {
@@ -18,18 +16,6 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const milliseconds = Number(values.milliseconds);
-const say = (line: string) => console.error(line);
-
-const figure = (value: number): string =>
-  value >= 100 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
-
-const cell = ({ median, low, high }: Summary): string =>
-  `${figure(median)} (${figure(low)}-${figure(high)})`;
-
-const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): void => {
-  for (const row of [head, head.map(() => "---"), ...rows]) console.log(`| ${row.join(" | ")} |`);
-  console.log();
-};
 
 const appends: Array<Measured> = [];
 for (const durability of ["bounded", "power-safe"] as const) {
@@ -83,18 +69,4 @@ table(
   Object.entries(startUp).map(([name, each]) => [name, cell(summarise(each))]),
 );
 
-const folder = new URL("./results/", import.meta.url);
-await mkdir(folder, { recursive: true });
-const when = new Date().toISOString();
-const file = new URL(`append-${when.slice(0, 10)}.json`, folder);
-const machine = {
-  cpu: cpus()[0]?.model,
-  cores: cpus().length,
-  kernel: release(),
-  runtime: process.versions,
-};
-await writeFile(
-  file,
-  JSON.stringify({ when, machine, rounds, milliseconds, appends, ratios, startUp }, null, 2) + "\n",
-);
-say(`written: bench/results/append-${when.slice(0, 10)}.json`);
+await keep("append", { rounds, milliseconds, appends, ratios, startUp });

@@ -103,6 +103,11 @@ class Rebuilding {
     this.operations.set(key, { ...found, settled });
   }
 
+  isDueAt(key: string, due: Timestamp): boolean {
+    const awaited = this.operations.get(key)?.awaited;
+    return (awaited?.kind === "sleep" || awaited?.kind === "wait") && awaited.due === due;
+  }
+
   elapse(key: string): void {
     const kind = this.operations.get(key)?.awaited?.kind;
     if (kind === "sleep" || kind === "wait") this.settle(key, "kept");
@@ -125,8 +130,8 @@ class Rebuilding {
   #act(record: MailRecord): void {
     switch (record.kind) {
       case "timer":
-        if (record.key === "weir.deadline") this.expired = true;
-        else this.elapse(record.key);
+        if (record.key === "weir.deadline") this.expired ||= this.outcome === undefined;
+        else if (this.isDueAt(record.key, record.due)) this.elapse(record.key);
         return;
       case "child":
         return this.settle(record.key, record.outcome.type === "success" ? "kept" : "forgotten");

@@ -43,14 +43,18 @@ const custom = (
   });
 
 const errorOf = (
-  { name, message, code, retryable, data }: Failure,
+  { name, message, code, retryable, data, step }: Failure,
   about: {
     readonly stepId?: string;
     readonly attempt?: number;
     readonly details?: Readonly<Record<string, Schema.Json>>;
   } = {},
 ): ExecutionError => {
-  const details = { ...(data === undefined ? {} : { data }), ...about.details };
+  const details = {
+    ...(data === undefined ? {} : { data }),
+    ...(step === undefined ? {} : { step }),
+    ...about.details,
+  };
   return {
     category: name,
     message,

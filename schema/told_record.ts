@@ -34,6 +34,7 @@ const decodeTakenUp = Schema.decodeUnknownOption(Schema.Struct({ messages: Schem
 const decodeSequence = Schema.decodeUnknownOption(Schema.Struct({ sequence: Schema.Natural }));
 const decodeDetails = Schema.decodeUnknownOption(Schema.Struct({
   data: Schema.optionalKey(Schema.Json),
+  step: Schema.optionalKey(Schema.String),
   retryAt: Schema.optionalKey(Schema.Int),
 }));
 
@@ -53,12 +54,16 @@ const ended = (outcome: object): ToldRecord | undefined =>
   journal({ kind: "done", outcome, attempt: 0, startedAt: 0 });
 
 const failureOf = ({ category, message, code, retryPolicy, details }: ExecutionError): Failure => {
-  const { data } = Option.getOrElse(decodeDetails(details), () => ({ data: undefined }));
+  const { data, step } = Option.getOrElse(
+    decodeDetails(details),
+    (): { readonly data?: Json; readonly step?: string } => ({}),
+  );
   return {
     name: category,
     message,
     ...(code === undefined ? {} : { code }),
     ...(retryPolicy === undefined ? {} : { retryable: retryPolicy.retryable }),
+    ...(step === undefined ? {} : { step }),
     ...(data === undefined ? {} : { data }),
   };
 };

@@ -126,7 +126,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
 
   const at = (index: number): { readonly shard: Shard; readonly now: number } => {
     const shard = shards[index]!;
-    const now = clock.currentTimeMillisUnsafe();
+    const now = Math.floor(clock.currentTimeMillisUnsafe());
     expire(shard, now);
     return { shard, now };
   };

@@ -18,6 +18,7 @@ import {
   openOperations,
   operation,
   type OperationKind,
+  tryTimer,
 } from "./state.ts";
 
 /** A child as its parent names it. */
@@ -203,7 +204,8 @@ export const timers = (
   return [
     ...openOperations(state).flatMap(([key, operation]) => {
       if (operation.kind === "run") {
-        return operation.retryAt === undefined ? [] : [{ key, due: operation.retryAt }];
+        const { retryAt, tries } = operation;
+        return retryAt === undefined ? [] : [{ key: tryTimer(key, tries), due: retryAt }];
       }
       return (operation.kind === "sleep" || operation.kind === "wait") &&
           operation.due !== undefined

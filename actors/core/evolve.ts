@@ -13,6 +13,7 @@ import type {
 } from "../../schema/journal_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
+  deadlineTimer,
   endOf,
   type ExecutionState,
   initial,
@@ -97,6 +98,12 @@ const elapse = (state: ExecutionState, key: string): ExecutionState => {
   }
 };
 
+/** A timer that was set for another deadline of the same name says nothing about this one. */
+const isDueAt = (state: ExecutionState, key: string, due: Timestamp): boolean => {
+  const found = operation(state, key);
+  return (found?.kind === "sleep" || found?.kind === "wait") && found.due === due;
+};
+
 /** Whether a message that only the parent may send is from there. */
 const isFrom = (state: ExecutionState, parent: ParentReference | undefined): boolean => {
   const own = state.start?.record.parent;
@@ -109,9 +116,10 @@ const isFrom = (state: ExecutionState, parent: ParentReference | undefined): boo
 const act = (state: ExecutionState, { record }: Mail): ExecutionState => {
   switch (record.kind) {
     case "timer":
-      return record.key === "weir.deadline"
-        ? { ...state, expired: true }
-        : elapse(state, record.key);
+      if (record.key === deadlineTimer) {
+        return state.done === undefined ? { ...state, expired: true } : state;
+      }
+      return isDueAt(state, record.key, record.due) ? elapse(state, record.key) : state;
     case "child":
       return settle(state, record.key, { type: "ended", outcome: record.outcome });
     case "cancel": {
@@ -179,7 +187,9 @@ const signalled = (
     ...(source === undefined ? {} : { source }),
   };
   const key = mail !== undefined && isSignal(mail) ? mail.record.key : undefined;
-  const remembered = key === undefined || HashMap.has(counted.signalKeys, key) ? counted : {
+  const isRefused = record.effect !== "buffered" && record.effect !== "satisfied";
+  // What was refused may be sent again under its key.
+  const remembered = key === undefined || isRefused ? counted : {
     ...counted,
     signalKeys: HashMap.set(counted.signalKeys, key, signalId),
   };
@@ -212,10 +222,16 @@ const isWorthKeeping = ({ kind, settled }: Operation): boolean => {
     (result.type === "ended" && result.outcome.type === "success");
 };
 
-/** A new attempt begins with what succeeded, and with what is still awaited; it fails anew. */
+/**
+ * A new attempt begins with what succeeded, and with what is still awaited; it fails anew. What was
+ * spawned goes with its end, or else nobody would spawn it again and its end would never come.
+ */
 const forgetFailures = (state: ExecutionState): ExecutionState => ({
   ...state,
-  operations: HashMap.filter(state.operations, isWorthKeeping),
+  operations: HashMap.filter(state.operations, (found, key) => {
+    const end = found.kind === "spawn" ? operation(state, endOf(key)) : undefined;
+    return isWorthKeeping(found) && (end === undefined || isWorthKeeping(end));
+  }),
 });
 
 const finished = (state: ExecutionState, record: DoneRecord, at: Timestamp): ExecutionState => ({

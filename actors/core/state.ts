@@ -165,10 +165,14 @@ export const openOperations = (
     .filter(([, operation]) => isOpen(operation))
     .sort(([, a], [, b]) => a.opened - b.opened);
 
-/** The keys of timers that are not of an operation. */
+/**
+ * The keys of timers that are not of a sleep or a wait. A key never stands for two deadlines, since
+ * the server may lose the second while it announces the first.
+ */
 export const deadlineTimer = "weir.deadline";
 export const delayTimer = "weir.delay";
-export const retryTimer = "weir.retry";
+export const attemptTimer = (failures: number): string => `weir.attempt/${failures}`;
+export const tryTimer = (key: string, tries: number): string => `weir.try/${tries}/${key}`;
 
 /** The key under which the end of a spawned child is known. */
 export const endOf = (key: string): string => `weir.end/${key}`;

@@ -35,7 +35,7 @@ import {
   timers,
 } from "../core/decide.ts";
 import { record as evolve, takeUp } from "../core/evolve.ts";
-import { delayTimer, type ExecutionState, operation, retryTimer } from "../core/state.ts";
+import { attemptTimer, delayTimer, type ExecutionState, operation } from "../core/state.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { failureOfCause, toJson } from "./failure_of.ts";
 import { type History, readOne } from "./history.ts";
@@ -319,7 +319,9 @@ export class Activation {
       }
       const begin = Math.max(notBefore ?? 0, this.#state.retryAt ?? 0);
       if (begin > now) {
-        const key = this.#state.retryAt === undefined ? delayTimer : retryTimer;
+        const key = this.#state.retryAt === undefined
+          ? delayTimer
+          : attemptTimer(this.#state.failures);
         yield* this.#schedule(key, Timestamp.make(begin));
         return yield* this.#letGo("suspended");
       }
@@ -553,6 +555,8 @@ export class Activation {
       while (this.#state.inbox.length > 0) {
         const before = this.#state;
         const record = beforeTakingUp(before);
+        const mail = before.inbox[0]!.record;
+        if (mail.kind === "timer") this.#scheduled.delete(mail.key);
         if (record === undefined) this.#state = takeUp(before);
         else yield* this.#store(record);
         yield* this.#afterTakingUp(before);
@@ -614,7 +618,7 @@ export class Activation {
       this.#adoptAttempt();
       this.#program.close();
       if (pause > this.#engine.residentMs) {
-        yield* this.#schedule(retryTimer, retryAt);
+        yield* this.#schedule(attemptTimer(this.#state.failures), retryAt);
         return yield* this.#letGo("suspended");
       }
       this.#busy++;

@@ -6,9 +6,10 @@
 import type { Timestamp } from "../../schema/ids.ts";
 import type { LeaseState } from "../../streams/lease.ts";
 import type { Fate } from "../../streams/mailbox.ts";
-import { beforeTakingUp, timers } from "../core/decide.ts";
+import { timers } from "../core/decide.ts";
 import { takeUp } from "../core/evolve.ts";
 import { delayTimer, type ExecutionState, openOperations, retryTimer } from "../core/state.ts";
+import { takeUpRest } from "../core/take_up.ts";
 
 /** Why an execution will not go on by itself. */
 export type Trouble =
@@ -51,16 +52,14 @@ export interface Evidence {
 
 const iso = (time: number): string => new Date(time).toISOString();
 
-/** The state when the mail is taken up, as far as that needs no record. */
+/** The state behind the mail that needs no record; what has ended answers nothing but a replay. */
 export const afterMail = (state: ExecutionState): ExecutionState => {
-  let next = state;
-  for (;;) {
-    const [mail] = next.inbox;
-    if (mail === undefined) return next;
-    const isAnswered = next.done !== undefined && mail.record.kind !== "retry";
-    if (!isAnswered && beforeTakingUp(next) !== undefined) return next;
-    next = takeUp(next);
+  let next = takeUpRest(state);
+  while (next.done !== undefined && next.inbox.length > 0) {
+    if (next.inbox[0]!.record.kind === "retry") break;
+    next = takeUpRest(takeUp(next));
   }
+  return next;
 };
 
 /** When it is to begin, if that is to come. */

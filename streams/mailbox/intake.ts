@@ -238,11 +238,6 @@ export class Intake {
       this.#overflow.take({ offer, giveBack }, performance.now());
       return;
     }
-    {
-      const c: any = (globalThis as any).COUNT ??= {};
-      c.notLast = (c.notLast ?? 0) + 1;
-      if (!place.yields) c.yielded = (c.yielded ?? 0) + 1;
-    }
     place.yields = true;
     this.#stand(place);
     giveBack();

@@ -42,7 +42,6 @@ export class Overflow {
 
   take(declined: Declined, now: number): void {
     this.#takenSince++;
-    C("take");
     if (this.#held.size < heldAtMost) {
       this.#held.add(declined);
       return;
@@ -50,7 +49,6 @@ export class Overflow {
     const afterMs = Math.max(ackWaitMs, Math.ceil(this.#returned.size / returnsPerMs));
     declined.giveBack(afterMs);
     this.#returned.set(declined, now + afterMs);
-    C("returned");
   }
 
   /** A message came, which may be one that was called back. */
@@ -65,7 +63,6 @@ export class Overflow {
     for (const declined of this.#held) {
       if (remaining-- === 0 || !hasRoom()) break;
       this.#held.delete(declined);
-      C("heldOffered");
       declined.offer();
     }
   }
@@ -85,8 +82,6 @@ export class Overflow {
     this.#probes = wereTaken ? Math.min(this.#probes * 2, mostProbes) : fewestProbes;
     this.#takenSince = 0;
     this.#coming = 0;
-    C("sweeps");
-    C("probes", this.#probes);
     this.#given = this.#giveBack(this.#probes);
   }
 
@@ -101,7 +96,6 @@ export class Overflow {
       if (given === count) break;
       given++;
       this.#held.delete(declined);
-      C("heldGivenBack");
       declined.giveBack();
     }
     return given + this.#callBack(count - given);
@@ -113,14 +107,8 @@ export class Overflow {
       if (called === count) break;
       called++;
       this.#returned.delete(declined);
-      C("calledBack");
       declined.giveBack();
     }
     return called;
   }
 }
-
-const C = (k: string, n = 1) => {
-  const c: any = (globalThis as any).COUNT ??= {};
-  c[k] = (c[k] ?? 0) + n;
-};

@@ -18,7 +18,7 @@ const pullForMs = 6_000;
 /** A little before the last pull ends. */
 const pullEveryMs = 5_500;
 /** What may be on its way to a worker, and is late if the worker dies. */
-const prefetch = 64;
+const prefetch = 32;
 
 /** A pull came to its end: 404 and 408; anything else that the server says needs a look. */
 const isOrdinary = (status: number): boolean => status === 404 || status === 408;

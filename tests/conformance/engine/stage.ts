@@ -140,7 +140,7 @@ export const recordsOf = <Kind extends JournalRecord["kind"]>(of: Named, kind: K
     historyOf(of),
     (records) =>
       records.filter((record): record is Extract<JournalRecord, { readonly kind: Kind }> =>
-        record.kind === kind
+        record.kind === kind && (kind === "claimed" || "index" in record)
       ),
   );
 
