@@ -187,9 +187,9 @@ const signalled = (
     ...(source === undefined ? {} : { source }),
   };
   const key = mail !== undefined && isSignal(mail) ? mail.record.key : undefined;
-  const isRefused = record.effect !== "buffered" && record.effect !== "satisfied";
+  const isAccepted = record.effect === "buffered" || record.effect === "satisfied";
   // What was refused may be sent again under its key.
-  const remembered = key === undefined || isRefused ? counted : {
+  const remembered = key === undefined || !isAccepted ? counted : {
     ...counted,
     signalKeys: HashMap.set(counted.signalKeys, key, signalId),
   };

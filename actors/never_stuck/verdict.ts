@@ -8,7 +8,7 @@ import type { LeaseState } from "../../streams/lease.ts";
 import type { Fate } from "../../streams/mailbox.ts";
 import { timers } from "../core/decide.ts";
 import { takeUp } from "../core/evolve.ts";
-import { delayTimer, type ExecutionState, openOperations, retryTimer } from "../core/state.ts";
+import { attemptTimer, delayTimer, type ExecutionState, openOperations } from "../core/state.ts";
 import { takeUpRest } from "../core/take_up.ts";
 
 /** Why an execution will not go on by itself. */
@@ -62,13 +62,11 @@ export const afterMail = (state: ExecutionState): ExecutionState => {
   return next;
 };
 
-/** When it is to begin, if that is to come. */
-const begin = (state: ExecutionState) => {
-  const { retryAt, start } = state;
+/** When it is to begin, or to try again. */
+const begin = ({ retryAt, start, failures }: ExecutionState) => {
   const due = retryAt ?? start?.record.notBefore;
-  return due === undefined
-    ? undefined
-    : { key: retryAt === undefined ? delayTimer : retryTimer, due };
+  const key = retryAt === undefined ? delayTimer : attemptTimer(failures);
+  return due === undefined ? undefined : { key, due };
 };
 
 /** The deadlines that must be scheduled while nobody owns it, and that to begin, if it has not. */

@@ -20,12 +20,14 @@ export interface Facet {
   readonly tag?: TagQuery;
 }
 
+const keyOf = ({ tenant, actor, tag }: Facet): string =>
+  JSON.stringify([tenant, actor ?? null, tag?.name ?? null, tag?.value ?? null]);
+
 /** The name of a list, as a token; 128 bits keep strangers apart. */
-export const listOf = ({ tenant, actor, tag }: Facet): string =>
-  createHash("sha256")
-    .update(JSON.stringify([tenant, actor ?? null, tag?.name ?? null, tag?.value ?? null]))
-    .digest("base64url")
-    .slice(0, 22);
+const nameOf = (key: string): string =>
+  createHash("sha256").update(key).digest("base64url").slice(0, 22);
+
+export const listOf = (facet: Facet): string => nameOf(keyOf(facet));
 
 const tagFacets = ({ tenant, tags }: Card): ReadonlyArray<Facet> => [
   { tenant },
@@ -35,12 +37,23 @@ const tagFacets = ({ tenant, tags }: Card): ReadonlyArray<Facet> => [
   ]),
 ];
 
-/** Everything that a card can be asked for by. */
-export const listsOf = (card: Card): ReadonlyArray<string> => {
-  const { actor } = executionIdentity(card.execution);
-  return tagFacets(card).flatMap((facet) =>
-    actor === undefined ? [listOf(facet)] : [listOf(facet), listOf({ ...facet, actor })]
-  );
+/** Gives everything that a card can be asked for by; names are long in the making, and remembered. */
+export const listsOfCards = (): (card: Card) => ReadonlyArray<string> => {
+  const lists = new Map<string, string>();
+  const remembered = (facet: Facet): string => {
+    const key = keyOf(facet);
+    let list = lists.get(key);
+    if (list === undefined) lists.set(key, list = nameOf(key));
+    return list;
+  };
+  return (card) => {
+    const { actor } = executionIdentity(card.execution);
+    return tagFacets(card).flatMap((facet) =>
+      actor === undefined
+        ? [remembered(facet)]
+        : [remembered(facet), remembered({ ...facet, actor })]
+    );
+  };
 };
 
 /** Whether a card is what was asked for. */

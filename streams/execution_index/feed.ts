@@ -11,8 +11,11 @@ import type { Entry, ReadError } from "../log.ts";
 export type Fact = Omit<Entry, "removed">;
 
 export class Feed extends Context.Service<Feed, {
-  /** Everything behind a sequence, and what will be; ends only with an error. */
-  readonly follow: (shard: number, after: number) => Stream.Stream<Fact, ReadError>;
+  /** Everything behind a sequence, and what will be, as it comes in; ends only with an error. */
+  readonly follow: (
+    shard: number,
+    after: number,
+  ) => Stream.Stream<ReadonlyArray<Fact>, ReadError>;
   /** When the record at a sequence was stored; nothing if there is none any more. */
   readonly storedAt: (
     shard: number,

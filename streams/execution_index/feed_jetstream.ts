@@ -3,7 +3,13 @@
  * broken connection. Large bodies stay in the object store unless the index looks at them; one that
  * is purged meanwhile is passed over, as what it spoke of is on its way out.
  */
-import { DeliverPolicy, type NextMsgRequest, type SeqMsgRequest } from "@nats-io/jetstream";
+import {
+  type ConsumerMessages,
+  DeliverPolicy,
+  type JsMsg,
+  type NextMsgRequest,
+  type SeqMsgRequest,
+} from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
@@ -15,16 +21,68 @@ import { objectHeader } from "../log/spill.ts";
 import { kindOfSubject, streamName } from "../subjects.ts";
 import { type Fact, Feed } from "./feed.ts";
 
-const prefetchedMessages = 512;
+const prefetchedMessages = 1_024;
 
 /** Kinds of which every body counts. */
 const fetched: ReadonlySet<string | undefined> = new Set(["mail", "tag", "done"]);
+
+/** A message, of which only what is asked for is taken apart: most are of no interest. */
+class MessageFact implements Fact {
+  readonly shard: number;
+  readonly #message: JsMsg;
+
+  constructor(shard: number, message: JsMsg) {
+    this.shard = shard;
+    this.#message = message;
+  }
+
+  get subject(): string {
+    return this.#message.subject;
+  }
+
+  get sequence(): number {
+    return this.#message.seq;
+  }
+
+  get at(): number {
+    return this.#message.time.getTime();
+  }
+
+  get body(): Uint8Array {
+    return this.#message.data;
+  }
+
+  get id(): string | undefined {
+    return this.#header("Nats-Msg-Id");
+  }
+
+  /** Whether the body lies elsewhere and is wanted. */
+  get isElsewhere(): boolean {
+    return fetched.has(kindOfSubject(this.subject)) && this.#header(objectHeader) !== undefined;
+  }
+
+  #header(name: string): string | undefined {
+    const { headers } = this.#message;
+    return headers?.has(name) ? headers.get(name) : undefined;
+  }
+}
+
+/** What has come in, at once: a step of a stream for each message would cost more than the message. */
+async function* inBatches(shard: number, messages: ConsumerMessages) {
+  let batch: Array<MessageFact> = [];
+  for await (const message of messages) {
+    batch.push(new MessageFact(shard, message));
+    if (messages.getPending() > 0 && batch.length < prefetchedMessages) continue;
+    yield batch;
+    batch = [];
+  }
+}
 
 const make = Effect.gen(function* () {
   const log = yield* Log;
   const { ask, jetStream, manager } = yield* Connection;
 
-  /** A fact whose body lies elsewhere, with its body if that is wanted and still there. */
+  /** A fact with its body, if that is still there. */
   const resolve = (fact: Fact) =>
     log.read({ shard: fact.shard, subject: fact.subject }, {
       after: fact.sequence - 1,
@@ -50,22 +108,16 @@ const make = Effect.gen(function* () {
       );
       const lost = (cause: unknown) =>
         new Unavailable({ operation, reason: "the subscription ended", landed: "no", cause });
-      return Stream.fromAsyncIterable(messages, lost).pipe(
-        Stream.mapEffect((message) => {
-          const fact: Fact = {
-            shard,
-            subject: message.subject,
-            sequence: message.seq,
-            at: message.time.getTime(),
-            id: message.headers?.has("Nats-Msg-Id")
-              ? message.headers.get("Nats-Msg-Id")
-              : undefined,
-            body: message.data,
-          };
-          return message.headers?.has(objectHeader) && fetched.has(kindOfSubject(fact.subject))
-            ? resolve(fact)
-            : Effect.succeed(fact);
-        }),
+      return Stream.fromAsyncIterable(inBatches(shard, messages), lost).pipe(
+        Stream.mapEffect((facts) =>
+          facts.some(({ isElsewhere }) => isElsewhere)
+            ? Effect.forEach(
+              facts,
+              (fact): Effect.Effect<Fact, Effect.Error<ReturnType<typeof resolve>>> =>
+                fact.isElsewhere ? resolve(fact) : Effect.succeed(fact),
+            )
+            : Effect.succeed(facts)
+        ),
       );
     }));
 

@@ -13,7 +13,8 @@ const make = Effect.gen(function* () {
   const first = (shard: number, after: number, upTo: number) =>
     Stream.runHead(log.read(everything(shard), { after, upTo }));
   return Feed.of({
-    follow: (shard, after) => log.follow(everything(shard), { after }),
+    follow: (shard, after) =>
+      Stream.mapArray(log.follow(everything(shard), { after }), (entries) => [entries] as const),
     storedAt: (shard, sequence) =>
       Effect.map(first(shard, sequence - 1, sequence), (found) => Option.getOrUndefined(found)?.at),
     isAt: (shard, after, upTo) => Effect.map(first(shard, after, upTo), Option.isNone),

@@ -8,7 +8,7 @@ import * as Metric from "effect/Metric";
 import type { CorruptRecord, UnsupportedRecordVersion } from "../../schema/errors.ts";
 import { ExecutionId, Tenant } from "../../schema/ids.ts";
 import { type JournalRecord, journalRecord } from "../../schema/journal_record.ts";
-import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
+import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import { nonceOfId } from "../fence.ts";
 import { skippedRecords } from "../metrics.ts";
@@ -67,24 +67,30 @@ const phases: Readonly<Record<OutcomeRecord["type"], Phase>> = {
   skipped: "skipped",
 };
 
-const begin =
-  (fact: Fact, record: Extract<MailRecord, { kind: "start" }>, owner: Owner): Apply => (card) => {
-    if (card !== undefined) return card;
-    const deferred = record.notBefore !== undefined && record.notBefore > fact.at;
-    return {
-      ...owner,
-      life: fact.sequence,
-      phase: deferred ? "delayed" : "waiting",
-      paused: false,
-      deferred,
-      startedAt: fact.at,
-      endedAt: undefined,
-      tags: Object.entries(record.tags ?? {}).reduce(
-        (tags, [name, value]) => withTag(tags, name, value),
-        {},
-      ),
-    };
+/** Whose record it is, as a valid subject says. */
+interface Owner {
+  readonly tenant: string;
+  readonly execution: string;
+}
+
+const begin = (fact: Fact, record: StartRecord, { tenant, execution }: Owner): Apply => (card) => {
+  if (card !== undefined) return card;
+  const deferred = record.notBefore !== undefined && record.notBefore > fact.at;
+  return {
+    tenant: Tenant.make(tenant),
+    execution: ExecutionId.make(execution),
+    life: fact.sequence,
+    phase: deferred ? "delayed" : "waiting",
+    paused: false,
+    deferred,
+    startedAt: fact.at,
+    endedAt: undefined,
+    tags: Object.entries(record.tags ?? {}).reduce(
+      (tags, [name, value]) => withTag(tags, name, value),
+      {},
+    ),
   };
+};
 
 /** The time has come, so somebody may take it up. */
 const due = ofLive((card) =>
@@ -146,12 +152,8 @@ const ofJournal = (record: JournalRecord, at: number): Apply | undefined => {
   }
 };
 
-interface Owner {
-  readonly tenant: Tenant;
-  readonly execution: ExecutionId;
-}
-
-const read = Effect.fnUntraced(function* (kind: string, fact: Fact, owner: Owner) {
+const read = Effect.fnUntraced(function* (fact: Fact, owner: Owner) {
+  const kind = kindOfSubject(fact.subject);
   const begins = { begins: false, life: undefined as number | undefined };
   if (kind === "mail") {
     const record = yield* mailRecord.decode(fact.body, fact);
@@ -171,24 +173,21 @@ const passOver = (error: DecodeError) =>
     : Effect.fail(error);
 
 /** Mail may be written by anybody and in any form of JSON; the rest only by owners. */
-const isWatched = (kind: string, { body, id }: Fact): boolean => {
-  const kinds = watched[kind];
-  if (kinds === undefined || body.length === 0) return false;
-  const found = kindOfBody(body);
+const isWatched = (fact: Fact): boolean => {
+  const kind = kindOfSubject(fact.subject);
+  const kinds = kind === undefined ? undefined : watched[kind];
+  if (kinds === undefined || fact.body.length === 0) return false;
+  const found = kindOfBody(fact.body);
   if (kind === "mail") return found === undefined || kinds.has(found);
-  return found !== undefined && kinds.has(found) &&
-    (kind === "lease" || (id !== undefined && nonceOfId(id) !== undefined));
+  if (found === undefined || !kinds.has(found)) return false;
+  return kind === "lease" || (fact.id !== undefined && nonceOfId(fact.id) !== undefined);
 };
 
-/** What a record changes, if it changes anything. */
-export const changeOf = Effect.fnUntraced(function* (layout: Layout, fact: Fact) {
-  const kind = kindOfSubject(fact.subject);
-  if (kind === undefined || !isWatched(kind, fact)) return undefined;
+const changeOf = Effect.fnUntraced(function* (layout: Layout, fact: Fact) {
   const address = addressOfSubject(layout, fact.shard, fact.subject);
   if (address === undefined) return undefined;
   const { tenant, execution } = executionOfSubject(fact.subject)!;
-  const owner = { tenant: Tenant.make(tenant), execution: ExecutionId.make(execution) };
-  const found = yield* Effect.catch(read(kind, fact, owner), passOver);
+  const found = yield* Effect.catch(read(fact, { tenant, execution }), passOver);
   if (found?.apply === undefined) return undefined;
   const { life, begins, apply } = found;
   const change: Change = {
@@ -204,3 +203,10 @@ export const changeOf = Effect.fnUntraced(function* (layout: Layout, fact: Fact)
   };
   return change;
 });
+
+/** What records change, in their order; most change nothing. */
+export const changesOf = (layout: Layout, facts: ReadonlyArray<Fact>) =>
+  Effect.map(
+    Effect.forEach(facts.filter(isWatched), (fact) => changeOf(layout, fact)),
+    (changes) => changes.filter((change) => change !== undefined),
+  );

@@ -59,12 +59,14 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
   /** The changes, each with its life; without those that mean none that there is. */
   const settle = Effect.fnUntraced(function* (changes: ReadonlyArray<Change>) {
     yield* fetch(changes);
+    const begun = new Map<string, number>();
     const settled: Array<CardChange & { readonly sequence: number }> = [];
     for (const { sequence, address, begins, life, apply } of changes) {
-      if (begins) yield* Cache.set(lives, address.tail, sequence);
-      const meant = life ?? (yield* Cache.get(lives, address.tail));
+      if (begins) begun.set(address.tail, sequence);
+      const meant = life ?? begun.get(address.tail) ?? (yield* Cache.get(lives, address.tail));
       if (meant !== undefined && meant <= sequence) settled.push({ sequence, life: meant, apply });
     }
+    for (const [tail, life] of begun) yield* Cache.set(lives, tail, life);
     addresses.clear();
     return settled;
   });

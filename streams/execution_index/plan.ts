@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect";
 import { type Card, statusOf } from "./card.ts";
 import * as Draft from "./draft.ts";
-import { listsOf } from "./facet.ts";
+import { listsOfCards } from "./facet.ts";
 import type { Apply } from "./fold.ts";
 import { editLists, type RowEdits } from "./list_edit.ts";
 import type { Page } from "./page.ts";
@@ -61,6 +61,7 @@ const touch = (draft: Draft.Draft, changes: ReadonlyArray<CardChange>) => {
 
 const listEdits = (touched: ReadonlyMap<number, Touched>): ReadonlyMap<string, RowEdits> => {
   const edits = new Map<string, RowEdits>();
+  const listsOf = listsOfCards();
   for (const [life, { before, after }] of touched) {
     const left = before === undefined ? [] : listsOf(before);
     for (const list of left) editsOf(edits, list).set(life, undefined);

@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream";
 import { Timestamp } from "../../schema/ids.ts";
 import type { Log } from "../log.ts";
 import type { Fact, Feed } from "./feed.ts";
-import { changeOf } from "./fold.ts";
+import { changesOf } from "./fold.ts";
 import * as Lives from "./lives.ts";
 import { maxWriteBytes, maxWritePages, type PageStore, type PageWrite } from "./page_store.ts";
 import * as Plan from "./plan.ts";
@@ -31,9 +31,9 @@ interface Held {
 
 type CardChange = Plan.CardChange & { readonly sequence: number };
 
-/** How long records gather before they are written, and how many at most. */
+/** How long what comes in is gathered before it is written, and how many lots of it at most. */
 const gatherMs = 250;
-const maxGathered = 4_096;
+const maxGathered = 4;
 /** How often a projector without work shows that it is there. */
 const heartbeatMs = 3_000;
 /** How long one may be silent before another takes its place. */
@@ -152,8 +152,8 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
     Effect.fnUntraced(function* (held: Held, facts: ReadonlyArray<Fact>) {
       const last = facts.at(-1);
       if (last === undefined) return held;
-      const changes = yield* Effect.forEach(facts, (fact) => changeOf(log.layout, fact));
-      const settled = yield* lives.settle(changes.filter((change) => change !== undefined));
+      const changes = yield* changesOf(log.layout, facts);
+      const settled = yield* lives.settle(changes);
       const at = Timestamp.make(last.at);
       return yield* commit(held, settled, {
         ...held.progress,
@@ -199,9 +199,10 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
     yield* happenings.pipe(
       Stream.groupedWithin(maxGathered, gatherMs),
       Stream.runForEach(Effect.fnUntraced(function* (gathered) {
-        const facts = gathered.filter((each) => each !== undefined);
+        const lots = gathered.filter((each) => each !== undefined);
+        const facts = lots.flat();
         held = yield* take(held, facts);
-        if (facts.length === gathered.length) return;
+        if (lots.length === gathered.length) return;
         yield* store.prepare(shard);
         held = yield* forget(held);
         if (facts.length === 0) held = yield* showLife(held);

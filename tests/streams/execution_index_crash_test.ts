@@ -35,7 +35,7 @@ const feedUpTo = (feed: Feed["Service"], sequence: number) =>
     ...feed,
     follow: (shard, after) =>
       feed.follow(shard, after).pipe(
-        Stream.filter((fact) => fact.sequence <= sequence),
+        Stream.map((facts) => facts.filter((fact) => fact.sequence <= sequence)),
       ),
   });
 

@@ -1,13 +1,20 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Connection from "../../streams/connection.ts";
+import { HandOver, layerJetStream as layerHandOver, type Wake } from "../../streams/hand_over.ts";
 import { layerJetStream as layerLog } from "../../streams/log_jetstream.ts";
 import { layerJetStream } from "../../streams/mailbox/jetstream.ts";
 import * as Sessions from "../../streams/session.ts";
-import { mailboxSuite, type Services } from "../conformance/mailbox_suite.ts";
+import { handOverSuite } from "../conformance/hand_over_suite.ts";
+import { mailboxSuite, type Services as MailServices } from "../conformance/mailbox_suite.ts";
+import { sessionSuite } from "../conformance/session_suite.ts";
+import { uniqueWorker } from "../conformance/subject_matter.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+
+type Services = MailServices | HandOver | Connection.Connection;
 
 const name = "JetStream, bounded, 2 shards";
 describe(name, () => {
@@ -16,10 +23,10 @@ describe(name, () => {
   before(async () => {
     server = await scratchServer({ durability: "bounded" });
     runtime = ManagedRuntime.make(
-      layerJetStream.pipe(
+      Layer.mergeAll(layerJetStream, layerHandOver).pipe(
         Layer.provideMerge(Sessions.layer),
         Layer.provideMerge(layerLog({ shards: 2 })),
-        Layer.provide(Connection.layer({ servers: server.url })),
+        Layer.provideMerge(Connection.layer({ servers: server.url })),
       ),
     );
   });
@@ -28,6 +35,33 @@ describe(name, () => {
     await server.stop();
   });
   mailboxSuite(name, (effect) => runtime.runPromise(effect));
+  sessionSuite(name, (effect) => runtime.runPromise(effect));
+  handOverSuite(name, (effect) => runtime.runPromise(effect));
+
+  it("a worker that listens and does not answer is silent, not absent", () =>
+    runtime.runPromise(Effect.gen(function* () {
+      const { nats } = yield* Connection.Connection;
+      const handOver = yield* HandOver;
+      const worker = uniqueWorker();
+      const wake: Wake = { shard: 0, tail: "0.order.acme.o-1", mail: 7 };
+      const frozen = nats.subscribe(`weir-worker.${worker}.wake`, { callback: () => undefined });
+      assert.equal(yield* handOver.send(worker, wake), "silent");
+      frozen.unsubscribe();
+    })));
+
+  it("a wake-up that cannot be read is answered and goes no further", () =>
+    runtime.runPromise(Effect.scoped(Effect.gen(function* () {
+      const { nats } = yield* Connection.Connection;
+      const handOver = yield* HandOver;
+      const worker = uniqueWorker();
+      yield* handOver.serve(worker, () => assert.fail("it was handed on"));
+      for (const garbage of ["", "{", "[]", `{"shard":-1,"tail":"x","mail":1}`]) {
+        const answer = yield* Effect.promise(() =>
+          nats.request(`weir-worker.${worker}.wake`, garbage, { timeout: 5_000 })
+        );
+        assert.equal(answer.string(), "unknown");
+      }
+    }))));
 });
 
 it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));

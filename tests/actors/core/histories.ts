@@ -67,7 +67,11 @@ export class Stage {
   state: ExecutionState = initial;
   readonly #limits: Limits;
   /** Told of each step of the owner's state. */
-  readonly #watch: (before: ExecutionState, after: ExecutionState, by: JournalRecord | Mail) => void;
+  readonly #watch: (
+    before: ExecutionState,
+    after: ExecutionState,
+    by: JournalRecord | Mail,
+  ) => void;
   #sequence = 0;
   #unread: Array<Mail> = [];
 

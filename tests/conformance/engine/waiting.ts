@@ -70,8 +70,7 @@ export const waitingSuite = (name: string, run: Run<Services>): void => {
           const started = yield* stage.start(waits);
           const found = yield* until(
             "it waits",
-            Effect.map(describe(started), (found) =>
-              found.reason === "signal" ? found : undefined),
+            Effect.map(describe(started), (found) => found.reason === "signal" ? found : undefined),
           );
           assert.match(found.why, /signal go/);
           yield* signal(started, "stop", "another");

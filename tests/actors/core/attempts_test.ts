@@ -1,0 +1,204 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as HashMap from "effect/HashMap";
+import fc from "fast-check";
+import { type Command, timers } from "../../../actors/core/decide.ts";
+import { operation } from "../../../actors/core/state.ts";
+import { Timestamp } from "../../../schema/ids.ts";
+import {
+  type Action,
+  callOf,
+  childEnded,
+  done,
+  failedStepOf,
+  failure,
+  signal,
+  Stage,
+  start,
+  stepOf,
+} from "./histories.ts";
+
+const later = Timestamp.make(1_000);
+const attemptFailed: Command = { kind: "attemptFailed", failure, retryAt: later };
+
+/** Ways to stop and go on, and how many attempts further that leads. */
+const waysToGoOn: ReadonlyArray<readonly [name: string, further: number, go: (on: Stage) => void]> =
+  [
+    ["a suspension", 0, (on) => {
+      on.command({ kind: "waiting", key: "ok", signal: "ok" });
+      on.claim(false);
+      on.deliver(signal("ok"));
+    }],
+    ["a sleep", 0, (on) => {
+      on.command({ kind: "sleeping", key: "nap", due: later });
+      on.claim(false);
+      on.deliver({ kind: "timer", key: "nap", due: later });
+    }],
+    ["a child", 0, (on) => {
+      on.command(callOf("ship"));
+      on.claim(false);
+      on.deliver(childEnded("ship", { type: "success" }));
+    }],
+    ["a pause", 0, (on) => {
+      on.deliver({ kind: "pause" });
+      on.claim(false);
+      on.deliver({ kind: "resume" });
+    }],
+    ["a step's own retry", 0, (on) => {
+      on.command({ kind: "stepFailed", key: "pay", failure, tries: 1, retryAt: later });
+      on.claim(false);
+      on.command(stepOf("pay"));
+    }],
+    ["a failed attempt", 1, (on) => on.command(attemptFailed)],
+    ["an owner that failed", 1, (on) => on.claim(true)],
+    ["a replay", 1, (on) => {
+      on.command(done({ type: "failure", failure }));
+      on.deliver({ kind: "retry", from: "failure" });
+    }],
+    ["a replay from the start", 1, (on) => {
+      on.command(done());
+      on.deliver({ kind: "retry", from: "start" });
+    }],
+  ];
+
+describe("an attempt", () => {
+  for (const [name, further, go] of waysToGoOn) {
+    it(`${further === 0 ? "is continued" : "is followed by another"} after ${name}`, () => {
+      const stage = new Stage(start);
+      const before = stage.state.attempt;
+      go(stage);
+      assert.equal(stage.state.attempt, before + further);
+      assert.equal(stage.state.done, undefined);
+    });
+  }
+
+  it("costs the retry budget only when it failed", () => {
+    const harmless = fc.constantFrom<Action>(
+      { type: "claim", reclaims: true },
+      { type: "claim", reclaims: false },
+      { type: "mail", mail: signal("ok") },
+      { type: "mail", mail: { kind: "pause" } },
+      { type: "mail", mail: { kind: "resume" } },
+      { type: "read" },
+      { type: "takeUp" },
+      { type: "command", command: failedStepOf("a") },
+      { type: "command", command: { kind: "waiting", key: "b", signal: "ok" } },
+      { type: "command", command: { kind: "sleeping", key: "c", due: later } },
+    );
+    fc.assert(
+      fc.property(fc.array(fc.option(harmless), { maxLength: 40 }), (actions) => {
+        const stage = new Stage(start);
+        let failed = 0;
+        for (const action of actions) {
+          if (action !== null) stage.act(action);
+          else if (stage.command(attemptFailed)) failed++;
+          assert.equal(stage.state.failures, failed);
+        }
+      }),
+    );
+  });
+
+  it("has a fresh retry budget after a replay", () => {
+    const stage = new Stage(start);
+    stage.command(attemptFailed);
+    stage.command(done({ type: "failure", failure }));
+    stage.deliver({ kind: "retry", from: "failure" });
+    assert.equal(stage.state.failures, 0);
+    assert.equal(stage.state.retryAt, undefined);
+  });
+
+  it("begins with what succeeded and what is still awaited, and fails anew", () => {
+    const stage = new Stage(start);
+    stage.command(stepOf("paid"));
+    stage.command(failedStepOf("refused"));
+    stage.command({ kind: "stepFailed", key: "again", failure, tries: 1, retryAt: later });
+    stage.command({ kind: "sleeping", key: "nap", due: later });
+    stage.command({ kind: "waiting", key: "ok", signal: "ok" });
+    stage.command(callOf("lost"));
+    stage.command(callOf("running"));
+    stage.deliver(childEnded("lost", { type: "failure", failure }));
+    stage.command(attemptFailed);
+    const keys = [...HashMap.keys(stage.state.operations)].sort();
+    assert.deepEqual(keys, ["nap", "ok", "paid", "running"]);
+  });
+
+  it("spawns anew what was spawned and failed, and keeps a spawned child that runs", () => {
+    const stage = new Stage(start);
+    for (const key of ["failed", "running", "succeeded"]) {
+      stage.command(callOf(key, { verb: "spawn" }));
+    }
+    const end = (key: string) => `weir.end/${key}`;
+    stage.deliver(childEnded(end("failed"), { type: "failure", failure }, "child/failed"));
+    stage.deliver(childEnded(end("succeeded"), { type: "success" }, "child/succeeded"));
+    stage.command(attemptFailed);
+    const keys = [...HashMap.keys(stage.state.operations)].sort();
+    assert.deepEqual(keys, ["running", "succeeded", end("running"), end("succeeded")].sort());
+    assert.equal(stage.command(callOf("failed", { verb: "spawn" })), true);
+  });
+
+  it("keeps the end of a child that came when the execution had ended already", () => {
+    const stage = new Stage(start);
+    stage.command(callOf("ship", { onParentEnd: "abandon" }));
+    stage.command(done({ type: "failure", failure }));
+    stage.deliver(childEnded("ship", { type: "success", value: 7 }));
+    stage.deliver({ kind: "retry", from: "failure" });
+    assert.deepEqual(operation(stage.state, "ship")?.settled?.result, {
+      type: "ended",
+      outcome: { type: "success", value: 7 },
+    });
+  });
+
+  it("from the start knows nothing of what was done before, but the signals that nobody took", () => {
+    const stage = new Stage(start);
+    stage.command(stepOf("paid"));
+    stage.command({ kind: "cell", key: "set", name: "total", value: 3 });
+    stage.deliver(signal("early"));
+    stage.command(done());
+    stage.deliver({ kind: "retry", from: "start" });
+    assert.equal(HashMap.size(stage.state.operations), 0);
+    assert.equal(HashMap.size(stage.state.cells), 0);
+    assert.equal(stage.state.buffered.length, 1);
+    assert.equal(stage.state.done, undefined);
+  });
+
+  it("is granted only so often by hand", () => {
+    const stage = new Stage(start, { limits: { signals: 10, replays: 2 } });
+    for (let granted = 0; granted < 4; granted++) {
+      stage.command(done());
+      stage.deliver({ kind: "retry", from: "start" });
+      assert.equal(stage.state.replays, Math.min(granted + 1, 2));
+    }
+    assert.notEqual(stage.state.done, undefined);
+  });
+
+  it("that is cancelled or expired is not followed by another", () => {
+    const cancelled = new Stage(start);
+    cancelled.deliver({ kind: "cancel" });
+    assert.equal(cancelled.command(attemptFailed), false);
+    const expired = new Stage({ ...start, deadline: later });
+    expired.deliver({ kind: "timer", key: "weir.deadline", due: later });
+    assert.equal(expired.command(attemptFailed), false);
+  });
+
+  it("announces the deadlines of what it awaits, and none once it has ended", () => {
+    const stage = new Stage({ ...start, deadline: Timestamp.make(99) });
+    stage.command({ kind: "sleeping", key: "nap", due: Timestamp.make(1) });
+    stage.command({ kind: "waiting", key: "ok", signal: "ok", due: Timestamp.make(2) });
+    stage.command({ kind: "waiting", key: "ever", signal: "ok" });
+    stage.command({
+      kind: "stepFailed",
+      key: "pay",
+      failure,
+      tries: 1,
+      retryAt: Timestamp.make(3),
+    });
+    assert.deepEqual(timers(stage.state), [
+      { key: "nap", due: 1 },
+      { key: "ok", due: 2 },
+      { key: "pay", due: 3 },
+      { key: "weir.deadline", due: 99 },
+    ]);
+    stage.command(done());
+    assert.deepEqual(timers(stage.state), []);
+  });
+});
