@@ -8,6 +8,7 @@ import "./schema/effect_version.ts";
 export {
   connect,
   type ConnectOptions,
+  type ListQuery,
   type StartedRun,
   type StartOptions,
   type Weir,
@@ -30,6 +31,12 @@ export type { RetryPolicy } from "./actors/retry_policy.ts";
 export type { Run, SentSignal } from "./actors/run.ts";
 export { signal, type SignalDefinition } from "./actors/signal.ts";
 export type { AnySchema, StandardSchema } from "./actors/standard_schema.ts";
+export type {
+  ExecutionPage as ListedPage,
+  ExecutionStatus,
+  ListedExecution as ListedRun,
+  TagQuery,
+} from "./streams/execution_index.ts";
 export type { Session } from "./streams/session.ts";
 export type { AppendEventOptions, AppendEventsOptions, Events } from "./actors/events.ts";
 export type { EmbeddedServerOptions } from "./streams/server.ts";

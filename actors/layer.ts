@@ -5,6 +5,7 @@
 import * as Layer from "effect/Layer";
 import { Namespace } from "../schema/ids.ts";
 import * as EventStore from "../streams/event_store.ts";
+import * as ExecutionIndex from "../streams/execution_index.ts";
 import * as HandOver from "../streams/hand_over.ts";
 import * as Leases from "../streams/lease.ts";
 import { layerMemory as layerLogMemory, type MemoryOptions } from "../streams/log_memory.ts";
@@ -19,6 +20,7 @@ import * as Executions from "./executions.ts";
 export const layer = (options: NamespaceServicesOptions = {}) =>
   Layer.mergeAll(
     Executions.layer,
+    ExecutionIndex.layerJetStream,
     HandOver.layerJetStream,
     MailboxesOnJetStream.layerJetStream,
   ).pipe(
@@ -28,7 +30,7 @@ export const layer = (options: NamespaceServicesOptions = {}) =>
 
 /** The engine in memory, by Effect's clock: it forgets everything with its scope. */
 export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
-  Layer.mergeAll(Executions.layer, EventStore.layer).pipe(
+  Layer.mergeAll(Executions.layer, ExecutionIndex.layerMemory, EventStore.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer)),
     Layer.provideMerge(Layer.mergeAll(
       Sessions.layer,

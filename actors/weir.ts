@@ -2,34 +2,28 @@
  * The promise door: one connection to a namespace, opened with `connect` and closed by disposing of
  * it. It runs the same services as the Effect door and adds nothing to what they promise.
  */
-import { randomUUID } from "node:crypto";
-import process from "node:process";
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Scope from "effect/Scope";
-import {
-  ActorName,
-  ExecutionId,
-  executionIdentity,
-  executionText,
-  Lane,
-  parse,
-  Tenant,
-  WorkerInstanceId,
-} from "../schema/ids.ts";
-import { InvalidInput } from "../schema/errors.ts";
+import { parse, Tenant } from "../schema/ids.ts";
+import type { Cursor } from "../schema/cursor.ts";
 import { Connection } from "../streams/connection.ts";
+import type {
+  ExecutionPage as ListedPage,
+  ExecutionStatus,
+  TagQuery,
+} from "../streams/execution_index.ts";
 import { type NamespaceServicesOptions } from "../streams/namespace.ts";
-import { type Session, Sessions } from "../streams/session.ts";
-import { type Actor, codeOf } from "./actor.ts";
-import * as EngineWorker from "./engine/worker.ts";
-import { type Events, makeEvents } from "./events.ts";
-import { Executions, type StartOptions as EngineStartOptions } from "./executions.ts";
+import type { Session } from "../streams/session.ts";
+import type { Actor } from "./actor.ts";
+import type * as EngineWorker from "./engine/worker.ts";
+import type { Events } from "./events.ts";
+import type { StartOptions as EngineStartOptions } from "./executions.ts";
 import { layer } from "./layer.ts";
-import { makeRun, type Run } from "./run.ts";
-import { check } from "./standard_schema.ts";
+import type { Run } from "./run.ts";
+import { makeVerbs, makeWorker } from "./verbs.ts";
 
 export interface ConnectOptions extends NamespaceServicesOptions {
   /** Whose executions the verbs mean when none is named; `default` if left out. */
@@ -40,6 +34,17 @@ export interface StartOptions extends Omit<EngineStartOptions, "lane"> {
   /** The workers that may take it up; those of no lane, if left out. */
   readonly lane?: string;
   readonly tenant?: string;
+}
+
+export interface ListQuery {
+  readonly tenant?: string;
+  readonly status?: ExecutionStatus;
+  readonly actor?: string | { readonly name: string };
+  readonly tag?: TagQuery;
+  /** How many a page is to hold, from 1 to 1,000; 50 if left out. */
+  readonly limit?: number;
+  /** The `next` of the page before. */
+  readonly from?: Cursor;
 }
 
 /** A run that was asked for. */
@@ -87,6 +92,8 @@ export interface Weir extends AsyncDisposable {
     id: string,
     options?: { readonly tenant?: string },
   ): Run<Output>;
+  /** Executions, newest first, a page at a time; workers keep the list, and `asOf` says up to when. */
+  list(query?: ListQuery): Promise<ListedPage>;
   /** The workers of the namespace that are alive. */
   workers(): Promise<ReadonlyArray<Session>>;
   /** Closes the connection; the embedded server ends with its last user. */
@@ -115,24 +122,10 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
     await runtime.dispose();
   };
 
-  const worker: Weir["worker"] = async (actors, { identity, lanes, ...rest } = {}) => {
+  const worker: Weir["worker"] = async (actors, options = {}) => {
     const scope = Scope.makeUnsafe();
     const started = await runtime.runPromise(
-      Effect.gen(function* () {
-        for (const { name } of actors) yield* parse(ActorName, "actor name", name);
-        return yield* EngineWorker.make({
-          ...rest,
-          actors: actors.map(codeOf),
-          identity: yield* parse(
-            WorkerInstanceId,
-            "worker identity",
-            identity ?? `${process.pid}-${randomUUID().slice(0, 8)}`,
-          ),
-          ...(lanes === undefined
-            ? {}
-            : { lanes: yield* Effect.forEach(lanes, (lane) => parse(Lane, "lane", lane)) }),
-        });
-      }).pipe(
+      makeWorker(actors, options).pipe(
         Scope.provide(scope),
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
       ),
@@ -156,47 +149,8 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
     return {
       tenant,
       server,
-      events: makeEvents(runtime, tenant),
       worker,
-      start: async <Input, Output>(
-        actor: Actor<Input, Output>,
-        input: Input,
-        { tenant: other, lane, ...rest }: StartOptions = {},
-      ) => {
-        const started = await runtime.runPromise(Effect.gen(function* () {
-          const name = yield* parse(ActorName, "actor name", actor.name);
-          const checked = actor.input === undefined
-            ? input
-            : yield* check(actor.input, `the input of ${actor.name}`, input);
-          return yield* (yield* Executions).start(
-            name,
-            other === undefined ? tenant : yield* parse(Tenant, "tenant", other),
-            checked,
-            {
-              ...rest,
-              ...(lane === undefined ? {} : { lane: yield* parse(Lane, "lane", lane) }),
-            },
-          );
-        }));
-        return { ...makeRun<Output>(runtime, started), created: started.created };
-      },
-      get: <Input, Output>(
-        { name }: Actor<Input, Output>,
-        id: string,
-        { tenant: other }: { readonly tenant?: string } = {},
-      ) => {
-        const execution = Effect.runSync(
-          parse(ExecutionId, "execution id", executionText(name, id)),
-        );
-        if (executionIdentity(execution).actor !== name) {
-          throw new InvalidInput({ what: "actor name", value: name, rule: "it is not one" });
-        }
-        return makeRun<Output>(runtime, {
-          execution,
-          tenant: other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other)),
-        });
-      },
-      workers: () => runtime.runPromise(Effect.flatMap(Sessions, (sessions) => sessions.list)),
+      ...makeVerbs(runtime, tenant),
       close,
       [Symbol.asyncDispose]: close,
     };

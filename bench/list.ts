@@ -157,10 +157,11 @@ const measure = (size: number) =>
 
     const begin = performance.now();
     const projector = yield* Effect.forkChild(index.project);
-    const loaded = (yield* log.tail(0)).at;
-    while ((yield* index.list({ tenant, limit: 1 })).asOf < loaded) {
-      yield* Effect.promise(() => sleep(100));
-    }
+    const isIndexed = Effect.map(
+      index.list({ tenant, limit: 1, status: "completed" }),
+      ({ executions: [newest] }) => newest?.execution.endsWith(`/o-${size - 1}`),
+    );
+    while (!(yield* isIndexed)) yield* Effect.promise(() => sleep(50));
     const projectSeconds = (performance.now() - begin) / 1_000;
     say(`${size}: indexed in ${projectSeconds.toFixed(1)} s`);
 

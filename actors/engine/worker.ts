@@ -17,6 +17,7 @@ import { ClaimedRecord, journalRecord } from "../../schema/journal_record.ts";
 import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { type Route, servesRoute } from "../../schema/route.ts";
 import { Connection } from "../../streams/connection.ts";
+import { ExecutionIndex } from "../../streams/execution_index.ts";
 import { nonceOfId } from "../../streams/fence.ts";
 import { HandOver } from "../../streams/hand_over.ts";
 import { type AcquireOptions, Leases } from "../../streams/lease.ts";
@@ -86,6 +87,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   const clock = yield* ServerClock;
   const effectClock = yield* Clock.Clock;
   const connection = yield* Effect.serviceOption(Connection);
+  const index = yield* Effect.serviceOption(ExecutionIndex);
   const {
     identity,
     lanes = [],
@@ -388,6 +390,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     ),
     Effect.forkScoped,
   );
+  if (Option.isSome(index)) yield* Effect.forkScoped(index.value.project);
   if (Option.isSome(connection)) {
     yield* connection.value.listen({
       disconnected: () => {},

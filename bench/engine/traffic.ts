@@ -13,6 +13,8 @@ export type Traffic = ReadonlyMap<string, number>;
 export interface Counter {
   readonly url: string;
   readonly counts: Traffic;
+  /** Records of sessions, which are not among the counts. */
+  readonly sessions: () => number;
   readonly stop: () => Promise<void>;
 }
 
@@ -29,7 +31,7 @@ const purposeOf = ({ verb, words, payload }: Frame): string | undefined => {
   const [first, second, third] = subject.split(".");
   if (first?.endsWith("-worker")) return "hand-over";
   const kind = first === "$KV" ? third : second;
-  return kind === "worker" ? undefined : `append ${kind}`;
+  return `append ${kind}`;
 };
 
 const isOffer = ({ verb, words }: Frame): boolean =>
@@ -38,18 +40,20 @@ const isOffer = ({ verb, words }: Frame): boolean =>
 
 export const countTraffic = async (serverPort: number): Promise<Counter> => {
   const counts = new Map<string, number>();
+  let sessions = 0;
   const add = (purpose: string) => counts.set(purpose, (counts.get(purpose) ?? 0) + 1);
   const proxy = await startProxy(serverPort);
   proxy.toServer = (frame) => {
     const purpose = purposeOf(frame);
-    if (purpose !== undefined) add(purpose);
+    if (purpose === "append worker") sessions++;
+    else if (purpose !== undefined) add(purpose);
     return "pass";
   };
   proxy.toClient = (frame) => {
     if (isOffer(frame)) add("offer");
     return "pass";
   };
-  return { url: proxy.url, counts, stop: proxy.stop };
+  return { url: proxy.url, counts, sessions: () => sessions, stop: proxy.stop };
 };
 
 /** Returns when nothing has passed for a while. */

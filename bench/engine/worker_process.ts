@@ -9,10 +9,12 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { connect, type WorkerOptions } from "@weir/weir";
+import type { Durability } from "../../streams/server.ts";
 import { all } from "./actors.ts";
 
 interface ServeOptions {
   readonly url: string;
+  readonly durability: Durability;
   readonly namespace: string;
   readonly worker: WorkerOptions;
 }
@@ -80,8 +82,8 @@ export const processorTime = (pid: number): number => {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 };
 
-const serve = async ({ url, namespace, worker }: ServeOptions): Promise<void> => {
-  const weir = await connect({ servers: url, namespace });
+const serve = async ({ url, worker, ...options }: ServeOptions): Promise<void> => {
+  const weir = await connect({ servers: url, ...options });
   const serving = await weir.worker(all, worker);
   console.log("serving");
   const collect = (globalThis as { gc?: () => void }).gc ?? (() => {});

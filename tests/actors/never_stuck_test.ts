@@ -20,7 +20,7 @@ import * as Stages from "../conformance/engine/stage.ts";
 import { type Run, tenant, uniqueWorker } from "../conformance/subject_matter.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 
-const { Stage, atOnce, resultOf, untilStatus, untilTrue } = Stages;
+const { Stage, atOnce, resultOf, until, untilStatus, untilTrue } = Stages;
 const go = defineSignal<string>("go");
 
 /** What the checker says of these, and of nothing else. */
@@ -30,9 +30,13 @@ const stuck = (of: ReadonlyArray<Named>, options?: NeverStuckOptions) =>
       .filter(({ execution }) => of.some((named) => named.execution === execution))
       .map(({ execution, trouble }) => ({ execution, type: trouble.type })));
 
+/** Acknowledgements are on their way for a moment, and until then they are none. */
 const expectStuck = (of: Named, type: string, options?: NeverStuckOptions) =>
   Effect.map(
-    stuck([of], options),
+    until(
+      `${of.execution} is stuck`,
+      Effect.map(stuck([of], options), (found) => found.length > 0 && found),
+    ),
     (found) => assert.deepEqual(found, [{ execution: of.execution, type }]),
   );
 
@@ -78,9 +82,6 @@ const acknowledge = (
     yield* untilTrue("all was offered", () => taken >= count);
     yield* serving.stop;
   }));
-
-/** When the server has heard of all acknowledgements, and the checker asks anew. */
-const settled = Effect.sleep("200 millis");
 
 const sleeper = (stage: InstanceType<typeof Stage>) =>
   stage.actor("sleeper", (context) => context.sleep("night", "1 hour"));
@@ -148,7 +149,6 @@ const suite = (name: string, run: Run<Stages.Services>) => {
         yield* stage.work([sleeper(stage)], { residentGrace: atOnce });
         const of = yield* begin(sleeper(stage));
         yield* untilStatus(of, "suspended");
-        yield* settled;
         assert.equal(yield* lose(of, "timer"), 1);
         yield* expectStuck(of, "missingTimer");
         yield* expectStuck(of, "missingTimer", { repair: true });
@@ -169,9 +169,8 @@ const suite = (name: string, run: Run<Stages.Services>) => {
         // The server does not know it for a schedule, as if it had fallen due while the store was full.
         const { body } = schedule;
         yield* log.append(address, { kind: "timer", key: "nap", body });
-        yield* Effect.sleep("4 seconds");
-        yield* expectSound(of);
         yield* expectStuck(of, "overdueTimer", { grace: "1 second" });
+        yield* expectSound(of);
         yield* stuck([of], { grace: "1 second", repair: true });
         yield* resultOf(of);
         yield* expectSound(of);
@@ -183,7 +182,6 @@ const suite = (name: string, run: Run<Stages.Services>) => {
         const of = yield* begin(quick);
         yield* expectSound(of);
         yield* acknowledge(quick, 1);
-        yield* settled;
         yield* expectStuck(of, "unattended", { repair: true });
         yield* expectSound(of);
         yield* stage.work([quick]);
@@ -197,7 +195,6 @@ const suite = (name: string, run: Run<Stages.Services>) => {
         yield* (yield* Leases).acquire(address, { worker: uniqueWorker(), ttl: "30 seconds" });
         yield* expectSound(of);
         yield* acknowledge(waiter(stage), 1);
-        yield* settled;
         yield* expectStuck(of, "unattended");
       }));
 
@@ -207,11 +204,9 @@ const suite = (name: string, run: Run<Stages.Services>) => {
         const of = yield* begin(waiter(stage));
         yield* untilStatus(of, "suspended");
         yield* worker.leave;
-        yield* settled;
         yield* Stages.signal(of, "go", "now");
         yield* expectSound(of);
         yield* acknowledge(waiter(stage), 1);
-        yield* settled;
         yield* expectStuck(of, "lostMail", { repair: true });
         yield* stage.work([waiter(stage)]);
         assert.equal(yield* resultOf(of), "now");
@@ -224,10 +219,8 @@ const suite = (name: string, run: Run<Stages.Services>) => {
         const of = yield* begin(waiter(stage));
         yield* untilStatus(of, "suspended");
         yield* worker.leave;
-        yield* settled;
         yield* (yield* Executions).cancel(of);
         yield* acknowledge(waiter(stage), 1);
-        yield* settled;
         yield* expectStuck(of, "unattended");
       }));
 
@@ -241,7 +234,6 @@ const suite = (name: string, run: Run<Stages.Services>) => {
         assert.ok(awaited?.kind === "call");
         const lost = { execution: awaited.execution as ExecutionId, tenant };
         yield* untilStatus(lost, "suspended");
-        yield* settled;
         yield* worker.leave;
         const log = yield* Log;
         const address = yield* addressOf(lost);
@@ -267,7 +259,6 @@ const suite = (name: string, run: Run<Stages.Services>) => {
         yield* log.append(address, { kind: "mail", body });
         yield* log.append(address, { kind: "mail", body });
         yield* expectSound(of);
-        yield* Effect.sleep("50 millis");
         yield* expectStuck(of, "neverStarted", { grace: "10 millis" });
       }));
   });
@@ -309,10 +300,8 @@ describe("never stuck on a server", () => {
       yield* acknowledge({ name }, 2, (delivery) => {
         if (delivery.execution === acked.execution) delivery.ack();
       });
-      yield* settled;
       yield* expectSound(kept, acked);
-      const found = yield* stuck([acked], { grace: "10 millis" });
-      assert.deepEqual(found.map(({ type }) => type), ["unproven"]);
+      yield* expectStuck(acked, "unproven", { grace: "10 millis" });
     })));
 });
 

@@ -55,12 +55,14 @@ it("an owner that was frozen past its lease writes nothing more, and serves othe
     frozen.thaw();
     const other = await weir.start(tally, { n: 1, napMs: 10 }, { id: "other" });
     assert.equal(await other.result(), 3);
-    const of = (name: string) => appends.slice(beforeThaw).filter(({ subject }) =>
-      subject.includes(`.${name}`)
+    const of = (name: string) =>
+      appends.slice(beforeThaw).filter(({ subject }) => subject.includes(`.${name}`));
+    await eventually(
+      "each execution's late write is answered",
+      () =>
+        runs.every((_, i) => of(`o-${i}`).some(({ errorCode }) => errorCode !== undefined)) ||
+        undefined,
     );
-    await eventually("each execution's late write is answered", () =>
-      runs.every((_, i) => of(`o-${i}`).some(({ errorCode }) => errorCode !== undefined)) ||
-      undefined);
     const late = runs.flatMap((_, i) => of(`o-${i}`));
     assert.deepEqual(new Set(late.map(({ errorCode }) => errorCode)), new Set([staleFence]));
     assert.deepEqual(await Promise.all(runs.map(historyOf)), histories);

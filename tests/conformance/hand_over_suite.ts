@@ -18,10 +18,11 @@ export const handOverSuite = (name: string, run: Run<HandOver>): void => {
         Effect.scoped(Effect.gen(function* () {
           const [worker, other] = [uniqueWorker(), uniqueWorker()];
           const seen: Array<Wake> = [];
-          const see = (wake: Wake): Answer => {
-            seen.push(wake);
-            return answer;
-          };
+          const see = (wake: Wake) =>
+            Effect.sync((): Answer => {
+              seen.push(wake);
+              return answer;
+            });
           yield* handOver.serve(worker, see);
           yield* handOver.serve(other, () => assert.fail("it was not for this one"));
           assert.equal(yield* handOver.send(worker, wake), answer);
@@ -33,7 +34,7 @@ export const handOverSuite = (name: string, run: Run<HandOver>): void => {
       Effect.gen(function* () {
         const worker = uniqueWorker();
         assert.equal(yield* handOver.send(worker, wake), "absent");
-        yield* Effect.scoped(handOver.serve(worker, () => "taken"));
+        yield* Effect.scoped(handOver.serve(worker, () => Effect.succeed("taken")));
         assert.equal(yield* handOver.send(worker, wake), "absent");
       }));
   });

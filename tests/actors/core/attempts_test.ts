@@ -192,12 +192,7 @@ describe("an attempt", () => {
       tries: 1,
       retryAt: Timestamp.make(3),
     });
-    assert.deepEqual(timers(stage.state), [
-      { key: "nap", due: 1 },
-      { key: "ok", due: 2 },
-      { key: "pay", due: 3 },
-      { key: "weir.deadline", due: 99 },
-    ]);
+    assert.deepEqual(timers(stage.state).map(({ due }) => due), [1, 2, 3, 99]);
     stage.command(done());
     assert.deepEqual(timers(stage.state), []);
   });

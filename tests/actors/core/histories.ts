@@ -267,7 +267,7 @@ export const outcome = fc.oneof<Array<fc.Arbitrary<OutcomeRecord>>>(
   anyFailure.map((failure) => ({ type: "failure", failure })),
   fc.constant({ type: "cancelled", reason: "enough" }),
   fc.constant({ type: "expired" }),
-  fc.constant({ type: "skipped" }),
+  fc.constant({ type: "skipped", reason: "not needed" }),
 );
 
 export const anyMail = fc.oneof<Array<fc.Arbitrary<Exclude<MailRecord, StartRecord>>>>(

@@ -150,9 +150,10 @@ describe("in every history", () => {
 
 /** What an execution has come to, as opposed to what is still said to it. */
 const matter = (state: ExecutionState) => {
-  const { inbox: _, mail: _mail, index: _index, joins: _joins, retry: _retry, ...rest } = state;
-  // Ends of children and deadlines are kept for a replay that awaits them.
-  return plain({ ...rest, operations: HashMap.empty(), settled: 0 } as ExecutionState);
+  const { inbox: _, mail: _mail, index: _index, progress: _progress, ...rest } = state;
+  // Who asks is remembered; ends of children and deadlines are kept for a replay that awaits them.
+  const asked = { joins: [], retry: undefined, operations: HashMap.empty(), settled: 0 };
+  return plain({ ...rest, ...asked } as Omit<ExecutionState, "inbox"> as ExecutionState);
 };
 
 describe("an execution that has ended", () => {
@@ -180,6 +181,7 @@ describe("an execution that has ended", () => {
         (start, actions, outcome, mail) => {
           const stage = new Stage(start);
           for (const action of actions) stage.act(action);
+          stage.read();
           stage.takeUpAll();
           stage.command(done(outcome));
           const before = stage.state;

@@ -1,0 +1,119 @@
+/**
+ * Executions per second with so many in flight, and how long one by itself takes, beside the bare
+ * spike in the same rounds. A rate is what ended within a window of a closed loop that was full before
+ * it and after it.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { connect } from "@weir/weir";
+import type { Durability } from "../../streams/server.ts";
+import { scratchServer } from "../../tests/fixtures/server.ts";
+import { say } from "../report.ts";
+import { all, steps } from "./actors.ts";
+import { startSpike } from "./spike.ts";
+import { startWorker } from "./worker_process.ts";
+
+/** Client and worker in one process on one connection, or each in its own. */
+export type Processes = "one process" | "two processes";
+
+export interface Workload {
+  readonly processes: Processes;
+  readonly what: "spike" | number;
+}
+
+/** Of each round: executions per second, or milliseconds from start to result. */
+export interface Measured extends Workload {
+  readonly durability: Durability;
+  readonly inFlight: number;
+  readonly perSecond: Array<number>;
+  readonly p50: Array<number>;
+  readonly p99: Array<number>;
+}
+
+export const stepCounts = [0, 1, 3, 9] as const;
+export const loads = [1, 64, 512] as const;
+
+const workloads: ReadonlyArray<Workload> = [
+  { processes: "one process", what: "spike" },
+  ...stepCounts.map((what) => ({ processes: "one process" as const, what })),
+  ...stepCounts.map((what) => ({ processes: "two processes" as const, what })),
+];
+
+export const quantile = (values: ReadonlyArray<number>, at: number): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? NaN;
+};
+
+/** Keeps so many going, and looks at what ends within a window of that. */
+const observe = async (
+  execute: () => Promise<unknown>,
+  inFlight: number,
+  milliseconds: number,
+) => {
+  const tookMs: Array<number> = [];
+  let open = true;
+  let watching = false;
+  const lanes = Array.from({ length: inFlight }, async () => {
+    while (open) {
+      const begun = performance.now();
+      await execute();
+      if (watching) tookMs.push(performance.now() - begun);
+    }
+  });
+  await Promise.race([Promise.all(lanes), pause(milliseconds / 2)]);
+  watching = true;
+  const begun = performance.now();
+  await pause(milliseconds);
+  watching = false;
+  const elapsed = performance.now() - begun;
+  open = false;
+  await Promise.all(lanes);
+  return {
+    perSecond: tookMs.length / elapsed * 1_000,
+    p50: quantile(tookMs, 0.5),
+    p99: quantile(tookMs, 0.99),
+  };
+};
+
+export const measureRates = async (
+  durability: Durability,
+  { rounds, milliseconds }: { readonly rounds: number; readonly milliseconds: number },
+): Promise<ReadonlyArray<Measured>> => {
+  const server = await scratchServer({ durability });
+  const servers = server.url;
+  const spike = await startSpike(servers, durability, "spike");
+  const together = await connect({ servers, durability, namespace: "together" });
+  const worker = await together.worker(all, { identity: "together" });
+  const apart = await connect({ servers, durability, namespace: "apart" });
+  const other = await startWorker({ url: servers, durability, namespace: "apart", worker: {} });
+  const execute = ({ processes, what }: Workload): () => Promise<unknown> => {
+    if (what === "spike") return spike.execute;
+    const client = processes === "one process" ? together : apart;
+    return async () => await (await client.start(steps, what)).result();
+  };
+
+  const results = new Map<string, Measured>();
+  for (let round = 0; round <= rounds; round++) {
+    for (const inFlight of loads) {
+      for (const workload of workloads) {
+        const seen = await observe(execute(workload), inFlight, milliseconds);
+        if (round === 0) continue; // Warm-up.
+        const key = `${workload.processes} ${workload.what} ${inFlight}`;
+        const measured = results.get(key) ??
+          { ...workload, durability, inFlight, perSecond: [], p50: [], p99: [] };
+        measured.perSecond.push(seen.perSecond);
+        measured.p50.push(seen.p50);
+        measured.p99.push(seen.p99);
+        results.set(key, measured);
+      }
+    }
+    say(`${durability}: round ${round} of ${rounds}`);
+  }
+
+  await worker.close();
+  await together.close();
+  await apart.close();
+  await other.stop();
+  await spike.close();
+  await server.stop();
+  return [...results.values()];
+};
