@@ -190,11 +190,13 @@ const suite = (name: string, run: Run<Stages.Services>) => {
 
     test("an owner who has acknowledged everything is reported while it holds the lease", (stage) =>
       Effect.gen(function* () {
+        const worker = yield* stage.work([waiter(stage)], { residentGrace: atOnce });
         const of = yield* begin(waiter(stage));
+        yield* untilStatus(of, "suspended");
+        yield* worker.leave;
+        yield* expectSound(of);
         const address = yield* addressOf(of);
         yield* (yield* Leases).acquire(address, { worker: uniqueWorker(), ttl: "30 seconds" });
-        yield* expectSound(of);
-        yield* acknowledge(waiter(stage), 1);
         yield* expectStuck(of, "unattended");
       }));
 

@@ -64,8 +64,10 @@ const play = async (server: ScratchServer, way: Way, point?: KillPoint): Promise
     const signalled = eventually("the order waits for approval", isWaiting, 60_000)
       .then(() => run.signal(approval, { by: "ana" }, { key: "only" }));
     const result = Promise.all([run.result(), signalled]);
-    const end = await Promise.race([first.ended, result]);
-    const isKilled = end === "SIGKILL";
+    await Promise.race([first.ended, result]);
+    // What it appends when it is drained counts, too.
+    if (diedAt === undefined) first.terminate();
+    const isKilled = await first.ended !== 0;
 
     const before = effectsIn(effects);
     const recorded = new Set<string>();
@@ -90,7 +92,7 @@ const play = async (server: ScratchServer, way: Way, point?: KillPoint): Promise
       ? undefined
       : (await historyOf(run)).find(({ at, record }) => at > diedAt! && isOwners(record));
     const chronicle = await Promise.all((await both()).map(chronicleOf));
-    await workers.at(-1)!.drain();
+    if (isKilled) await workers[1]!.drain();
     return {
       result: value,
       chronicle,
