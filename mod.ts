@@ -8,6 +8,7 @@ import "./schema/effect_version.ts";
 export {
   connect,
   type ConnectOptions,
+  type InitialSignal,
   type ListQuery,
   type StartedRun,
   type StartOptions,

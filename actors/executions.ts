@@ -74,6 +74,13 @@ export interface StartOptions {
   readonly delay?: Duration.Input;
   /** How long it may take in all, the delay included. */
   readonly deadline?: Duration.Input;
+  /** Signals that are in its mailbox from the beginning; they are sent also if it exists already. */
+  readonly signals?: ReadonlyArray<InitialSignal>;
+}
+
+export interface InitialSignal extends SignalOptions {
+  readonly name: string;
+  readonly payload?: unknown;
 }
 
 /** An execution that was asked for. */
@@ -131,7 +138,7 @@ export class Executions extends Context.Service<Executions, {
     tenant: Tenant,
     input: unknown,
     options?: StartOptions,
-  ) => Effect.Effect<StartedExecution, InvalidInput | AppendError | ReadError>;
+  ) => Effect.Effect<StartedExecution, SendError | SignalLimitExceeded>;
   /** Waits for the result; behind a sequence, if an earlier end does not count. */
   readonly result: (
     of: Named,
@@ -236,6 +243,21 @@ const make = Effect.gen(function* () {
     ...(start.route === undefined ? {} : { route: start.route }),
   });
 
+  /** A signal's payload as JSON, if both it and the name will do. */
+  const checkSignal = Effect.fnUntraced(function* (name: string, payload: unknown) {
+    yield* parse(SignalName, "signal name", name);
+    const value = yield* jsonOf("payload", payload);
+    const size = value === undefined ? 0 : utf8.encode(JSON.stringify(value)).length;
+    if (size > signalLimitBytes) {
+      return yield* new InvalidInput({
+        what: "payload",
+        value: `${size} bytes`,
+        rule: `a signal has at most ${signalLimitBytes} bytes`,
+      });
+    }
+    return value;
+  });
+
   const start: Executions["Service"]["start"] = Effect.fn("Executions.start")(
     function* (actor, tenant, input, options = {}) {
       const { id = randomUUID(), lane, requires, tags, priority } = options;
@@ -270,8 +292,24 @@ const make = Effect.gen(function* () {
           ? {}
           : { deadline: Timestamp.make(Math.ceil(now + deadlineMs)) }),
       };
-      const started = yield* post.start(addressOf({ execution, tenant }), record);
-      return { execution, tenant, created: started.created, life: started.life };
+      const signals = yield* Effect.forEach(
+        options.signals ?? [],
+        ({ name, payload, ...rest }) =>
+          Effect.map(checkSignal(name, payload), (value) => ({
+            ...signalMail(name, value, rest),
+            ...(route === undefined ? {} : { route }),
+          })),
+      );
+      const named = { execution, tenant };
+      const { created, life } = yield* post.start(addressOf(named), record, signals);
+      if (!created) {
+        yield* Effect.forEach(
+          options.signals ?? [],
+          ({ name, payload, ...rest }) => signal(named, name, payload, rest),
+          { discard: true },
+        );
+      }
+      return { ...named, created, life };
     },
   );
 
@@ -289,16 +327,7 @@ const make = Effect.gen(function* () {
 
   const signal: Executions["Service"]["signal"] = Effect.fn("Executions.signal")(
     function* (to, name, payload, { key, source } = {}) {
-      yield* parse(SignalName, "signal name", name);
-      const value = yield* jsonOf("payload", payload);
-      const size = value === undefined ? 0 : utf8.encode(JSON.stringify(value)).length;
-      if (size > signalLimitBytes) {
-        return yield* new InvalidInput({
-          what: "payload",
-          value: `${size} bytes`,
-          rule: `a signal has at most ${signalLimitBytes} bytes`,
-        });
-      }
+      const value = yield* checkSignal(name, payload);
       const found = yield* living(to);
       const last = yield* log.last(found.address, "signal");
       if (Option.isSome(last)) {
@@ -308,23 +337,12 @@ const make = Effect.gen(function* () {
           return yield* new SignalLimitExceeded({ execution: to.execution, limit });
         }
       }
-      const signalId = SignalId.make(
-        key === undefined
-          ? randomUUID()
-          : createHash("sha256").update(`${found.life}\n${key}`).digest("hex").slice(0, 32),
-      );
+      const record = signalMail(name, value, { key, source }, found.life);
       const id = key === undefined
         ? undefined
         : post.idOf(found.address, found.life, "signal", key);
-      const { sequence } = yield* post.send(found.address, {
-        kind: "signal",
-        ...meant(found),
-        signalId,
-        name,
-        ...(value === undefined ? {} : { payload: value }),
-        ...(key === undefined ? {} : { key }),
-        ...(source === undefined ? {} : { source }),
-      }, id);
+      const { sequence } = yield* post.send(found.address, { ...record, ...meant(found) }, id);
+      const { signalId } = record;
       return { signalId, effect: effectOf(found.address, sequence) };
     },
   );
@@ -468,6 +486,24 @@ const make = Effect.gen(function* () {
     describe,
     history,
   });
+});
+
+const signalMail = (
+  name: string,
+  payload: Json | undefined,
+  { key, source }: { readonly key?: string | undefined; readonly source?: string | undefined },
+  life = 0,
+) => ({
+  kind: "signal" as const,
+  signalId: SignalId.make(
+    key === undefined
+      ? randomUUID()
+      : createHash("sha256").update(`${life}\n${key}`).digest("hex").slice(0, 32),
+  ),
+  name,
+  ...(payload === undefined ? {} : { payload }),
+  ...(key === undefined ? {} : { key }),
+  ...(source === undefined ? {} : { source }),
 });
 
 /** The attempt and epoch of whoever owns it now, which its records may not say yet. */

@@ -26,7 +26,7 @@ import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
 import { makeRun } from "./run.ts";
 import { check } from "./standard_schema.ts";
-import type { StartOptions, Weir, WorkerOptions } from "./weir.ts";
+import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
 
 /** What does not depend on where the services run. */
 export type Verbs = Pick<Weir, "events" | "start" | "get" | "list" | "workers">;
@@ -42,7 +42,7 @@ export const makeVerbs = (
   start: async <Input, Output>(
     actor: Actor<Input, Output>,
     input: Input,
-    { tenant: other, lane, ...rest }: StartOptions = {},
+    { tenant: other, lane, signals, ...rest }: StartOptions = {},
   ) => {
     const started = await runtime.runPromise(Effect.gen(function* () {
       const name = yield* parse(ActorName, "actor name", actor.name);
@@ -56,6 +56,7 @@ export const makeVerbs = (
         {
           ...rest,
           ...(lane === undefined ? {} : { lane: yield* parse(Lane, "lane", lane) }),
+          signals: yield* Effect.forEach(signals ?? [], checkedSignal),
         },
       );
     }));
@@ -89,6 +90,16 @@ export const makeVerbs = (
     })),
   workers: () => runtime.runPromise(Effect.flatMap(Sessions, (sessions) => sessions.list)),
 });
+
+const checkedSignal = (
+  { signal: { name, payload: schema }, payload, ...options }: InitialSignal,
+) =>
+  Effect.map(
+    schema === undefined
+      ? Effect.succeed(payload)
+      : check(schema, `the payload of ${name}`, payload),
+    (checked) => ({ ...options, name, payload: checked }),
+  );
 
 /** A worker of actors, until the scope ends. */
 export const makeWorker = Effect.fnUntraced(function* (

@@ -20,8 +20,9 @@ import type { Session } from "../streams/session.ts";
 import type { Actor } from "./actor.ts";
 import type * as EngineWorker from "./engine/worker.ts";
 import type { Events } from "./events.ts";
-import type { StartOptions as EngineStartOptions } from "./executions.ts";
+import type { SignalOptions, StartOptions as EngineStartOptions } from "./executions.ts";
 import { layer } from "./layer.ts";
+import type { SignalDefinition } from "./signal.ts";
 import type { Run } from "./run.ts";
 import { makeVerbs, makeWorker } from "./verbs.ts";
 
@@ -30,7 +31,16 @@ export interface ConnectOptions extends NamespaceServicesOptions {
   readonly tenant?: string;
 }
 
-export interface StartOptions extends Omit<EngineStartOptions, "lane"> {
+/** A signal that an execution is started with. */
+export interface InitialSignal<A = unknown> extends SignalOptions {
+  readonly signal: SignalDefinition<A>;
+  readonly payload: A;
+}
+
+export interface StartOptions extends Omit<EngineStartOptions, "lane" | "signals"> {
+  /** Signals that are in its mailbox from the beginning; they are sent also if it exists already. */
+  // deno-lint-ignore no-explicit-any -- each has a payload of its own
+  readonly signals?: ReadonlyArray<InitialSignal<any>>;
   /** The workers that may take it up; those of no lane, if left out. */
   readonly lane?: string;
   readonly tenant?: string;

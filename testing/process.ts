@@ -24,7 +24,7 @@ interface CrashPoint {
   readonly reached: () => void;
 }
 
-type Shared = Clock.Clock | HandOver | Log | Mailboxes;
+type Mortal = HandOver | Log | Mailboxes;
 
 /** The key under which a message records something, if it does. */
 const keyOf = ({ kind, body }: Message): string | undefined => {
@@ -37,12 +37,12 @@ const keyOf = ({ kind, body }: Message): string | undefined => {
 
 export class MortalProcess {
   /** The services that die with it. */
-  readonly services: Context.Context<Clock.Clock | HandOver | Log | Mailboxes>;
+  readonly services: Context.Context<Mortal>;
   #isDead = false;
   readonly #withdrawals: Array<Effect.Effect<void>> = [];
   #crashPoints: ReadonlyArray<CrashPoint> = [];
 
-  constructor(shared: Context.Context<Shared>) {
+  constructor(shared: Context.Context<Mortal>) {
     this.services = Context.empty().pipe(
       Context.add(Clock.Clock, this.#clock(Context.get(shared, Clock.Clock))),
       Context.add(HandOver, this.#handOver(Context.get(shared, HandOver))),
@@ -134,7 +134,7 @@ export class MortalProcess {
     });
   }
 
-  #mailboxes({ serve, forward }: Mailboxes["Service"]): Mailboxes["Service"] {
+  #mailboxes(mailboxes: Mailboxes["Service"]): Mailboxes["Service"] {
     const whileAlive = (settle: () => void) => () => {
       if (!this.#isDead) settle();
     };
@@ -146,12 +146,13 @@ export class MortalProcess {
       retry: (afterMs) => whileAlive(() => delivery.retry(afterMs))(),
     });
     return Mailboxes.of({
+      ...mailboxes,
       serve: (options, handle) =>
         Effect.tap(
-          serve(options, (delivery) => handle(mortal(delivery))),
+          mailboxes.serve(options, (delivery) => handle(mortal(delivery))),
           ({ stop }) => Effect.sync(() => this.#withdrawals.push(stop)),
         ),
-      forward: (delivery, route) => this.#alive(forward(delivery, route)),
+      forward: (delivery, route) => this.#alive(mailboxes.forward(delivery, route)),
     });
   }
 

@@ -3,7 +3,7 @@
  * Between two moments it lets the program run until nothing happens any more, so that each sleep ends
  * at its very time and in order. What waits for the outside world, it does not wait for.
  */
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import * as Clock from "effect/Clock";
 import * as Context from "effect/Context";
 import * as Duration from "effect/Duration";
@@ -26,6 +26,9 @@ const longestRepeatedMs = 10_000;
 /** Turns of the event loop without a sign of life after which nothing is taken to happen. */
 const quietTurns = 12;
 
+/** How long the outside world is waited for, where somebody is known to wait for it. */
+const patienceMs = 100;
+
 export class VirtualClock implements Clock.Clock {
   #now: number;
   /** Those that end first come last. */
@@ -33,9 +36,12 @@ export class VirtualClock implements Clock.Clock {
   /** What each fiber slept for when it last woke. */
   readonly #woken = new WeakMap<object, { readonly at: number; readonly lengthMs: number }>();
   #signsOfLife = 0;
+  /** Whether something is under way that waits for the outside world. */
+  readonly #isBusy: () => boolean;
 
-  constructor(startMs: number) {
+  constructor(startMs: number, isBusy: () => boolean = () => false) {
     this.#now = startMs;
+    this.#isBusy = isBusy;
   }
 
   readonly currentTimeMillis: Effect.Effect<number> = Effect.sync(() => this.#now);
@@ -90,30 +96,48 @@ export class VirtualClock implements Clock.Clock {
   /** Lets everything happen that needs no time. */
   async settle(): Promise<void> {
     let seen = this.#signsOfLife;
+    let since = performance.now();
     for (let quiet = 0; quiet < quietTurns; quiet++) {
       await setImmediate();
-      if (seen === this.#signsOfLife) continue;
-      seen = this.#signsOfLife;
-      quiet = 0;
+      if (seen !== this.#signsOfLife) {
+        seen = this.#signsOfLife;
+        since = performance.now();
+        quiet = 0;
+      } else if (this.#isBusy() && performance.now() - since < patienceMs) {
+        await setTimeout(1);
+        quiet = 0;
+      }
     }
   }
 
   /**
-   * Lets time pass, or less if that is enough. Of what only looks after something every few seconds
-   * one turn is taken for many, so that a year costs as much as what happens in it.
+   * Lets time pass. Of what only looks after something every few seconds one turn is taken for many,
+   * so that a year costs no more than what happens in it.
    */
-  async advance(duration: Duration.Input, isEnough = () => false): Promise<void> {
+  async advance(duration: Duration.Input): Promise<void> {
     const end = this.#now + Duration.toMillis(Duration.fromInputUnsafe(duration));
-    for (;;) {
+    while (await this.#reachNext(end));
+    this.#moveTo(end);
+    await this.settle();
+  }
+
+  /** Lets time pass until it is enough; says whether it ever was, by something that was to happen. */
+  async advanceUntil(isEnough: () => boolean, atMost: Duration.Input): Promise<boolean> {
+    const end = this.#now + Duration.toMillis(Duration.fromInputUnsafe(atMost));
+    await this.settle();
+    while (!isEnough()) {
+      if (!await this.#reachNext(end)) return isEnough();
       await this.settle();
-      if (isEnough()) return;
-      const due = this.#sleeps.findLast(({ at, repeats }) => !repeats && at <= end)?.at;
-      const later = (this.#sleeps.at(-1)?.at ?? Infinity) <= end ? end : undefined;
-      const next = due ?? later;
-      if (next === undefined) break;
-      this.#moveTo(next);
     }
-    this.#now = end;
+    return true;
+  }
+
+  /** Goes to the next moment at which something is to happen that is not mere routine. */
+  async #reachNext(end: number): Promise<boolean> {
+    await this.settle();
+    const next = this.#sleeps.findLast(({ at, repeats }) => !repeats && at <= end);
+    if (next !== undefined) this.#moveTo(next.at);
+    return next !== undefined;
   }
 
   /** Runs a program to its end; whenever nothing happens, it is the time of the next sleep's end. */

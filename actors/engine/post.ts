@@ -10,7 +10,7 @@ import type { ExecutionId, Tenant } from "../../schema/ids.ts";
 import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
-import type { Log } from "../../streams/log.ts";
+import type { Log, Message } from "../../streams/log.ts";
 import { clientMessageId } from "../../streams/message_id.ts";
 import {
   type Address,
@@ -50,12 +50,27 @@ export const make = (log: Log["Service"]) => {
       ...(id === undefined ? {} : { id }),
     });
 
-  /** Starts an execution unless there is one; then its own start is the answer. */
-  const start = Effect.fnUntraced(function* (to: Address, record: StartRecord) {
-    const body = mailRecord.encode(record);
+  /**
+   * Starts an execution unless there is one; then its own start is the answer. What is to lie in its
+   * mailbox from the beginning comes with it, or not at all.
+   */
+  const start = Effect.fnUntraced(function* (
+    to: Address,
+    record: StartRecord,
+    along: ReadonlyArray<MailRecord> = [],
+  ) {
+    const messages = [record, ...along].map((record): Message => ({
+      kind: "mail",
+      body: mailRecord.encode(record),
+    }));
+    const put = (after: number) => {
+      const [first, ...rest] = messages;
+      const guarded = { ...first!, guard: { after } };
+      return rest.length === 0 ? log.append(to, guarded) : log.appendBatch(to, [guarded, ...rest]);
+    };
     let after = 0;
     for (;;) {
-      const appended = yield* log.append(to, { kind: "mail", body, guard: { after } }).pipe(
+      const appended = yield* put(after).pipe(
         Effect.map(({ sequence }) => ({ sequence })),
         Effect.catchTags({
           AlreadyExists: ({ sequence }) => Effect.succeed({ actual: sequence }),

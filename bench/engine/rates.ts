@@ -3,6 +3,7 @@
  * spike in the same rounds. A rate is what ended within a window of a closed loop that was full before
  * it and after it.
  */
+import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect } from "@weir/weir";
 import type { Durability } from "../../streams/server.ts";
@@ -10,7 +11,7 @@ import { scratchServer } from "../../tests/fixtures/server.ts";
 import { say } from "../report.ts";
 import { all, steps } from "./actors.ts";
 import { startSpike } from "./spike.ts";
-import { startWorker } from "./worker_process.ts";
+import { processorTime, startWorker } from "./worker_process.ts";
 
 /** Client and worker in one process on one connection, or each in its own. */
 export type Processes = "one process" | "two processes";
@@ -20,13 +21,16 @@ export interface Workload {
   readonly what: "spike" | number;
 }
 
-/** Of each round: executions per second, or milliseconds from start to result. */
+/** Of each round: executions per second, milliseconds from start to result, and processor time. */
 export interface Measured extends Workload {
   readonly durability: Durability;
   readonly inFlight: number;
   readonly perSecond: Array<number>;
   readonly p50: Array<number>;
   readonly p99: Array<number>;
+  /** Milliseconds of a processor for one execution: in our processes, and in the server's. */
+  readonly ours: Array<number>;
+  readonly servers: Array<number>;
 }
 
 export const stepCounts = [0, 1, 3, 9] as const;
@@ -43,11 +47,15 @@ export const quantile = (values: ReadonlyArray<number>, at: number): number => {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? NaN;
 };
 
+const timeOf = (processes: ReadonlyArray<number>): number =>
+  processes.reduce((sum, pid) => sum + processorTime(pid), 0);
+
 /** Keeps so many going, and looks at what ends within a window of that. */
 const observe = async (
   execute: () => Promise<unknown>,
   inFlight: number,
   milliseconds: number,
+  processes: { readonly ours: ReadonlyArray<number>; readonly servers: ReadonlyArray<number> },
 ) => {
   const tookMs: Array<number> = [];
   let open = true;
@@ -62,12 +70,19 @@ const observe = async (
   await Promise.race([Promise.all(lanes), pause(milliseconds / 2)]);
   watching = true;
   const begun = performance.now();
+  const [ours, servers] = [timeOf(processes.ours), timeOf(processes.servers)];
   await pause(milliseconds);
   watching = false;
   const elapsed = performance.now() - begun;
+  const perExecution = (seconds: number) => seconds * 1_000 / tookMs.length;
+  const processorTimes = {
+    ours: perExecution(timeOf(processes.ours) - ours),
+    servers: perExecution(timeOf(processes.servers) - servers),
+  };
   open = false;
   await Promise.all(lanes);
   return {
+    ...processorTimes,
     perSecond: tookMs.length / elapsed * 1_000,
     p50: quantile(tookMs, 0.5),
     p99: quantile(tookMs, 0.99),
@@ -95,14 +110,26 @@ export const measureRates = async (
   for (let round = 0; round <= rounds; round++) {
     for (const inFlight of loads) {
       for (const workload of workloads) {
-        const seen = await observe(execute(workload), inFlight, milliseconds);
+        const seen = await observe(execute(workload), inFlight, milliseconds, {
+          ours: workload.processes === "one process" ? [process.pid] : [process.pid, other.pid],
+          servers: [server.pid!],
+        });
         if (round === 0) continue; // Warm-up.
         const key = `${workload.processes} ${workload.what} ${inFlight}`;
         const measured = results.get(key) ??
-          { ...workload, durability, inFlight, perSecond: [], p50: [], p99: [] };
-        measured.perSecond.push(seen.perSecond);
-        measured.p50.push(seen.p50);
-        measured.p99.push(seen.p99);
+          {
+            ...workload,
+            durability,
+            inFlight,
+            perSecond: [],
+            p50: [],
+            p99: [],
+            ours: [],
+            servers: [],
+          };
+        for (const figure of ["perSecond", "p50", "p99", "ours", "servers"] as const) {
+          measured[figure].push(seen[figure]);
+        }
         results.set(key, measured);
       }
     }

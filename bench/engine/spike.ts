@@ -73,7 +73,11 @@ export const startSpike = async (
 
   return {
     execute: () => {
-      const address = executionAddress(log.layout, tenant, ExecutionId.make(`spike/${randomUUID()}`));
+      const address = executionAddress(
+        log.layout,
+        tenant,
+        ExecutionId.make(`spike/${randomUUID()}`),
+      );
       const subject = subjectOf(address, "mail");
       const ending = new Promise<void>((resolve) => {
         waiting.set(subject, { address, ended: resolve });

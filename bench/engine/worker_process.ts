@@ -35,12 +35,18 @@ export const startWorker = async (
   options: ServeOptions,
   { profileInto }: { readonly profileInto?: string } = {},
 ): Promise<WorkerProcess> => {
-  const profile = profileInto === undefined
-    ? []
-    : ["--cpu-prof", `--cpu-prof-dir=${profileInto}`];
+  const profile = profileInto === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileInto}`];
   const running = spawn(
     process.execPath,
-    ["run", "-A", "--no-check", "--v8-flags=--expose-gc", ...profile, script, JSON.stringify(options)],
+    [
+      "run",
+      "-A",
+      "--no-check",
+      "--v8-flags=--expose-gc",
+      ...profile,
+      script,
+      JSON.stringify(options),
+    ],
     { stdio: ["pipe", "pipe", "inherit"] },
   );
   living.add(running);

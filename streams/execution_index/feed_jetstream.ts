@@ -67,15 +67,35 @@ class MessageFact implements Fact {
   }
 }
 
-/** What has come in, at once: a step of a stream for each message would cost more than the message. */
+/**
+ * What has come in since the last time, at once: a step of a stream for each message would cost more
+ * than the message. Nothing more is taken in while a full batch waits.
+ */
 async function* inBatches(shard: number, messages: ConsumerMessages) {
   let batch: Array<MessageFact> = [];
-  for await (const message of messages) {
-    batch.push(new MessageFact(shard, message));
-    if (messages.getPending() > 0 && batch.length < prefetchedMessages) continue;
-    yield batch;
+  let isOver = false;
+  let arrived = () => {};
+  let taken = () => {};
+  const arrival = (async () => {
+    for await (const message of messages) {
+      batch.push(new MessageFact(shard, message));
+      arrived();
+      if (batch.length >= prefetchedMessages) {
+        await new Promise<void>((resolve) => taken = resolve);
+      }
+    }
+  })().finally(() => {
+    isOver = true;
+    arrived();
+  });
+  while (!isOver) {
+    if (batch.length === 0) await new Promise<void>((resolve) => arrived = resolve);
+    const full = batch;
     batch = [];
+    taken();
+    if (full.length > 0) yield full;
   }
+  await arrival;
 }
 
 const make = Effect.gen(function* () {

@@ -67,7 +67,9 @@ const play = async (server: ScratchServer, way: Way, point?: KillPoint): Promise
     await Promise.race([first.ended, result]);
     // What it appends when it is drained counts, too.
     if (diedAt === undefined) first.terminate();
-    const isKilled = await first.ended !== 0;
+    const end = await first.ended;
+    assert.ok(end === 0 || end === "SIGKILL", String(end));
+    const isKilled = end !== 0;
 
     const before = effectsIn(effects);
     const recorded = new Set<string>();

@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream";
 import { ActorName, ExecutionId, Lane, type WorkerInstanceId } from "../../schema/ids.ts";
 import { type Route, routeOf } from "../../schema/route.ts";
 import { Log } from "../../streams/log.ts";
-import { type Delivery, Mailboxes, type ServeOptions } from "../../streams/mailbox.ts";
+import { ackWaitMs, type Delivery, Mailboxes, type ServeOptions } from "../../streams/mailbox.ts";
 import { Sessions } from "../../streams/session.ts";
 import { type Address, executionAddress, subjectOf } from "../../streams/subjects.ts";
 import { body, type Run, tenant, text, uniqueWorker } from "./subject_matter.ts";
@@ -215,9 +215,11 @@ export const mailboxSuite = (name: string, run: Run<Services>): void => {
         const messages = yield* postMany(actor, 20);
         yield* eventually("all are offered", () => first.offered.length >= 20);
         const second = yield* attend(actor, acks);
+        const leftAt = performance.now();
         yield* first.leave;
         const left = messages.filter(({ address }) => !address.label.endsWith("1"));
         yield* eventually("what is left is offered", () => second.offered.length >= left.length);
+        assert.ok(performance.now() - leftAt < ackWaitMs / 2, "it waited");
         assert.deepEqual(offered(second.offered), posted(left));
       }));
 

@@ -1,0 +1,201 @@
+/**
+ * What executions cost while they do nothing, ten thousand at a time: asleep and in nobody's memory,
+ * or waiting in a worker's. Times of the server's clock tell how late sleeps end: from the deadline
+ * to the record that the execution has ended.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import * as Effect from "effect/Effect";
+import * as Layer from "effect/Layer";
+import * as Stream from "effect/Stream";
+import { connect, type Run } from "@weir/weir";
+import { journalRecord } from "../../schema/journal_record.ts";
+import * as Connection from "../../streams/connection.ts";
+import { Log } from "../../streams/log.ts";
+import { layerJetStream } from "../../streams/log_jetstream.ts";
+import * as ports from "../../streams/server/port.ts";
+import { eventually, scratchServer } from "../../tests/fixtures/server.ts";
+import { say } from "../report.ts";
+import { go, sleeper, waiter } from "./actors.ts";
+import { quantile } from "./rates.ts";
+import { memory, processorTime, startWorker } from "./worker_process.ts";
+
+/** While nothing happens: shares of one processor, messages of a second, and memory. */
+export interface Idle {
+  readonly workerProcessor: number;
+  readonly serverProcessor: number;
+  readonly messagesPerSecond: number;
+  readonly workerMiB: number;
+  readonly serverMiB: number;
+}
+
+/** In milliseconds. */
+export interface Lateness {
+  readonly p50: number;
+  readonly p99: number;
+  readonly most: number;
+}
+
+export interface Parked {
+  /** With no execution at all. */
+  readonly nothing: Idle;
+  readonly asleep: Idle;
+  readonly resident: Idle;
+  readonly residentSleeps: Lateness;
+  readonly suspendedSleeps: Lateness;
+  readonly manySuspendedSleeps: Lateness;
+}
+
+const namespace = "bench";
+const few = 200;
+const watchMs = 15_000;
+/** Nothing is started faster, so that the deadlines of what sleeps lie as far apart. */
+const together = 256;
+
+const measureOnce = async (count: number): Promise<Parked> => {
+  const monitor = await Effect.runPromise(ports.free());
+  const server = await scratchServer({
+    durability: "bounded",
+    settings: { http: `127.0.0.1:${monitor}` },
+  });
+  const servers = server.url;
+  const weir = await connect({ servers, durability: "bounded", namespace });
+  const work = (residentGrace: string) =>
+    startWorker({
+      url: servers,
+      durability: "bounded",
+      namespace,
+      worker: { concurrency: 2 * count, residentGrace: residentGrace as "5 seconds" },
+    });
+  const messages = async () => {
+    const answer = await fetch(`http://127.0.0.1:${monitor}/varz`);
+    const { in_msgs, out_msgs } = await answer.json() as { in_msgs: number; out_msgs: number };
+    return in_msgs + out_msgs;
+  };
+  const startAll = async <A>(howMany: number, start: () => Promise<A>) => {
+    const started: Array<A> = [];
+    let next = 0;
+    await Promise.all(Array.from({ length: Math.min(together, howMany) }, async () => {
+      while (next++ < howMany) started.push(await start());
+    }));
+    return started;
+  };
+  const idle = async (
+    worker: { readonly pid: number; readonly settledMemory: () => Promise<number> },
+  ) => {
+    const workerMiB = await worker.settledMemory();
+    const before = [
+      processorTime(worker.pid),
+      processorTime(server.pid!),
+      await messages(),
+    ] as const;
+    const begun = performance.now();
+    await pause(watchMs);
+    const seconds = (performance.now() - begun) / 1_000;
+    return {
+      workerProcessor: (processorTime(worker.pid) - before[0]) / seconds,
+      serverProcessor: (processorTime(server.pid!) - before[1]) / seconds,
+      messagesPerSecond: ((await messages()) - before[2]) / seconds,
+      workerMiB,
+      serverMiB: memory(server.pid!),
+    };
+  };
+  const ended = (runs: ReadonlyArray<Run<unknown>>) => Promise.all(runs.map((run) => run.result()));
+  const latenessOf = async (runs: ReadonlyArray<Run<unknown>>) => {
+    await ended(runs);
+    return await readLateness(servers, new Set(runs.map(({ id }) => id.split("/")[1]!)));
+  };
+
+  let worker = await work("5 seconds");
+  await ended(await startAll(few, () => weir.start(sleeper, 0)));
+  const nothing = await idle(worker);
+  const residentSleeps = await latenessOf(
+    await startAll(few, () => weir.start(sleeper, 1_000 + Math.random() * 2_000)),
+  );
+  const suspendedSleeps = await latenessOf(
+    await startAll(few, () => weir.start(sleeper, 6_000 + Math.random() * 4_000)),
+  );
+  const startedAt = performance.now();
+  // Long enough that all have been started, and watched, before the first wakes up.
+  const sleeping = await startAll(count, () => weir.start(sleeper, sleepMs(count)));
+  say(`${count} sleepers started in ${Math.round(performance.now() - startedAt)} ms`);
+  await suspended(servers, sleeping.length);
+  const asleep = await idle(worker);
+  const manySuspendedSleeps = await latenessOf(sleeping);
+  await worker.stop();
+
+  worker = await work("1 hour");
+  const waiting = await startAll(count, () => weir.start(waiter, undefined));
+  await eventually("all wait", async () => {
+    const load = (await weir.workers())[0]?.load;
+    return load?.resident === count && load.running === 0 ? true : pause(500);
+  }, 120_000);
+  const resident = await idle(worker);
+  await Promise.all(waiting.map((run) => run.signal(go, 1)));
+  await ended(waiting);
+  await worker.stop();
+  await weir.close();
+  await server.stop();
+  return { nothing, asleep, resident, residentSleeps, suspendedSleeps, manySuspendedSleeps };
+};
+
+const sleepMs = (count: number): number => watchMs + 20_000 + count * 4;
+
+export const measureParked = async (
+  count: number,
+  rounds: number,
+): Promise<ReadonlyArray<Parked>> => {
+  const seen: Array<Parked> = [];
+  for (let round = 1; round <= rounds; round++) {
+    seen.push(await measureOnce(count));
+    say(`parked: round ${round} of ${rounds}`);
+  }
+  return seen;
+};
+
+const withLog = <A, E>(servers: string, use: Effect.Effect<A, E, Log>): Promise<A> =>
+  Effect.runPromise(
+    use.pipe(Effect.provide(
+      layerJetStream({ namespace }).pipe(Layer.provide(Connection.layer({ servers }))),
+    )),
+  );
+
+const nameOf = (subject: string): string => subject.split(".").at(-1)!;
+
+/** Returns when so many executions have given their lease up. */
+const suspended = (servers: string, count: number): Promise<void> =>
+  withLog(
+    servers,
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const timers = { shard: 0, subject: `${namespace}.timer.>` };
+      const set = new Set<string>();
+      yield* Stream.runForEachWhile(log.follow(timers), ({ subject }) =>
+        Effect.sync(() => set.add(subject).size < count));
+    }),
+  );
+
+/** How long after its deadline each sleeper's end was stored. */
+const readLateness = (servers: string, names: ReadonlySet<string>): Promise<Lateness> =>
+  withLog(
+    servers,
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const due = new Map<string, number>();
+      const late: Array<number> = [];
+      const each = (kind: string, use: (name: string, at: number, due: number) => void) =>
+        Stream.runForEach(
+          log.read({ shard: 0, subject: `${namespace}.${kind}.*.sleeper.>` }),
+          (entry) => {
+            const name = nameOf(entry.subject);
+            return names.has(name)
+              ? Effect.map(journalRecord.decode(entry.body, entry), (record) =>
+                use(name, entry.at, record.kind === "sleeping" ? record.due : NaN))
+              : Effect.void;
+          },
+        );
+      yield* each("log", (name, _, time) =>
+        Number.isNaN(time) || due.set(name, time));
+      yield* each("done", (name, at) => late.push(at - due.get(name)!));
+      return { p50: quantile(late, 0.5), p99: quantile(late, 0.99), most: Math.max(...late) };
+    }),
+  );

@@ -1,0 +1,216 @@
+/**
+ * The whole engine in this process's memory, for tests of actors: with a clock that the test moves and
+ * workers that it can kill. The same code runs as on a server, and nothing outlives it. It shows
+ * what an actor survives, not what a server or a network does.
+ */
+import * as Context from "effect/Context";
+import type * as Duration from "effect/Duration";
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Fiber from "effect/Fiber";
+import * as Layer from "effect/Layer";
+import * as ManagedRuntime from "effect/ManagedRuntime";
+import * as Scope from "effect/Scope";
+import type { Actor, StepContext } from "../actors/actor.ts";
+import { layerMemory } from "../actors/layer.ts";
+import type { Run } from "../actors/run.ts";
+import { makeVerbs, makeWorker } from "../actors/verbs.ts";
+import type { StartedRun, Weir, Worker, WorkerOptions } from "../actors/weir.ts";
+import { parse, Tenant } from "../schema/ids.ts";
+import { ExecutionIndex } from "../streams/execution_index.ts";
+import * as Leases from "../streams/lease.ts";
+import * as ServerClock from "../streams/server_clock.ts";
+import * as Sessions from "../streams/session.ts";
+import { type Moment, MortalProcess } from "./process.ts";
+import { VirtualClock } from "./virtual_clock.ts";
+
+export interface MemoryOptions {
+  /** Whose executions the verbs mean when none is named; `default` if left out. */
+  readonly tenant?: string;
+  /** What time it is at first; now, if left out. */
+  readonly startsAt?: Date;
+}
+
+/** A worker that can be killed. */
+export interface MortalWorker extends Worker {
+  /**
+   * Ends it as kill −9 would: it records nothing more, and its executions are another worker's as
+   * soon as it has been silent for long enough.
+   */
+  crash(): Promise<void>;
+  /**
+   * Has it crash when it comes to a step, or a sleep, wait or call, of this name: `before` that is
+   * recorded, so that it happens again, or right `after`. Resolves when it has crashed.
+   */
+  crashAt(step: string, moment: Moment): Promise<void>;
+}
+
+/** Weir in memory. A `result` that is awaited lets time pass until it is there. */
+export interface MemoryWeir extends Omit<Weir, "server" | "worker"> {
+  /** What time it is there. */
+  readonly now: Date;
+  /** Lets time pass, and everything happen that is due meanwhile, each at its time. */
+  advance(duration: Duration.Input): Promise<void>;
+  worker(
+    // deno-lint-ignore no-explicit-any -- an actor's types are its own business here
+    actors: ReadonlyArray<Actor<any, any>>,
+    options?: WorkerOptions,
+  ): Promise<MortalWorker>;
+}
+
+/** Nobody waits longer for a result. */
+const patience = "365 days";
+
+/** What a process makes of what it sees; nothing of it is shared with another. */
+const processServices = Layer.mergeAll(Leases.layer, ServerClock.layer).pipe(
+  Layer.provideMerge(Sessions.layer),
+);
+
+/** Tells how many of an actor's steps are under way. */
+const observed = <Input, Output>(
+  actor: Actor<Input, Output>,
+  busy: { count: number },
+): Actor<Input, Output> => ({
+  ...actor,
+  run: (context, input) =>
+    actor.run({
+      ...context,
+      run: (name, step, options) =>
+        context.run(name, async (tried: StepContext) => {
+          let isOver = false;
+          const end = () => {
+            if (!isOver) busy.count--;
+            isOver = true;
+          };
+          busy.count++;
+          tried.signal.addEventListener("abort", end, { once: true });
+          try {
+            return await step(tried);
+          } finally {
+            end();
+          }
+        }, options),
+    }, input),
+});
+
+/**
+ * Runs the engine in memory, with time and crashes in the test's hands.
+ *
+ * **Example** (A week, and a crash)
+ *
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { actor } from "@weir/weir";
+ * import { inMemory } from "@weir/weir/testing";
+ *
+ * let charges = 0;
+ * const order = actor("order", async (ctx) => {
+ *   const receipt = await ctx.run("charge", () => ++charges);
+ *   await ctx.sleep("cool off", "7 days");
+ *   return receipt;
+ * });
+ *
+ * await using weir = await inMemory();
+ * const first = await weir.worker([order]);
+ * const crashed = first.crashAt("charge", "after");
+ * const run = await weir.start(order, undefined);
+ * await crashed;
+ * await weir.worker([order]);
+ * assert.equal(await run.result(), 1);
+ * assert.equal(charges, 1);
+ * ```
+ */
+export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir> => {
+  const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
+  /** How many steps each worker has under way. */
+  const steps = new Set<{ readonly count: number }>();
+  const clock = new VirtualClock(
+    options.startsAt?.getTime() ?? Date.now(),
+    () => [...steps].some(({ count }) => count > 0),
+  );
+  const runtime = ManagedRuntime.make(
+    layerMemory().pipe(Layer.provideMerge(Layer.succeedContext(clock.context))),
+  );
+  const context = await runtime.context();
+  const verbs = makeVerbs(runtime, tenant);
+  const workers = new Set<Worker>();
+
+  const projecting = runtime.runFork(Effect.flatMap(ExecutionIndex, ({ project }) => project));
+
+  /** Lets time pass until something is there; fails if time cannot bring it about. */
+  const passing = async <A>(awaited: Promise<A>, stuck: () => Promise<Error>): Promise<A> => {
+    let isSettled = false;
+    const settle = () => {
+      isSettled = true;
+    };
+    awaited.then(settle, settle);
+    if (await clock.advanceUntil(() => isSettled, patience)) return awaited;
+    throw await stuck();
+  };
+
+  const timely = <Output, R extends Run<Output>>(run: R): R => ({
+    ...run,
+    result: () =>
+      passing(run.result(), async () => {
+        const { status, why } = await run.describe();
+        return new Error(`${run.id} does not end by itself: it is ${status}, and ${why}`);
+      }),
+  });
+
+  const worker: MemoryWeir["worker"] = async (actors, workerOptions = {}) => {
+    const process = new MortalProcess(context);
+    const busy = { count: 0 };
+    const scope = Scope.makeUnsafe();
+    const run = Effect.runPromiseWith(Context.merge(clock.context, process.services));
+    const started = await run(
+      makeWorker(actors.map((actor) => observed(actor, busy)), workerOptions).pipe(
+        Effect.provide(processServices),
+        Scope.provide(scope),
+      ),
+    );
+    steps.add(busy);
+    const end = () => {
+      steps.delete(busy);
+      workers.delete(handle);
+    };
+    let closing: Promise<void> | undefined;
+    const close = async () => {
+      if (process.isDead) return;
+      closing ??= run(Scope.close(scope, Exit.void)).then(end);
+      await passing(closing, () => Promise.resolve(new Error("the worker does not end")));
+    };
+    const handle: MortalWorker = {
+      identity: started.identity,
+      crash: async () => {
+        process.kill();
+        end();
+        await clock.settle();
+      },
+      crashAt: (step, moment) => process.killAt(step, moment).then(end),
+      close,
+      [Symbol.asyncDispose]: close,
+    };
+    workers.add(handle);
+    return handle;
+  };
+
+  const close = async () => {
+    for (const worker of workers) await worker.close();
+    await runtime.runPromise(Fiber.interrupt(projecting));
+    await runtime.dispose();
+  };
+  return {
+    ...verbs,
+    tenant,
+    get now() {
+      return new Date(clock.currentTimeMillisUnsafe());
+    },
+    advance: (duration) => clock.advance(duration),
+    start: async (actor, input, startOptions) =>
+      timely(await verbs.start(actor, input, startOptions)),
+    get: (actor, id, getOptions) => timely(verbs.get(actor, id, getOptions)),
+    worker,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+};

@@ -1,0 +1,155 @@
+/**
+ * Actors as data: groups of operations, each group awaited as a whole before the next begins. What an
+ * actor does next follows from its state alone, and what it must give in the end is known before.
+ */
+import { endOf, type ExecutionState, operation, type Result } from "../../actors/core/state.ts";
+import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import type { Choices } from "./choices.ts";
+
+export type Operation = { readonly key: string } & (
+  /** Fails so often, and then succeeds, or fails for good and is caught. */
+  | { readonly kind: "run"; readonly failures: number; readonly isHopeless: boolean }
+  | { readonly kind: "sleep"; readonly ms: number }
+  | { readonly kind: "wait"; readonly signal: string; readonly timeoutMs?: number }
+  | { readonly kind: "call" | "spawn"; readonly program: Program; readonly isLeftAlone: boolean }
+  /** The end of what was spawned under the key before. */
+  | { readonly kind: "end"; readonly of: Operation & { readonly kind: "spawn" } }
+  | { readonly kind: "cell" | "tag" | "note" }
+);
+
+export interface Program {
+  readonly groups: ReadonlyArray<ReadonlyArray<Operation>>;
+  /** Attempts that fail before one is let through. */
+  readonly failingAttempts: number;
+}
+
+/** What the code of an actor does next. */
+export type Turn =
+  | { readonly type: "perform"; readonly pending: ReadonlyArray<Operation> }
+  | { readonly type: "fail" }
+  | { readonly type: "end"; readonly outcome: OutcomeRecord };
+
+export const valueOf = (key: string): string => `value of ${key}`;
+const undo: Operation = { kind: "run", key: "undo", failures: 0, isHopeless: false };
+
+const shownResult = (result: Result): string => {
+  switch (result.type) {
+    case "value":
+      return JSON.stringify(result.value ?? null);
+    case "failure":
+      return `failed: ${result.failure.name}`;
+    case "ended": {
+      const { outcome } = result;
+      return outcome.type === "success" ? `child: ${JSON.stringify(outcome.value)}` : outcome.type;
+    }
+    default:
+      return result.type;
+  }
+};
+
+export const next = ({ groups, failingAttempts }: Program, state: ExecutionState): Turn => {
+  const results: Array<string> = [];
+  for (const group of groups) {
+    const settled = group.map(({ key }) => operation(state, key)?.settled?.result);
+    const isCancelled = settled.some((result) => result?.type === "cancelled");
+    if (isCancelled || (state.cancel !== undefined && settled.includes(undefined))) {
+      return operation(state, undo.key)?.settled === undefined
+        ? { type: "perform", pending: [undo] }
+        : { type: "end", outcome: { type: "cancelled" } };
+    }
+    const pending = group.filter((_, i) => settled[i] === undefined);
+    if (pending.length > 0) return { type: "perform", pending };
+    for (const result of settled) results.push(shownResult(result!));
+  }
+  return state.failures < failingAttempts && state.cancel === undefined
+    ? { type: "fail" }
+    : { type: "end", outcome: { type: "success", value: results } };
+};
+
+/** The signals that the waits of a program take, in their order. */
+export const signalsFor = ({ groups }: Program): ReadonlyArray<string> =>
+  groups.flat().flatMap((operation) => operation.kind === "wait" ? [operation.signal] : []);
+
+/** What an undisturbed run gives: the waits for a name take its signals in the order of sending. */
+export const expected = (program: Program): OutcomeRecord => {
+  const taken = new Map<string, number>();
+  const value = program.groups.flat().map((operation): string => {
+    switch (operation.kind) {
+      case "run":
+        return operation.isHopeless ? "failed: Hopeless" : JSON.stringify(valueOf(operation.key));
+      case "wait": {
+        const count = taken.get(operation.signal) ?? 0;
+        taken.set(operation.signal, count + 1);
+        return JSON.stringify(`${operation.signal} ${count}`);
+      }
+      case "call":
+        return childResult(operation.program);
+      case "end":
+        return childResult(operation.of.program);
+      case "note":
+        return JSON.stringify(valueOf(operation.key));
+      default:
+        return "null";
+    }
+  });
+  return { type: "success", value };
+};
+
+const childResult = (program: Program): string => {
+  const outcome = expected(program);
+  return `child: ${JSON.stringify(outcome.type === "success" ? outcome.value : undefined)}`;
+};
+
+const kinds = ["run", "run", "wait", "sleep", "call", "spawn", "note", "cell", "tag"] as const;
+const childKinds = ["run", "run", "sleep", "note"] as const;
+
+/** A program of a few groups; one that is racy has waits that may come to nothing. */
+export const anyProgram = (choices: Choices, isRacy: boolean, depth = 0): Program => {
+  const groups: Array<Array<Operation>> = [];
+  const spawned: Array<Operation> = [];
+  const groupCount = 1 + choices.below(depth === 0 ? 4 : 2);
+  for (let g = 0; g < groupCount; g++) {
+    const group: Array<Operation> = [];
+    const size = 1 + choices.below(depth === 0 ? 3 : 2);
+    for (let i = 0; i < size; i++) {
+      const key = `${g}.${i}`;
+      const kind = choices.of(depth === 0 ? kinds : childKinds);
+      switch (kind) {
+        case "run":
+          group.push({
+            kind,
+            key,
+            failures: choices.oneIn(3) ? 1 + choices.below(2) : 0,
+            isHopeless: choices.oneIn(6),
+          });
+          break;
+        case "sleep":
+          group.push({ kind, key, ms: 1 + choices.below(30_000) });
+          break;
+        case "wait":
+          group.push({
+            kind,
+            key,
+            signal: choices.of(["go", "stop"]),
+            ...(isRacy && choices.oneIn(2) ? { timeoutMs: 1 + choices.below(20_000) } : {}),
+          });
+          break;
+        case "call":
+        case "spawn": {
+          const program = anyProgram(choices, isRacy, depth + 1);
+          const child = { kind, key, program, isLeftAlone: choices.oneIn(4) };
+          group.push(child);
+          if (child.kind === "spawn") {
+            spawned.push({ kind: "end", key: endOf(key), of: { ...child, kind: "spawn" } });
+          }
+          break;
+        }
+        default:
+          group.push({ kind, key });
+      }
+    }
+    groups.push(group);
+  }
+  if (spawned.length > 0) groups.push(spawned);
+  return { groups, failingAttempts: choices.oneIn(4) ? 1 + choices.below(2) : 0 };
+};
