@@ -15,7 +15,7 @@ import type { Actor, StepContext } from "../actors/actor.ts";
 import { layerMemory } from "../actors/layer.ts";
 import type { Run } from "../actors/run.ts";
 import { makeVerbs, makeWorker } from "../actors/verbs.ts";
-import type { StartedRun, Weir, Worker, WorkerOptions } from "../actors/weir.ts";
+import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import * as Leases from "../streams/lease.ts";

@@ -82,26 +82,20 @@ export class Program {
     const outstanding = { ...request, begun: false };
     this.#outstanding.set(request.key, outstanding);
     if (this.#held) return this.#onQuiet();
-    const settled = operation(this.#state(), request.key)?.settled;
-    if (
-      settled !== undefined && settled.order === this.#delivered + 1 && !this.#turning &&
-      settled.result.type !== "cancelled"
-    ) {
-      return this.#deliver(outstanding, settled.order, settled.result);
-    }
-    if (settled === undefined && !this.#turning && this.#next() === undefined) {
-      return this.#begin(outstanding);
-    }
-    this.turn();
+    if (this.#next() !== undefined) return this.turn();
+    this.#begin(outstanding);
+    if (!this.#turning) this.#onQuiet();
   }
 
-  /** Gives the code what there is for it, and lets it run between any two things. */
+  /** Gives the code the next thing that there is for it, unless it is still busy with the last. */
   turn(): void {
     if (this.#turning || this.#held || this.#closed) return;
     const next = this.#next();
-    this.#turning = true;
-    setImmediate(this.#takeTurn);
-    next?.();
+    if (next !== undefined) return this.#give(next);
+    for (const outstanding of [...this.#outstanding.values()]) {
+      if (!outstanding.begun && !this.#held) this.#begin(outstanding);
+    }
+    this.#onQuiet();
   }
 
   /** The code gets nothing and begins nothing until `proceed`. */
@@ -125,19 +119,16 @@ export class Program {
     this.#outstanding.clear();
   }
 
-  readonly #takeTurn = (): void => {
-    if (this.#closed) return;
-    const next = this.#held ? undefined : this.#next();
-    if (next !== undefined) {
-      next();
-      setImmediate(this.#takeTurn);
-      return;
-    }
+  /** The code has until the next turn of the event loop to do what it does with it. */
+  #give(next: () => void): void {
+    this.#turning = true;
+    setImmediate(this.#endTurn);
+    next();
+  }
+
+  readonly #endTurn = (): void => {
     this.#turning = false;
-    for (const outstanding of [...this.#outstanding.values()]) {
-      if (!outstanding.begun && !this.#held) this.#begin(outstanding);
-    }
-    this.#onQuiet();
+    this.turn();
   };
 
   /** The result that comes first in the journal's order, of those that the code awaits. */

@@ -122,7 +122,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   const absentSince = new Map<string, number>();
   const run = yield* FiberSet.makeRuntime<never>();
   let draining = false;
-  let serving: Serving | undefined;
+  let serving: Serving | undefined = undefined;
   const noteLoad = () => serving?.setFull(residents.size >= concurrency);
 
   const acquireOptions: AcquireOptions = { worker: identity, ttl: leaseTtl, session: true };

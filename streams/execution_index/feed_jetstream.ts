@@ -69,33 +69,34 @@ class MessageFact implements Fact {
 
 /**
  * What has come in since the last time, at once: a step of a stream for each message would cost more
- * than the message. Nothing more is taken in while a full batch waits.
+ * than the message. Nothing more is taken in while a full batch waits. It ends only with an error.
  */
 async function* inBatches(shard: number, messages: ConsumerMessages) {
   let batch: Array<MessageFact> = [];
-  let isOver = false;
+  let ended: { readonly error: unknown } | undefined;
   let arrived = () => {};
   let taken = () => {};
-  const arrival = (async () => {
+  const end = (error: unknown) => {
+    ended = { error };
+    arrived();
+  };
+  const takeIn = async () => {
     for await (const message of messages) {
       batch.push(new MessageFact(shard, message));
       arrived();
-      if (batch.length >= prefetchedMessages) {
-        await new Promise<void>((resolve) => taken = resolve);
-      }
+      if (batch.length < prefetchedMessages) continue;
+      await new Promise<void>((resolve) => taken = resolve);
     }
-  })().finally(() => {
-    isOver = true;
-    arrived();
-  });
-  while (!isOver) {
+  };
+  takeIn().then(() => end(new Error("it was closed")), end);
+  for (;;) {
+    if (ended !== undefined) throw ended.error;
     if (batch.length === 0) await new Promise<void>((resolve) => arrived = resolve);
     const full = batch;
     batch = [];
     taken();
     if (full.length > 0) yield full;
   }
-  await arrival;
 }
 
 const make = Effect.gen(function* () {

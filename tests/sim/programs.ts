@@ -6,16 +6,18 @@ import { endOf, type ExecutionState, operation, type Result } from "../../actors
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Choices } from "./choices.ts";
 
-export type Operation = { readonly key: string } & (
-  /** Fails so often, and then succeeds, or fails for good and is caught. */
-  | { readonly kind: "run"; readonly failures: number; readonly isHopeless: boolean }
-  | { readonly kind: "sleep"; readonly ms: number }
-  | { readonly kind: "wait"; readonly signal: string; readonly timeoutMs?: number }
-  | { readonly kind: "call" | "spawn"; readonly program: Program; readonly isLeftAlone: boolean }
-  /** The end of what was spawned under the key before. */
-  | { readonly kind: "end"; readonly of: Operation & { readonly kind: "spawn" } }
-  | { readonly kind: "cell" | "tag" | "note" }
-);
+export type Operation =
+  & { readonly key: string }
+  & (
+    /** Fails so often, and then succeeds, or fails for good and is caught. */
+    | { readonly kind: "run"; readonly failures: number; readonly isHopeless: boolean }
+    | { readonly kind: "sleep"; readonly ms: number }
+    | { readonly kind: "wait"; readonly signal: string; readonly timeoutMs?: number }
+    | { readonly kind: "call" | "spawn"; readonly program: Program; readonly isLeftAlone: boolean }
+    /** The end of what was spawned under the key before. */
+    | { readonly kind: "end"; readonly of: Operation & { readonly kind: "spawn" } }
+    | { readonly kind: "cell" | "tag" | "note" }
+  );
 
 export interface Program {
   readonly groups: ReadonlyArray<ReadonlyArray<Operation>>;

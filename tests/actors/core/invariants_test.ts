@@ -150,10 +150,10 @@ describe("in every history", () => {
 
 /** What an execution has come to, as opposed to what is still said to it. */
 const matter = (state: ExecutionState) => {
-  const { inbox: _, mail: _mail, index: _index, progress: _progress, ...rest } = state;
   // Who asks is remembered; ends of children and deadlines are kept for a replay that awaits them.
+  const said = { inbox: [], mail: 0, index: 0, progress: false };
   const asked = { joins: [], retry: undefined, operations: HashMap.empty(), settled: 0 };
-  return plain({ ...rest, ...asked } as Omit<ExecutionState, "inbox"> as ExecutionState);
+  return plain({ ...state, ...said, ...asked });
 };
 
 describe("an execution that has ended", () => {

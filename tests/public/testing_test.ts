@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { actor, ExecutionExpired, type Run, signal } from "@weir/weir";
+import { inMemory, type MemoryWeir } from "@weir/weir/testing";
+
+const approval = signal<{ by: string }>("approval");
+const startsAt = new Date("2026-01-01T00:00:00Z");
+
+const day = 24 * 60 * 60 * 1000;
+
+/** Everything that an actor can do, and what of it had an effect. */
+const makeOrder = () => {
+  const effects: Array<string> = [];
+  const ship = actor("ship", async (ctx, of: string) => {
+    await ctx.sleep("queue", "1 hour");
+    return ctx.run("label", () => {
+      effects.push("label");
+      return `label of ${of}`;
+    });
+  });
+  const order = actor("order", async (ctx, cents: number) => {
+    const receipt = await ctx.run("charge", () => {
+      effects.push("charge");
+      return `receipt over ${cents}`;
+    });
+    const { by } = await ctx.wait(approval);
+    await ctx.sleep("cool off", "7 days");
+    const label = await ctx.call(ship, by);
+    const mailed = await ctx.run("mail", () => {
+      effects.push("mail");
+      return true;
+    });
+    return { receipt, by, label, mailed };
+  });
+  return { order, ship, effects };
+};
+
+const expected = { receipt: "receipt over 42", by: "ana", label: "label of ana", mailed: true };
+
+const statusOf = async (run: Run) => (await run.describe()).status;
+
+describe("an engine in memory", () => {
+  it("a week passes when the test says so", async () => {
+    const naps = actor("naps", async (ctx) => {
+      await ctx.sleep("week", "7 days");
+      return (await ctx.now()).toISOString();
+    });
+    await using weir = await inMemory({ startsAt });
+    await weir.worker([naps]);
+    const run = await weir.start(naps, undefined);
+    await weir.advance("6 days");
+    assert.equal(await statusOf(run), "suspended");
+    assert.equal(weir.now.getTime(), startsAt.getTime() + 6 * day);
+    await weir.advance("1 day");
+    assert.equal(await statusOf(run), "completed");
+    assert.equal(await run.result(), "2026-01-08T00:00:00.000Z");
+  });
+
+  it("what is due happens at its time and in order, however far time goes at once", async () => {
+    const seen: Array<readonly [string, number]> = [];
+    const naps = actor("naps", async (ctx, hours: number) => {
+      for (const round of [1, 2]) {
+        await ctx.sleep("nap", `${hours} hours`);
+        const hour = ((await ctx.now()).getTime() - startsAt.getTime()) / (60 * 60 * 1000);
+        await ctx.run("note", () => void seen.push([`${hours}/${round}`, hour]));
+      }
+    });
+    await using weir = await inMemory({ startsAt });
+    await weir.worker([naps], { residentGrace: "1 second" });
+    for (const hours of [5, 2, 3]) await weir.start(naps, hours);
+    await weir.advance("30 days");
+    assert.deepEqual(seen, [["2/1", 2], ["3/1", 3], ["2/2", 4], ["5/1", 5], ["3/2", 6], [
+      "5/2",
+      10,
+    ]]);
+  });
+
+  it("who awaits a result lets time pass", async () => {
+    const { order, ship, effects } = makeOrder();
+    await using weir = await inMemory({ startsAt });
+    await weir.worker([order, ship]);
+    const run = await weir.start(order, 42);
+    await run.signal(approval, { by: "ana" });
+    assert.deepEqual(await run.result(), expected);
+    assert.deepEqual(effects, ["charge", "label", "mail"]);
+    assert.ok(weir.now.getTime() >= startsAt.getTime() + 7 * day);
+  });
+
+  it("who awaits a result that no time brings is told why", async () => {
+    const { order, ship } = makeOrder();
+    await using weir = await inMemory();
+    await weir.worker([order, ship]);
+    const run = await weir.start(order, 42);
+    await assert.rejects(run.result(), /does not end by itself.*waits for the signal approval/);
+    await run.signal(approval, { by: "ana" });
+    assert.deepEqual(await run.result(), expected);
+  });
+
+  it("deadlines, pauses between tries and time limits go by the test's clock", async () => {
+    let tries = 0;
+    const flaky = actor("flaky", (ctx) =>
+      ctx.run("call", ({ signal }) => {
+        tries++;
+        return new Promise((_, reject) => signal.addEventListener("abort", reject));
+      }, { timeout: "1 hour", retry: { attempts: 100, delay: "1 day", backoff: "fixed" } }));
+    await using weir = await inMemory({ startsAt });
+    await weir.worker([flaky]);
+    const run = await weir.start(flaky, undefined, { deadline: "10 days" });
+    await assert.rejects(run.result(), ExecutionExpired);
+    assert.ok(tries >= 9 && tries <= 20, `${tries} tries`);
+    assert.equal(weir.now.getTime(), startsAt.getTime() + 10 * day);
+  });
+
+  it("a step that waits for the outside world is waited for", async () => {
+    const slow = actor("slow", async (ctx) => {
+      await ctx.run("read", () => sleep(40));
+      await ctx.sleep("nap", "1 day");
+      return ctx.run("read again", () => sleep(40, "read"));
+    });
+    await using weir = await inMemory();
+    await weir.worker([slow]);
+    assert.equal(await (await weir.start(slow, undefined)).result(), "read");
+  });
+
+  it("two have nothing in common", async () => {
+    const naps = actor("naps", (ctx) => ctx.sleep("nap", "1 day"));
+    await using one = await inMemory({ startsAt });
+    await using other = await inMemory({ startsAt });
+    await one.worker([naps]);
+    await one.start(naps, undefined, { id: "n-1" });
+    await one.advance("2 days");
+    assert.equal(other.now.getTime(), startsAt.getTime());
+    await assert.rejects(other.get(naps, "n-1").describe(), { code: "WEIR_EXECUTION_NOT_FOUND" });
+  });
+});
+
+describe("a crash in memory", () => {
+  for (const name of ["charge", "approval", "cool off", "ship", "mail"]) {
+    for (const moment of ["before", "after"] as const) {
+      it(`of an order ${moment} "${name}" is recorded costs at most that once more`, async () => {
+        const { order, ship, effects } = makeOrder();
+        await using weir = await inMemory({ startsAt });
+        const first = await weir.worker([order, ship]);
+        const crashed = first.crashAt(name, moment);
+        const run = await weir.start(order, 42, { id: "o-1" });
+        await run.signal(approval, { by: "ana" });
+        await weir.advance("8 days");
+        await crashed;
+        await weir.worker([order, ship]);
+        assert.deepEqual(await run.result(), expected);
+        const again = moment === "before" && (name === "charge" || name === "mail");
+        assert.deepEqual(
+          effects,
+          ["charge", "label", "mail"].flatMap((effect) =>
+            again && effect === name ? [effect, effect] : [effect]
+          ),
+        );
+      });
+    }
+  }
+
+  it("a killed worker writes nothing more, whatever it has under way", async () => {
+    let finish = () => {};
+    const stuck = actor(
+      "stuck",
+      (ctx) => ctx.run("slow", () => new Promise<void>((resolve) => finish = resolve)),
+    );
+    await using weir = await inMemory({ startsAt });
+    const worker = await weir.worker([stuck]);
+    const run = await weir.start(stuck, undefined);
+    await weir.advance("1 minute");
+    const before = await recordsOf(weir, run);
+    await worker.crash();
+    finish();
+    await weir.advance("1 hour");
+    assert.deepEqual(await recordsOf(weir, run), before);
+    assert.equal((await weir.workers()).length, 0);
+  });
+
+  it("its executions are another worker's, in a new attempt", async () => {
+    const attempts: Array<number> = [];
+    const order = actor("order", async (ctx) => {
+      attempts.push(ctx.attempt);
+      await ctx.run("charge", () => "charged");
+      await ctx.sleep("nap", "1 hour");
+      return ctx.run("ship", () => "shipped");
+    });
+    await using weir = await inMemory();
+    const first = await weir.worker([order], { residentGrace: "2 hours" });
+    const second = await weir.worker([order], { residentGrace: "2 hours" });
+    const run = await weir.start(order, undefined);
+    await weir.advance("1 minute");
+    const { owner } = await run.describe();
+    await (owner === first.identity ? first : second).crash();
+    await weir.advance("1 minute");
+    const found = await run.describe();
+    assert.equal(found.owner, owner === first.identity ? second.identity : first.identity);
+    assert.equal(await run.result(), "shipped");
+    assert.deepEqual(attempts, [0, 1]);
+  });
+
+  it("one crash after another still ends well", async () => {
+    const { order, ship, effects } = makeOrder();
+    await using weir = await inMemory();
+    const run = await weir.start(order, 42);
+    await run.signal(approval, { by: "ana" });
+    for (const [name, moment] of [["charge", "after"], ["cool off", "before"], ["ship", "after"]]) {
+      const worker = await weir.worker([order, ship]);
+      const crashed = worker.crashAt(name!, moment as "before" | "after");
+      await weir.advance("9 days");
+      await crashed;
+    }
+    await weir.worker([order, ship]);
+    assert.deepEqual(await run.result(), expected);
+    assert.deepEqual(effects, ["charge", "label", "mail"]);
+  });
+
+  it("a worker that is closed in order leaves nothing to be reclaimed", async () => {
+    const { order, ship, effects } = makeOrder();
+    await using weir = await inMemory();
+    const first = await weir.worker([order, ship]);
+    const run = await weir.start(order, 42);
+    await weir.advance("1 second");
+    await first.close();
+    await weir.worker([order, ship]);
+    await run.signal(approval, { by: "ana" });
+    assert.deepEqual(await run.result(), expected);
+    assert.deepEqual(effects, ["charge", "label", "mail"]);
+    assert.equal((await run.describe()).attempt, 0);
+  });
+});
+
+const recordsOf = async (weir: MemoryWeir, run: Run) =>
+  (await weir.events.loadEvents(run.id)).map(({ event }) => event);

@@ -1,0 +1,449 @@
+/**
+ * An owner of an execution, as the engine's activation is one but for its fibers: it claims, reads,
+ * takes up mail, performs what the code asks for, and lets go. It stops before and behind each thing
+ * that takes time, and whoever drives it may leave it there for ever.
+ */
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Result from "effect/Result";
+import {
+  afterEnd,
+  beforeTakingUp,
+  childrenToCancel,
+  type Command,
+  deadlineOf,
+  decide,
+  type FollowUp,
+  timers,
+} from "../../actors/core/decide.ts";
+import { record as evolve, takeUp } from "../../actors/core/evolve.ts";
+import {
+  attemptTimer,
+  delayTimer,
+  endOf,
+  type ExecutionState,
+  operation,
+} from "../../actors/core/state.ts";
+import { takeUpRest } from "../../actors/core/take_up.ts";
+import { type History, readAll, readOne, unread } from "../../actors/engine/history.ts";
+import { type ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
+import { ActorName, ExecutionId as Execution, WorkerInstanceId } from "../../schema/ids.ts";
+import { type JournalRecord, journalRecord } from "../../schema/journal_record.ts";
+import { mailRecord } from "../../schema/mail_record.ts";
+import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import type { Lease } from "../../streams/lease.ts";
+import { type Address, executionFilter } from "../../streams/subjects.ts";
+import { next, type Operation, type Program, valueOf } from "./programs.ts";
+import { type Item, tenant, type World } from "./world.ts";
+
+/** Between two of these anything may happen; `parked` says that the owner waits for something. */
+export type Pause = "busy" | "parked";
+
+/** The lease is somebody else's, or the server cannot be reached. */
+class Lost extends Error {}
+
+const kindOf = ({ kind }: JournalRecord): "log" | "signal" | "tag" | "done" =>
+  kind === "signal" || kind === "tag" || kind === "done" ? kind : "log";
+
+export class Owner {
+  readonly world: World;
+  readonly worker: string;
+  readonly execution: ExecutionId;
+  readonly address: Address;
+  readonly program: Program;
+  readonly steps: Generator<Pause, void>;
+  /** What was offered because of the execution, and is not acknowledged. */
+  items: Array<Item> = [];
+  /** The mailbox is to be read up to here. */
+  #wanted = 0;
+  #history: History = unread;
+  #state!: ExecutionState;
+  #lease!: Lease;
+  #leaseWrittenAt = 0;
+  /** Children of which it is known that they were started. */
+  readonly #started = new Set<string>();
+
+  constructor(world: World, worker: string, execution: ExecutionId, program: Program, item: Item) {
+    this.world = world;
+    this.worker = worker;
+    this.execution = execution;
+    this.address = world.addressOf(execution);
+    this.program = program;
+    this.take(item);
+    this.steps = this.#run(item);
+  }
+
+  get mailRead(): number {
+    return this.#history.mail;
+  }
+
+  take(item: Item): void {
+    item.holder = this;
+    this.items.push(item);
+    this.wake(item.mail);
+  }
+
+  wake(mail: number): void {
+    this.#wanted = Math.max(this.#wanted, mail);
+  }
+
+  /** Gives back what it has not acknowledged. */
+  leave(): void {
+    for (const item of this.items.splice(0)) {
+      if (item.holder === this) item.holder = undefined;
+    }
+  }
+
+  #say(what: string): void {
+    this.world.say(`${this.worker} ${this.execution}: ${what}`);
+  }
+
+  *#run(item: Item): Generator<Pause, void> {
+    try {
+      yield* this.#activate(item);
+    } catch (error) {
+      if (!(error instanceof Lost)) throw error;
+      this.#say(`is lost (${error.message})`);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Something that takes time; what it did is done even if nobody goes on afterwards. */
+  *#do<A, E extends { readonly _tag: string }>(effect: Effect.Effect<A, E>): Generator<Pause, A> {
+    yield "busy";
+    const exit = this.world.run(Effect.exit(effect));
+    yield "busy";
+    if (Exit.isSuccess(exit)) return exit.value;
+    const error = Result.getOrThrow(Exit.findError(exit));
+    throw new Lost(error._tag);
+  }
+
+  *#activate(item: Item): Generator<Pause, void> {
+    const { world, address } = this;
+    const last = yield* this.#do(world.log.lastOfEach(address, ["done", "log"]));
+    const done = last.get("done");
+    if (done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence) {
+      const entries = yield* this.#do(world.log.readThrough(executionFilter(address), {
+        through: item.mail,
+      }));
+      const { state, mail } = world.run(readAll(unread, entries));
+      const known = takeUpRest(state);
+      if (known.done !== undefined && !known.inbox.some(({ record }) => record.kind === "retry")) {
+        this.#state = known;
+        yield* this.#follow(afterEnd(known, known.done.record.outcome));
+        this.#ackThrough(mail);
+        return;
+      }
+    }
+    this.#lease = yield* this.#do(world.leases.acquire(address, {
+      worker: WorkerInstanceId.make(this.worker),
+      ttl: "10 seconds",
+      session: true,
+    }));
+    this.#leaseWrittenAt = world.now;
+    const { epoch, attempt, reclaims } = this.#lease;
+    this.#say(`is claimed, epoch ${epoch}, attempt ${attempt}, reclaims ${reclaims}`);
+    if (epoch > 1) {
+      const worker = WorkerInstanceId.make(this.worker);
+      yield* this.#append("log", { kind: "claimed", worker, epoch, attempt, reclaims });
+    }
+    const entries = yield* this.#do(world.log.readThrough(executionFilter(address), {
+      through: item.mail,
+    }));
+    this.#history = world.run(readAll(unread, entries));
+    this.#state = this.#history.state;
+    this.#adoptAttempt();
+    if (this.#state.start === undefined) {
+      yield* this.#do(world.leases.release(this.#lease));
+      return;
+    }
+    yield* this.#live();
+  }
+
+  *#live(): Generator<Pause, void> {
+    const { world } = this;
+    for (;;) {
+      yield* this.#takeUpMail();
+      const ending = this.#endOfMail();
+      if (this.#state.done !== undefined) return yield* this.#letGo(false);
+      if (ending !== undefined) return yield* this.#end(ending);
+      this.#ackBut(1);
+      if (world.now - this.#leaseWrittenAt >= this.#lease.ttlMs / 3) {
+        this.#lease = yield* this.#do(
+          world.leases.renew(this.#lease, { progress: this.#state.progress }),
+        );
+        this.#leaseWrittenAt = world.now;
+      }
+      const begin = Math.max(this.#state.start!.record.notBefore ?? 0, this.#state.retryAt ?? 0);
+      const isEarly = begin > world.now;
+      if (!isEarly && this.#state.paused === undefined && (yield* this.#perform())) {
+        if (this.#state.done !== undefined) return;
+        continue;
+      }
+      if (this.#wanted > this.#history.mail) continue;
+      if (isEarly || world.choices.oneIn(2)) {
+        if (isEarly) {
+          const { retryAt, failures } = this.#state;
+          const key = retryAt === undefined ? delayTimer : attemptTimer(failures);
+          yield* this.#schedule(key, Timestamp.make(begin));
+        }
+        return yield* this.#letGo(true);
+      }
+      yield "parked";
+    }
+  }
+
+  /** One thing of what the code asks for; false if there is nothing that can be done now. */
+  *#perform(): Generator<Pause, boolean> {
+    const { choices, now } = this.world;
+    const turn = next(this.program, this.#state);
+    if (turn.type === "end") {
+      yield* this.#end(turn.outcome);
+      return true;
+    }
+    if (turn.type === "fail") {
+      const retryAt = Timestamp.make(now + 1 + choices.below(3_000));
+      const failure = { name: "AttemptFailed", message: "try again" };
+      yield* this.#execute({ kind: "attemptFailed", failure, retryAt });
+      this.#adoptAttempt();
+      return true;
+    }
+    const unbegun = turn.pending.find(({ key, kind }) =>
+      kind !== "run" && kind !== "end" && operation(this.#state, key) === undefined
+    );
+    if (unbegun !== undefined) {
+      yield* this.#begin(unbegun);
+      return true;
+    }
+    const ready = turn.pending.filter((pending) => this.#isReady(pending));
+    if (ready.length === 0) return false;
+    yield* this.#goOn(choices.of(ready));
+    return true;
+  }
+
+  *#begin(begun: Operation): Generator<Pause, void> {
+    const { key } = begun;
+    const { now } = this.world;
+    switch (begun.kind) {
+      case "sleep":
+        return yield* this.#execute({ kind: "sleeping", key, due: Timestamp.make(now + begun.ms) });
+      case "wait": {
+        const { signal, timeoutMs } = begun;
+        const due = timeoutMs === undefined ? {} : { due: Timestamp.make(now + timeoutMs) };
+        return yield* this.#execute({ kind: "waiting", key, signal, ...due });
+      }
+      case "call":
+      case "spawn":
+        return yield* this.#execute({
+          kind: "calling",
+          key,
+          verb: begun.kind,
+          actor: ActorName.make("child"),
+          execution: this.#childOf(key),
+          tenant,
+          onParentEnd: begun.isLeftAlone ? "abandon" : "cancel",
+        });
+      case "note":
+        return yield* this.#execute({ kind: "noted", key, what: "now", value: valueOf(key) });
+      case "cell":
+        return yield* this.#execute({ kind: "cell", key, name: "total", value: key });
+      case "tag":
+        return yield* this.#execute({
+          kind: "tag",
+          key,
+          change: "attached",
+          name: "where",
+          value: key,
+        });
+    }
+  }
+
+  #isReady(pending: Operation): boolean {
+    const known = operation(this.#state, pending.key);
+    switch (pending.kind) {
+      case "run":
+        return known?.kind !== "run" || (known.retryAt ?? 0) <= this.world.now;
+      case "sleep":
+      case "wait":
+        return (known?.kind === "sleep" || known?.kind === "wait") && known.due !== undefined &&
+          known.due <= this.world.now;
+      case "call":
+      case "spawn":
+      case "end":
+        return !this.#started.has(pending.key);
+      default:
+        return false;
+    }
+  }
+
+  *#goOn(pending: Operation): Generator<Pause, void> {
+    const { key } = pending;
+    const { choices, now } = this.world;
+    switch (pending.kind) {
+      case "run": {
+        const known = operation(this.#state, key);
+        const tries = (known?.kind === "run" ? known.tries : 0) + 1;
+        this.#say(`runs ${key}, try ${tries}`);
+        yield "busy";
+        if (tries <= pending.failures) {
+          const retryAt = Timestamp.make(now + 1 + choices.below(2_000));
+          const failure = { name: "Again", message: `try ${tries}` };
+          return yield* this.#execute({ kind: "stepFailed", key, failure, tries, retryAt });
+        }
+        const result = pending.isHopeless
+          ? { type: "failure" as const, failure: { name: "Hopeless", message: "no" } }
+          : { type: "value" as const, value: valueOf(key) };
+        return yield* this.#execute({ kind: "step", key, result, tries, durationMs: 0 });
+      }
+      case "sleep":
+      case "wait":
+        return yield* this.#execute({ kind: "elapsed", key });
+      case "call":
+      case "spawn":
+      case "end": {
+        const called = pending.kind === "end" ? pending.of.key : key;
+        yield* this.#startChild(called, key);
+        this.#started.add(key);
+      }
+    }
+  }
+
+  *#startChild(key: string, endKey: string): Generator<Pause, void> {
+    const { post } = this.world;
+    const execution = this.#childOf(key);
+    const parent = { execution: this.execution, tenant, life: this.#state.life, key: endKey };
+    const to = this.world.addressOf(execution);
+    const started = yield* this.#do(post.start(to, { kind: "start", seed: key, parent }));
+    const theirs = started.record.parent;
+    const isOwn = theirs?.execution === parent.execution && theirs.life === parent.life &&
+      theirs.key === parent.key;
+    if (!isOwn) yield* this.#do(post.join(to, started, parent));
+  }
+
+  #childOf(key: string): ExecutionId {
+    const known = operation(this.#state, key);
+    if (known !== undefined && "execution" in known) return known.execution;
+    const { attempt } = this.#state;
+    const { name } = executionIdentity(this.execution);
+    return Execution.make(`child/${name}/${key}${attempt === 0 ? "" : `~${attempt}`}`);
+  }
+
+  *#takeUpMail(): Generator<Pause, void> {
+    if (this.#wanted > this.#history.mail) {
+      const entries = yield* this.#do(
+        this.world.log.readThrough(executionFilter(this.address, "mail"), {
+          after: this.#history.mail,
+          through: this.#wanted,
+        }),
+      );
+      for (const entry of entries) {
+        this.#history = this.world.run(readOne({ ...this.#history, state: this.#state }, entry));
+        this.#state = this.#history.state;
+      }
+    }
+    while (this.#state.inbox.length > 0) {
+      const before = this.#state;
+      const record = beforeTakingUp(before);
+      if (record === undefined) {
+        this.#say(`takes up ${before.inbox[0]!.record.kind}`);
+        this.#state = takeUp(before);
+      } else yield* this.#store(record);
+      const { done, joins, cancel } = this.#state;
+      if (done !== undefined && joins !== before.joins) {
+        yield* this.#follow(afterEnd(this.#state, done.record.outcome));
+      }
+      if (done === undefined && cancel !== undefined && before.cancel === undefined) {
+        yield* this.#follow(childrenToCancel(this.#state));
+      }
+    }
+  }
+
+  /** The end that follows from what was taken up, whatever the code does. */
+  #endOfMail(): OutcomeRecord | undefined {
+    const { cancel, expired } = this.#state;
+    const deadline = deadlineOf(this.#state);
+    if (expired || (deadline !== undefined && deadline <= this.world.now)) {
+      return { type: "expired" };
+    }
+    return cancel?.force === true ? { type: "cancelled" } : undefined;
+  }
+
+  *#end(outcome: OutcomeRecord): Generator<Pause, void> {
+    const before = this.#state;
+    yield* this.#execute({ kind: "done", outcome });
+    yield* this.#follow(afterEnd(before, outcome));
+    this.#ackThrough(this.#history.mail);
+  }
+
+  *#letGo(isSuspended: boolean): Generator<Pause, void> {
+    if (isSuspended) {
+      for (const { key, due } of timers(this.#state)) yield* this.#schedule(key, due);
+    }
+    yield* this.#do(this.world.leases.release(this.#lease));
+    this.#say(isSuspended ? "is suspended" : "has ended before");
+    this.#ackThrough(this.#history.mail);
+  }
+
+  *#follow(followUps: ReadonlyArray<FollowUp>): Generator<Pause, void> {
+    const { post } = this.world;
+    for (const followUp of followUps) {
+      if (followUp.type === "notify") {
+        yield* this.#do(post.notify(followUp.parent, this.execution, followUp.outcome));
+      } else {
+        const to = this.world.addressOf(followUp.child.execution);
+        const { execution } = this;
+        const as = { execution, tenant, life: this.#state.life, key: "weir.cancel" };
+        yield* this.#do(post.cancelChild(to, as, undefined));
+      }
+    }
+  }
+
+  *#schedule(key: string, due: Timestamp): Generator<Pause, void> {
+    yield* this.#do(this.world.log.append(this.address, {
+      kind: "timer",
+      key,
+      schedule: { at: due },
+      body: mailRecord.encode({ kind: "timer", life: this.#state.life, key, due }),
+      guard: this.#lease.fence,
+    }));
+  }
+
+  *#execute(command: Command): Generator<Pause, void> {
+    const decided = decide(this.#state, command);
+    if (Result.isSuccess(decided)) yield* this.#store(decided.success);
+  }
+
+  *#store(record: JournalRecord): Generator<Pause, void> {
+    const before = this.#state;
+    yield* this.#append(kindOf(record), record);
+    this.#state = evolve(before, record, before.start!.at);
+  }
+
+  *#append(kind: "log" | "signal" | "tag" | "done", record: JournalRecord) {
+    const key = "key" in record ? ` ${record.key}` : "";
+    const what = `${record.kind}${key}`;
+    const guard = this.#lease.fence;
+    yield* this.#do(
+      this.world.log.append(this.address, { kind, body: journalRecord.encode(record), guard }).pipe(
+        Effect.tap(() => Effect.sync(() => this.#say(`records ${what}`))),
+      ),
+    );
+  }
+
+  #adoptAttempt(): void {
+    const { attempt } = this.#state;
+    this.#lease = { ...this.#lease, attempt, record: { ...this.#lease.record, attempt } };
+  }
+
+  #ackBut(count: number): void {
+    while (this.items.length > count) this.world.ack(this.items.shift()!);
+  }
+
+  #ackThrough(mail: number): void {
+    for (const item of this.items) if (item.mail <= mail) this.world.ack(item);
+    this.items = this.items.filter(({ isAcked }) => !isAcked);
+  }
+}
+
+export const keyOfEnd = endOf;
