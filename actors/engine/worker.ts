@@ -197,7 +197,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       Effect.catchTag("LeaseHeld", (held) => reclaimOwn(delivery, held)),
     );
     if ("settle" in claimed) return claimed;
-    const { lease, history, left } = claimed;
+    const { lease, history } = claimed;
     const { start } = history.state;
     if (start === undefined) {
       yield* leases.release(lease);
@@ -213,9 +213,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       engine,
       codes.get(delivery.actor)!,
       delivery,
-      lease,
-      history,
-      left,
+      claimed,
     );
     for (const waiting of claiming.deliveries.splice(0)) activation.take(waiting);
     residents.set(keyOf(delivery.address), activation);

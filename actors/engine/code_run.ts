@@ -1,0 +1,196 @@
+/**
+ * One run of an actor's code: its fiber, what it has asked for, and what is under way for it. When it
+ * is stopped, what is under way ends and the code is never resumed, not even to clean up: whatever it
+ * would do then is no longer its to do. It records nothing by itself.
+ */
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import type * as Fiber from "effect/Fiber";
+import * as Scope from "effect/Scope";
+import type { PayloadTooLarge } from "../../schema/errors.ts";
+import { Cancelled } from "../../schema/execution_errors.ts";
+import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
+import type { Command } from "../core/decide.ts";
+import { type ExecutionState, operation } from "../core/state.ts";
+import type { ActorCode } from "./operations.ts";
+import { type Host, operationsOf } from "./perform.ts";
+import type { Post } from "./post.ts";
+import { Program } from "./program.ts";
+
+export interface CodeRunOptions {
+  readonly code: ActorCode;
+  readonly execution: ExecutionId;
+  readonly tenant: Tenant;
+  readonly state: () => ExecutionState;
+  readonly post: Post;
+  readonly now: Effect.Effect<Timestamp>;
+  /** Calls back at a time of the server's clock. */
+  readonly watch: (due: number, then: () => void) => void;
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>;
+  readonly submit: (
+    command: Command,
+    stored: () => void,
+    refused: (error: PayloadTooLarge) => void,
+  ) => void;
+  /** The code got all that there is, and has asked for all that it wants. */
+  readonly onQuiet: () => void;
+  /** Nothing is under way any more. */
+  readonly onRest: () => void;
+  readonly onFinish: (exit: Exit.Exit<unknown, unknown>) => void;
+}
+
+const nothing = () => {};
+
+export class CodeRun {
+  readonly #options: CodeRunOptions;
+  readonly #program: Program;
+  readonly #scope = Scope.makeUnsafe();
+  readonly #abort = new AbortController();
+  /** Steps and starts of children that are under way. */
+  #busy = 0;
+  #finished = false;
+  #stopped = false;
+
+  constructor(options: CodeRunOptions) {
+    this.#options = options;
+    this.#program = new Program(options.execution, options.state, options.onQuiet);
+  }
+
+  start(): void {
+    const { code, state, runFork, onFinish } = this.#options;
+    const { input } = state().start!.record;
+    const fiber = runFork(Effect.suspend(() => code.run(operationsOf(this.#host()), input)));
+    fiber.addObserver((exit) => {
+      this.#finished = true;
+      if (!this.#stopped) onFinish(exit);
+    });
+    this.#program.turn();
+  }
+
+  get isBusy(): boolean {
+    return this.#busy > 0;
+  }
+
+  /** Whether it does nothing until something comes from outside. */
+  get isWaiting(): boolean {
+    if (this.isBusy || this.#program.isTurning) return false;
+    const { outstanding } = this.#program;
+    for (const { key } of outstanding.values()) {
+      const known = operation(this.#options.state(), key);
+      if (known === undefined || known.settled !== undefined) return false;
+    }
+    return outstanding.size > 0;
+  }
+
+  /** Whether it awaits sleeps alone, and none that ends by then. */
+  isAsleepUntil(time: number): boolean {
+    for (const { key } of this.#program.outstanding.values()) {
+      const known = operation(this.#options.state(), key);
+      if (known?.kind !== "sleep" || known.due <= time) return false;
+    }
+    return true;
+  }
+
+  /** Gives the code the next thing that there is for it. */
+  turn(): void {
+    this.#program.turn();
+  }
+
+  /** The code gets nothing and begins nothing until `proceed`; what is under way goes on. */
+  hold(): void {
+    this.#program.hold();
+  }
+
+  proceed(): void {
+    this.#program.proceed();
+  }
+
+  /** Tells what is under way that the execution is cancelled. */
+  cancel(): void {
+    this.#abort.abort(this.#cancelledError());
+  }
+
+  /** The code gets nothing more, and nothing that it began counts any more. */
+  abandon(): void {
+    this.#stopped = true;
+    this.#program.close();
+    if (!this.#finished) this.#abort.abort(new Error("the execution is not run here any more"));
+  }
+
+  /** Abandons it, and waits until what was under way has ended. */
+  get stop(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.abandon();
+      return Scope.close(this.#scope, Exit.void);
+    });
+  }
+
+  #cancelledError(): Cancelled {
+    const { execution, state } = this.#options;
+    const reason = state().cancel?.reason;
+    return new Cancelled({ execution, ...(reason === undefined ? {} : { reason }) });
+  }
+
+  /** Something that keeps the execution from being suspended while it lasts. */
+  #whileBusy(effect: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#busy++;
+      return Effect.ensuring(effect, Effect.sync(() => this.#rest()));
+    });
+  }
+
+  /** A part of something busy in which the execution may be suspended. */
+  #whileParked(effect: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#rest();
+      return Effect.ensuring(effect, Effect.sync(() => this.#busy++));
+    });
+  }
+
+  #rest(): void {
+    this.#busy--;
+    if (this.#busy === 0 && !this.#stopped) this.#options.onRest();
+  }
+
+  /** What the operations of the code need. */
+  #host(): Host {
+    const { execution, tenant, state, post, now, watch, runFork, submit } = this.#options;
+    const { attempt, life, start } = state();
+    return {
+      execution,
+      tenant,
+      attempt,
+      life,
+      seed: start!.record.seed,
+      cancelled: this.#abort.signal,
+      operation: (key) => operation(state(), key),
+      post,
+      program: this.#program,
+      now,
+      cancelledError: () => this.#cancelledError(),
+      asParent: (key) => asParent(execution, tenant, state(), key),
+      submit: (command, stored = nothing, refused = nothing) => {
+        if (!this.#stopped) submit(command, stored, refused);
+      },
+      arm: (due, then) =>
+        watch(due, () => {
+          if (!this.#stopped) then();
+        }),
+      fork: (effect) => runFork(Effect.forkIn(effect, this.#scope)),
+      whileBusy: (effect) => this.#whileBusy(effect),
+      whileParked: (effect) => this.#whileParked(effect),
+    };
+  }
+}
+
+/** An execution as its children know it. */
+export const asParent = (
+  execution: ExecutionId,
+  tenant: Tenant,
+  { life, start }: ExecutionState,
+  key: string,
+): ParentReference => {
+  const route = start?.record.route;
+  return { execution, tenant, life, key, ...(route === undefined ? {} : { route }) };
+};
