@@ -11,29 +11,22 @@ import * as Effect from "effect/Effect";
 import * as FiberSet from "effect/FiberSet";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
-import { InvalidInput, type LeaseHeld } from "../../schema/errors.ts";
+import { InvalidInput } from "../../schema/errors.ts";
 import { type ActorName, type Lane, Timestamp, WorkerInstanceId } from "../../schema/ids.ts";
-import { ClaimedRecord, journalRecord } from "../../schema/journal_record.ts";
-import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
+import { mailRecord } from "../../schema/mail_record.ts";
 import { type Route, servesRoute } from "../../schema/route.ts";
 import { Connection } from "../../streams/connection.ts";
 import { ExecutionIndex } from "../../streams/execution_index.ts";
-import { nonceOfId } from "../../streams/fence.ts";
 import { HandOver } from "../../streams/hand_over.ts";
-import { type AcquireOptions, Leases } from "../../streams/lease.ts";
+import { Leases } from "../../streams/lease.ts";
 import { Log } from "../../streams/log.ts";
 import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../streams/mailbox.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
-import { type Address, executionFilter } from "../../streams/subjects.ts";
-import { afterEnd } from "../core/decide.ts";
-import { takeUpRest } from "../core/take_up.ts";
 import { Activation, type Engine } from "./activation.ts";
-import { tell } from "./follow_up.ts";
-import { readAll, unread } from "./history.ts";
+import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
-import { readHistory } from "./snapshot.ts";
 
 export interface WorkerOptions {
   readonly actors: ReadonlyArray<ActorCode>;
@@ -67,15 +60,10 @@ interface Claiming {
   readonly deliveries: Array<Delivery>;
 }
 
-/** An owner that is not reachable is given this long, so that a broken connection costs no lease. */
-const absenceMs = 2_000;
-const askAgainMs = 1_000;
 const sessionTtl = "10 seconds";
 
 const millis = (input: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(input));
-
-const keyOf = ({ shard, tail }: Pick<Address, "shard" | "tail">): string => `${shard}.${tail}`;
 
 /** Starts a worker that serves until the scope ends, and is drained then. */
 export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) {
@@ -119,13 +107,19 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     monotonicMs,
   };
   const residents = new Map<string, Activation | Claiming>();
-  const absentSince = new Map<string, number>();
   const run = yield* FiberSet.makeRuntime<never>();
   let draining = false;
   let serving: Serving | undefined = undefined;
   const noteLoad = () => serving?.setFull(residents.size >= concurrency);
 
-  const acquireOptions: AcquireOptions = { worker: identity, ttl: leaseTtl, session: true };
+  const claim = makeClaims({
+    log,
+    leases,
+    handOver,
+    post,
+    acquire: { worker: identity, ttl: leaseTtl, session: true },
+    monotonicMs,
+  });
 
   const serves = (route: Route | undefined) => servesRoute(route, { lanes, capabilities });
 
@@ -140,7 +134,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   };
 
   const handle = (delivery: Delivery): void => {
-    const key = keyOf(delivery.address);
+    const key = executionKey(delivery.address);
     const resident = residents.get(key);
     if (resident instanceof Activation) return resident.take(delivery);
     if (resident !== undefined) {
@@ -178,9 +172,6 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     );
   };
 
-  const acked = { settle: (delivery: Delivery) => delivery.ack() };
-  const later = (afterMs: number) => ({ settle: (delivery: Delivery) => delivery.retry(afterMs) });
-
   /** Claims an execution for a delivery, and runs it. Says what becomes of what was offered. */
   const activate = Effect.fnUntraced(function* (delivery: Delivery, claiming: Claiming) {
     const mail = delivery.spilled || delivery.route !== undefined
@@ -193,9 +184,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       if (route !== undefined) yield* mailboxes.forward(delivery, route);
       return route === undefined ? later(askAgainMs) : acked;
     }
-    const claimed = yield* claim(delivery, mail).pipe(
-      Effect.catchTag("LeaseHeld", (held) => reclaimOwn(delivery, held)),
-    );
+    const claimed = yield* claim(delivery, mail);
     if ("settle" in claimed) return claimed;
     const { lease, history } = claimed;
     const { start } = history.state;
@@ -216,7 +205,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       claimed,
     );
     for (const waiting of claiming.deliveries.splice(0)) activation.take(waiting);
-    residents.set(keyOf(delivery.address), activation);
+    residents.set(executionKey(delivery.address), activation);
     if (draining) activation.drain();
     const ending = yield* activation.run;
     claiming.deliveries.push(...activation.deliveries);
@@ -233,121 +222,6 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
         return later(draining ? 0 : askAgainMs);
       case "lost":
         return later(askAgainMs * Math.min(delivery.offers, 30));
-    }
-  });
-
-  const claim = Effect.fnUntraced(function* (delivery: Delivery, mail: MailRecord | undefined) {
-    const { address } = delivery;
-    if (mail?.kind === "start" && delivery.offers === 1) {
-      const lease = yield* leases.acquire(address, { ...acquireOptions, fresh: true });
-      if (lease.epoch === 1) {
-        const history = yield* readAll(unread, [delivery.entry]);
-        return { lease, history, left: undefined };
-      }
-      return yield* readUnder(address, lease);
-    }
-    const last = yield* log.lastOfEach(address, ["done", "log"]);
-    const done = last.get("done");
-    const isEnded = done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence;
-    if (!isEnded) return yield* readUnder(address, yield* leases.acquire(address, acquireOptions));
-    if (mail?.kind !== "retry") {
-      yield* answerForEnded(delivery, mail);
-      return acked;
-    }
-    const current = yield* leases.current(address);
-    const nonce = done.id === undefined ? undefined : nonceOfId(done.id);
-    const isOver = Option.exists(
-      current,
-      ({ record, held }) => held && record.nonce === nonce,
-    );
-    const lease = yield* leases.acquire(address, {
-      ...acquireOptions,
-      ...(isOver ? { endedRevision: Option.getOrThrow(current).revision } : {}),
-    });
-    return yield* readUnder(address, lease);
-  });
-
-  /** Claims anew what this worker had given up without being able to say so. */
-  const reclaimOwn = Effect.fnUntraced(function* (delivery: Delivery, held: LeaseHeld) {
-    if (held.owner !== identity) return yield* passOn(delivery, held);
-    const { address } = delivery;
-    const current = yield* leases.current(address);
-    const lease = yield* leases.acquire(address, {
-      ...acquireOptions,
-      ...(Option.isSome(current) && current.value.record.workerInstanceId === identity
-        ? { endedRevision: current.value.revision }
-        : {}),
-    });
-    return yield* readUnder(address, lease);
-  });
-
-  /** Reads an execution whose lease was somebody's before; what is read holds our own mark. */
-  const readUnder = Effect.fnUntraced(function* (
-    address: Address,
-    lease: Effect.Success<ReturnType<typeof leases.acquire>>,
-  ) {
-    const claimed = ClaimedRecord.make({
-      worker: identity,
-      epoch: lease.epoch,
-      attempt: lease.attempt,
-      reclaims: lease.reclaims,
-    });
-    const { sequence } = yield* log.append(address, {
-      kind: "log",
-      body: journalRecord.encode(claimed),
-      guard: lease.fence,
-    });
-    const { history, left } = yield* readHistory(log, address, sequence).pipe(
-      Effect.tapError(() => Effect.ignore(leases.release(lease))),
-    );
-    return { lease, history, left };
-  });
-
-  /** Somebody who asks, or was not told, learns how an execution has ended. */
-  const answerForEnded = Effect.fnUntraced(function* (
-    delivery: Delivery,
-    mail: MailRecord | undefined,
-  ) {
-    const kind = mail?.kind;
-    if (kind !== undefined && kind !== "start" && kind !== "join") return;
-    const entries = yield* log.readThrough(executionFilter(delivery.address), {
-      through: delivery.mail,
-    });
-    const state = takeUpRest((yield* readAll(unread, entries)).state);
-    if (state.done === undefined) return;
-    const { execution, tenant } = delivery;
-    yield* tell(
-      post,
-      { execution, tenant, life: state.life, key: "weir.cancel" },
-      afterEnd(state, state.done.record.outcome),
-    );
-  });
-
-  /** The owner of an execution is to see to its mail; if nobody is there, its lease is taken away. */
-  const passOn = Effect.fnUntraced(function* (delivery: Delivery, { owner }: LeaseHeld) {
-    const { address, mail } = delivery;
-    const key = keyOf(address);
-    const { shard, tail } = address;
-    const verdict = yield* handOver.send(WorkerInstanceId.make(owner), { shard, tail, mail });
-    if (verdict !== "absent") absentSince.delete(key);
-    switch (verdict) {
-      case "taken":
-        return acked;
-      case "unknown":
-      case "silent":
-        return later(askAgainMs);
-      case "absent": {
-        const now = monotonicMs();
-        const since = absentSince.get(key) ?? now;
-        if (now - since < absenceMs) {
-          absentSince.set(key, since);
-          return later(absenceMs / 2);
-        }
-        absentSince.delete(key);
-        yield* leases.revoke(address, { by: "reconciler", reason: "its owner does not answer" })
-          .pipe(Effect.catchTag("LeaseNotHeld", () => Effect.void));
-        return later(0);
-      }
     }
   });
 
@@ -368,8 +242,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       concurrency,
     }),
   });
-  yield* handOver.serve(identity, ({ shard, tail, mail }) => {
-    const resident = residents.get(keyOf({ shard, tail }));
+  yield* handOver.serve(identity, ({ mail, ...address }) => {
+    const resident = residents.get(executionKey(address));
     if (!(resident instanceof Activation)) return Effect.succeed("unknown");
     return Effect.map(resident.wake(mail), (read) => read ? "taken" : "unknown");
   });

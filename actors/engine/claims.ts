@@ -1,0 +1,179 @@
+/**
+ * Claiming an execution for a message that was offered: by a lease if it is free, through its owner if
+ * it is not, and not at all if it has ended. An owner that nobody can reach loses the lease; who is
+ * only silent keeps it. What is done with a claim is the worker's business.
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import type { InvalidInput, LeaseHeld } from "../../schema/errors.ts";
+import { WorkerInstanceId } from "../../schema/ids.ts";
+import { ClaimedRecord, journalRecord } from "../../schema/journal_record.ts";
+import type { MailRecord } from "../../schema/mail_record.ts";
+import { nonceOfId } from "../../streams/fence.ts";
+import type { HandOver } from "../../streams/hand_over.ts";
+import type { AcquireOptions, Lease, Leases } from "../../streams/lease.ts";
+import type { JournalError } from "../../streams/journal.ts";
+import type { AppendError, Log, ReadError } from "../../streams/log.ts";
+import type { Delivery } from "../../streams/mailbox.ts";
+import { type Address, executionFilter } from "../../streams/subjects.ts";
+import { afterEnd } from "../core/decide.ts";
+import { takeUpRest } from "../core/take_up.ts";
+import { tell } from "./follow_up.ts";
+import { readAll, unread } from "./history.ts";
+import type { Claimed } from "./ownership.ts";
+import type { Post } from "./post.ts";
+import { readHistory } from "./snapshot.ts";
+
+/** What becomes of a delivery for which nothing was claimed, and of others for the same execution. */
+export interface Settlement {
+  readonly settle: (delivery: Delivery) => void;
+}
+
+export interface ClaimsOptions {
+  readonly log: Log["Service"];
+  readonly leases: Leases["Service"];
+  readonly handOver: HandOver["Service"];
+  readonly post: Post;
+  readonly acquire: AcquireOptions;
+  /** A clock for intervals. */
+  readonly monotonicMs: () => number;
+}
+
+export type ClaimError = LeaseHeld | InvalidInput | AppendError | ReadError | JournalError;
+
+/** An owner that is not reachable is given this long, so that a broken connection costs no lease. */
+const absenceMs = 2_000;
+/** An absence that was noticed so long ago is another one. */
+const forgottenMs = 10 * absenceMs;
+
+export const askAgainMs = 1_000;
+
+export const acked: Settlement = { settle: (delivery) => delivery.ack() };
+export const later = (afterMs: number): Settlement => ({
+  settle: (delivery) => delivery.retry(afterMs),
+});
+
+export const executionKey = ({ shard, tail }: Pick<Address, "shard" | "tail">): string =>
+  `${shard}.${tail}`;
+
+export const makeClaims = (options: ClaimsOptions) => {
+  const { log, leases, handOver, post, acquire, monotonicMs } = options;
+  const identity = acquire.worker;
+  const absentSince = new Map<string, number>();
+
+  const claim = Effect.fnUntraced(function* (
+    delivery: Delivery,
+    mail: MailRecord | undefined,
+  ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
+    const { address } = delivery;
+    if (mail?.kind === "start" && delivery.offers === 1) {
+      const lease = yield* leases.acquire(address, { ...acquire, fresh: true });
+      if (lease.epoch === 1) {
+        const history = yield* readAll(unread, [delivery.entry]);
+        return { lease, history, left: undefined };
+      }
+      return yield* readUnder(address, lease);
+    }
+    const last = yield* log.lastOfEach(address, ["done", "log"]);
+    const done = last.get("done");
+    const isEnded = done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence;
+    if (!isEnded) return yield* readUnder(address, yield* leases.acquire(address, acquire));
+    if (mail?.kind !== "retry") {
+      yield* answerForEnded(delivery, mail);
+      return acked;
+    }
+    const current = yield* leases.current(address);
+    const nonce = done.id === undefined ? undefined : nonceOfId(done.id);
+    const isOver = Option.exists(
+      current,
+      ({ record, held }) => held && record.nonce === nonce,
+    );
+    const lease = yield* leases.acquire(address, {
+      ...acquire,
+      ...(isOver ? { endedRevision: Option.getOrThrow(current).revision } : {}),
+    });
+    return yield* readUnder(address, lease);
+  });
+
+  /** Claims anew what this worker had given up without being able to say so. */
+  const reclaimOwn = Effect.fnUntraced(function* (
+    delivery: Delivery,
+    held: LeaseHeld,
+  ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
+    if (held.owner !== identity) return yield* passOn(delivery, held);
+    const { address } = delivery;
+    const current = yield* leases.current(address);
+    const lease = yield* leases.acquire(address, {
+      ...acquire,
+      ...(Option.isSome(current) && current.value.record.workerInstanceId === identity
+        ? { endedRevision: current.value.revision }
+        : {}),
+    });
+    return yield* readUnder(address, lease);
+  });
+
+  /** Reads an execution whose lease was somebody's before; what is read holds our own mark. */
+  const readUnder = Effect.fnUntraced(function* (
+    address: Address,
+    lease: Lease,
+  ): Effect.fn.Return<Claimed, ClaimError> {
+    const claimed = ClaimedRecord.make({
+      worker: identity,
+      epoch: lease.epoch,
+      attempt: lease.attempt,
+      reclaims: lease.reclaims,
+    });
+    const { sequence } = yield* log.append(address, {
+      kind: "log",
+      body: journalRecord.encode(claimed),
+      guard: lease.fence,
+    });
+    const { history, left } = yield* readHistory(log, address, sequence).pipe(
+      Effect.tapError(() => Effect.ignore(leases.release(lease))),
+    );
+    return { lease, history, left };
+  });
+
+  /** Somebody who asks, or was not told, learns how an execution has ended. */
+  const answerForEnded = Effect.fnUntraced(function* (
+    delivery: Delivery,
+    mail: MailRecord | undefined,
+  ) {
+    const kind = mail?.kind;
+    if (kind !== undefined && kind !== "start" && kind !== "join") return;
+    const entries = yield* log.readThrough(executionFilter(delivery.address), {
+      through: delivery.mail,
+    });
+    const state = takeUpRest((yield* readAll(unread, entries)).state);
+    if (state.done === undefined) return;
+    const { execution, tenant } = delivery;
+    yield* tell(
+      post,
+      { execution, tenant, life: state.life, key: "weir.cancel" },
+      afterEnd(state, state.done.record.outcome),
+    );
+  });
+
+  /** The owner of an execution is to see to its mail; if nobody is there, its lease is taken away. */
+  const passOn = Effect.fnUntraced(function* (delivery: Delivery, { owner }: LeaseHeld) {
+    const { address, mail } = delivery;
+    const key = executionKey(address);
+    const { shard, tail } = address;
+    const verdict = yield* handOver.send(WorkerInstanceId.make(owner), { shard, tail, mail });
+    if (verdict === "taken") return acked;
+    if (verdict !== "absent") return later(askAgainMs);
+    const now = monotonicMs();
+    for (const [key, since] of absentSince) if (now - since > forgottenMs) absentSince.delete(key);
+    const since = absentSince.get(key) ?? now;
+    absentSince.set(key, since);
+    if (now - since < absenceMs) return later(absenceMs / 2);
+    absentSince.delete(key);
+    yield* leases.revoke(address, { by: "reconciler", reason: "its owner does not answer" }).pipe(
+      Effect.catchTag("LeaseNotHeld", () => Effect.void),
+    );
+    return later(0);
+  });
+
+  return (delivery: Delivery, mail: MailRecord | undefined) =>
+    Effect.catchTag(claim(delivery, mail), "LeaseHeld", (held) => reclaimOwn(delivery, held));
+};
