@@ -6,6 +6,29 @@
  */
 import "./schema/effect_version.ts";
 
+export type {
+  ChildOptions,
+  Operations,
+  RunOptions,
+  Spawned,
+  Step,
+} from "./actors/engine/operations.ts";
+export type { ActorCode } from "./actors/engine/operations.ts";
+export { make as makeWorker, type Worker, type WorkerOptions } from "./actors/engine/worker.ts";
+export {
+  type Description,
+  Executions,
+  type HistoryEntry,
+  layer as layerExecutions,
+  type Named,
+  type SendError,
+  type SentSignal,
+  type StartedExecution,
+  type StartOptions,
+} from "./actors/executions.ts";
+export { layer, layerMemory } from "./actors/layer.ts";
+export { neverStuck, type NeverStuckOptions, type Stuck } from "./actors/never_stuck.ts";
+export type { RetryPolicy } from "./actors/retry_policy.ts";
 export {
   type ConnectError,
   Connection,
@@ -18,7 +41,17 @@ export {
   type EventStoreError,
   layer as layerEventStore,
 } from "./streams/event_store.ts";
+export {
+  ExecutionIndex,
+  layerJetStream as layerExecutionIndex,
+  layerMemory as layerExecutionIndexMemory,
+} from "./streams/execution_index.ts";
 export { Fence } from "./streams/fence.ts";
+export {
+  HandOver,
+  layerJetStream as layerHandOver,
+  layerMemory as layerHandOverMemory,
+} from "./streams/hand_over.ts";
 export {
   type AcquireOptions,
   layer as layerLeases,
@@ -37,12 +70,16 @@ export {
 } from "./streams/log.ts";
 export { layerJetStream as layerLog, type LogOptions } from "./streams/log_jetstream.ts";
 export { layerMemory as layerLogMemory, type MemoryOptions } from "./streams/log_memory.ts";
+export { type Delivery, Mailboxes } from "./streams/mailbox.ts";
+export { layerJetStream as layerMailboxes } from "./streams/mailbox/jetstream.ts";
+export { layerMemory as layerMailboxesMemory } from "./streams/mailbox/memory.ts";
 export { clientMessageId } from "./streams/message_id.ts";
 export {
-  layer,
+  layer as layerNamespace,
   type NamespaceServices,
   type NamespaceServicesOptions,
 } from "./streams/namespace.ts";
+export { layer as layerServerClock, ServerClock } from "./streams/server_clock.ts";
 export { layer as layerSessions, Sessions } from "./streams/session.ts";
 export {
   layerJetStream as layerStateStore,

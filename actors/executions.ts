@@ -193,6 +193,9 @@ const signalLimitBytes = 64 * 1024;
 
 const utf8 = new TextEncoder();
 
+/** What becomes of a signal that its execution did not live to take up. */
+const endedBefore: SignalEffect = { type: "other", raw: "execution_ended" };
+
 const positive = (what: string, input: Duration.Input | undefined) => {
   if (input === undefined) return Effect.undefined;
   const duration = Option.map(Duration.fromInput(input), Duration.toMillis);
@@ -347,12 +350,12 @@ const make = Effect.gen(function* () {
     },
   );
 
-  /** What the owner says of the signal at a sequence. */
+  /** What the owner says of the signal at a sequence, or its end without a word about it. */
   const effectOf = (
     address: Address,
     sequence: number,
-  ): Effect.Effect<SignalEffect, ReadError> =>
-    log.follow(executionFilter(address, "signal"), { after: sequence }).pipe(
+  ): Effect.Effect<SignalEffect, ReadError> => {
+    const said = log.follow(executionFilter(address, "signal"), { after: sequence }).pipe(
       Stream.mapEffect((entry) => journalRecord.decode(entry.body, entry)),
       Stream.filter((record) => record.kind === "signal" && record.sequence === sequence),
       Stream.runHead,
@@ -362,6 +365,12 @@ const make = Effect.gen(function* () {
           : Effect.never
       ),
     );
+    const tooLate = Effect.flatMap(
+      completions.wait(address, sequence),
+      ({ record }) => record.mail < sequence ? Effect.succeed(endedBefore) : Effect.never,
+    );
+    return Effect.raceFirst(said, tooLate);
+  };
 
   const cancel: Executions["Service"]["cancel"] = Effect.fn("Executions.cancel")(
     function* (of, { reason, force } = {}) {
