@@ -9,6 +9,7 @@ import type * as Schema from "effect/Schema";
 import { type ActorName, ExecutionId, executionText, type Lane } from "../schema/ids.ts";
 import { routeOf } from "../schema/route.ts";
 import type { ActorCode, Operations, RunOptions } from "./engine/operations.ts";
+import type { Keep } from "./keep.ts";
 import type { RetryPolicy } from "./retry_policy.ts";
 import type { SignalDefinition } from "./signal.ts";
 import { type AnySchema, check } from "./standard_schema.ts";
@@ -103,6 +104,8 @@ export interface ActorOptions<Input, Output> {
   readonly output?: AnySchema<Output>;
   /** How often the whole is tried again when it fails; not at all, if left out. */
   readonly retry?: RetryPolicy;
+  /** How long its executions are kept after their end; what its worker says, if left out. */
+  readonly keep?: Keep;
 }
 
 /** An actor: a name, and the function that its executions run. */
@@ -238,10 +241,11 @@ const contextOf = (operations: Operations): ActorContext => {
 
 /** What the engine runs for an actor. */
 export const codeOf = <Input, Output>(
-  { name, run, input: inputSchema, output: outputSchema, retry }: Actor<Input, Output>,
+  { name, run, input: inputSchema, output: outputSchema, retry, keep }: Actor<Input, Output>,
 ): ActorCode => ({
   name: name as ActorName,
   ...(retry === undefined ? {} : { retry }),
+  ...(keep === undefined ? {} : { keep }),
   run: (operations, input) =>
     Effect.gen(function* () {
       const checked = inputSchema === undefined

@@ -21,6 +21,7 @@ import {
   ExecutionNotFound,
   RetryLimitExceeded,
   SignalLimitExceeded,
+  UnknownActor,
 } from "../schema/execution_errors.ts";
 import type { ExecutionState as Shown } from "../schema/execution_state.ts";
 import {
@@ -44,6 +45,7 @@ import type { ExecutionStatus } from "../streams/execution_index/status.ts";
 import { after, beforeStart, type Counted } from "../streams/journal.ts";
 import { Leases, type LeaseState } from "../streams/lease.ts";
 import { type AppendError, Log, type ReadError } from "../streams/log.ts";
+import { Mailboxes } from "../streams/mailbox.ts";
 import { ServerClock } from "../streams/server_clock.ts";
 import { type Address, executionFilter } from "../streams/subjects.ts";
 import { because, publicStatus, type Reason, shown } from "./core/describe.ts";
@@ -52,6 +54,8 @@ import { takeUpRest } from "./core/take_up.ts";
 import * as Completions from "./engine/completions.ts";
 import { readAll, unread } from "./engine/history.ts";
 import * as Post from "./engine/post.ts";
+import { Tags } from "./tags.ts";
+import { traced } from "./traced.ts";
 
 type Json = Schema.Json;
 
@@ -76,6 +80,8 @@ export interface StartOptions {
   readonly deadline?: Duration.Input;
   /** Signals that are in its mailbox from the beginning; they are sent also if it exists already. */
   readonly signals?: ReadonlyArray<InitialSignal>;
+  /** Start it even if no worker has ever served its actor; it waits for the first that does. */
+  readonly unserved?: boolean;
 }
 
 export interface InitialSignal extends SignalOptions {
@@ -138,7 +144,7 @@ export class Executions extends Context.Service<Executions, {
     tenant: Tenant,
     input: unknown,
     options?: StartOptions,
-  ) => Effect.Effect<StartedExecution, SendError | SignalLimitExceeded>;
+  ) => Effect.Effect<StartedExecution, SendError | SignalLimitExceeded | UnknownActor>;
   /** Waits for the result; behind a sequence, if an earlier end does not count. */
   readonly result: (
     of: Named,
@@ -177,13 +183,6 @@ export class Executions extends Context.Service<Executions, {
   readonly history: (of: Named) => Stream.Stream<HistoryEntry, NotThere>;
 }>()("@weir/weir/actors/Executions") {}
 
-const TagName = Schema.String.check(
-  Schema.isPattern(/^[a-z][a-z0-9_]*\.[a-z0-9_][a-z0-9_.]*$/, {
-    expected: "a tag name in two parts or more, like team.name",
-  }),
-  Schema.isMaxLength(128),
-);
-const Tags = Schema.Record(TagName, Schema.String.check(Schema.isMaxLength(256)));
 const SignalName = Schema.String.check(
   Schema.isMinLength(1),
   Schema.isMaxLength(128),
@@ -209,6 +208,7 @@ const positive = (what: string, input: Duration.Input | undefined) => {
 const make = Effect.gen(function* () {
   const log = yield* Log;
   const leases = yield* Leases;
+  const mailboxes = yield* Mailboxes;
   const clock = yield* ServerClock;
   const completions = yield* Completions.make(log);
   const post = Post.make(log);
@@ -228,9 +228,12 @@ const make = Effect.gen(function* () {
 
   /** The start of an execution that can still be told something. */
   const living = Effect.fnUntraced(function* (of: Named) {
-    const found = yield* present(of);
-    const end = yield* completions.ended(found.address, found.life);
-    if (end === undefined) return found;
+    const [found, last] = yield* Effect.all([
+      present(of),
+      log.lastOfEach(addressOf(of), ["done", "log", "signal"]),
+    ], { concurrency: "unbounded" });
+    const end = yield* completions.endAmong(last, found.life);
+    if (end === undefined) return { ...found, lastSignal: last.get("signal") };
     const current = yield* leases.current(found.address);
     return yield* new ExecutionEnded({
       execution: of.execution,
@@ -261,7 +264,7 @@ const make = Effect.gen(function* () {
     return value;
   });
 
-  const start: Executions["Service"]["start"] = Effect.fn("Executions.start")(
+  const start: Executions["Service"]["start"] = Effect.fnUntraced(
     function* (actor, tenant, input, options = {}) {
       const { id = randomUUID(), lane, requires, tags, priority } = options;
       const execution = yield* parse(ExecutionId, "execution id", executionText(actor, id));
@@ -303,6 +306,9 @@ const make = Effect.gen(function* () {
             ...(route === undefined ? {} : { route }),
           })),
       );
+      if (options.unserved !== true && !(yield* mailboxes.isServed(actor))) {
+        return yield* new UnknownActor({ actor });
+      }
       const named = { execution, tenant };
       const { created, life } = yield* post.start(addressOf(named), record, signals);
       if (!created) {
@@ -314,9 +320,10 @@ const make = Effect.gen(function* () {
       }
       return { ...named, created, life };
     },
+    traced("Executions.start"),
   );
 
-  const result: Executions["Service"]["result"] = Effect.fn("Executions.result")(
+  const result: Executions["Service"]["result"] = Effect.fnUntraced(
     function* (of, { behind } = {}) {
       const life = of.life ?? (yield* present(of)).life;
       const address = addressOf(of);
@@ -326,15 +333,16 @@ const make = Effect.gen(function* () {
       );
       return yield* valueOf(of.execution, outcome);
     },
+    traced("Executions.result"),
   );
 
-  const signal: Executions["Service"]["signal"] = Effect.fn("Executions.signal")(
+  const signal: Executions["Service"]["signal"] = Effect.fnUntraced(
     function* (to, name, payload, { key, source } = {}) {
       const value = yield* checkSignal(name, payload);
       const found = yield* living(to);
-      const last = yield* log.last(found.address, "signal");
-      if (Option.isSome(last)) {
-        const record = yield* journalRecord.decode(last.value.body, last.value);
+      const { lastSignal } = found;
+      if (lastSignal !== undefined) {
+        const record = yield* journalRecord.decode(lastSignal.body, lastSignal);
         const limit = defaultLimits.signals;
         if (record.kind === "signal" && record.life === found.life && record.count >= limit) {
           return yield* new SignalLimitExceeded({ execution: to.execution, limit });
@@ -348,6 +356,7 @@ const make = Effect.gen(function* () {
       const { signalId } = record;
       return { signalId, effect: effectOf(found.address, sequence) };
     },
+    traced("Executions.signal"),
   );
 
   /** What the owner says of the signal at a sequence, or its end without a word about it. */
@@ -445,8 +454,9 @@ const make = Effect.gen(function* () {
 
   const describe: Executions["Service"]["describe"] = Effect.fn("Executions.describe")(
     function* (of) {
-      const { state, start } = yield* stateOf(of);
+      // In this order: whoever let it go had recorded all that is read behind.
       const lease = Option.getOrUndefined(yield* leases.current(addressOf(of)));
+      const { state, start } = yield* stateOf(of);
       const now = yield* clock.now;
       const isOwned = state.done === undefined && lease?.held === true;
       const status = publicStatus(state, isOwned, now);
@@ -543,7 +553,8 @@ const valueOf = (execution: ExecutionId, outcome: OutcomeRecord) => {
 };
 
 /** The verbs on a log. */
-export const layer: Layer.Layer<Executions, never, Log | Leases | ServerClock> = Layer.effect(
-  Executions,
-  make,
-);
+export const layer: Layer.Layer<Executions, never, Log | Leases | Mailboxes | ServerClock> = Layer
+  .effect(
+    Executions,
+    make,
+  );

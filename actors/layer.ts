@@ -3,6 +3,7 @@
  * memory with the same contracts.
  */
 import * as Layer from "effect/Layer";
+import * as Scheduler from "effect/Scheduler";
 import { Namespace } from "../schema/ids.ts";
 import * as EventStore from "../streams/event_store.ts";
 import * as ExecutionIndex from "../streams/execution_index.ts";
@@ -12,25 +13,34 @@ import { layerMemory as layerLogMemory, type MemoryOptions } from "../streams/lo
 import * as MailboxesOnJetStream from "../streams/mailbox/jetstream.ts";
 import * as MailboxesInMemory from "../streams/mailbox/memory.ts";
 import { layer as layerNamespace, type NamespaceServicesOptions } from "../streams/namespace.ts";
+import * as ExpiriesOnJetStream from "../streams/retention/jetstream.ts";
+import * as ExpiriesInMemory from "../streams/retention/memory.ts";
 import * as ServerClock from "../streams/server_clock.ts";
 import * as Sessions from "../streams/session.ts";
+import { scheduler } from "./engine/next_turn.ts";
 import * as Executions from "./executions.ts";
 
 /** The engine on a server. */
 export const layer = (options: NamespaceServicesOptions = {}) =>
   Layer.mergeAll(
-    Executions.layer,
     ExecutionIndex.layerJetStream,
     HandOver.layerJetStream,
-    MailboxesOnJetStream.layerJetStream,
+    Executions.layer.pipe(Layer.provideMerge(MailboxesOnJetStream.layerJetStream)),
+    ExpiriesOnJetStream.layerJetStream,
   ).pipe(
     Layer.provideMerge(ServerClock.layer),
     Layer.provideMerge(layerNamespace(options)),
+    Layer.provideMerge(Layer.succeed(Scheduler.Scheduler, scheduler)),
   );
 
 /** The engine in memory, by Effect's clock: it forgets everything with its scope. */
 export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
-  Layer.mergeAll(Executions.layer, ExecutionIndex.layerMemory, EventStore.layer).pipe(
+  Layer.mergeAll(
+    Executions.layer,
+    ExecutionIndex.layerMemory,
+    ExpiriesInMemory.layerMemory,
+    EventStore.layer,
+  ).pipe(
     Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer)),
     Layer.provideMerge(Layer.mergeAll(
       Sessions.layer,

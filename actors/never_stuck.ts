@@ -8,7 +8,13 @@ import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
-import { type ExecutionId, executionIdentity, type Tenant, Timestamp } from "../schema/ids.ts";
+import {
+  type ActorName,
+  type ExecutionId,
+  executionIdentity,
+  type Tenant,
+  Timestamp,
+} from "../schema/ids.ts";
 import type { Route } from "../schema/route.ts";
 import { mailRecord } from "../schema/mail_record.ts";
 import { Leases } from "../streams/lease.ts";
@@ -39,6 +45,8 @@ export interface Stuck {
 }
 
 export interface NeverStuckOptions {
+  /** Whose executions to look at; those of all actors, if left out. */
+  readonly actor?: ActorName;
   /** How late a schedule, a start or a redelivery may be before it is trouble; a minute, if left out. */
   readonly grace?: Duration.Input;
   /** Whether deadlines are scheduled again, and what nobody attends to is sent a wake-up. */
@@ -218,7 +226,10 @@ const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
 
   return Stream.fromIterable(Array.from({ length: log.layout.shards }, (_, shard) => shard)).pipe(
     Stream.flatMap((shard) =>
-      log.read({ shard, subject: `${shardRoot(log.layout, shard)}.mail.*.*.*.*` })
+      log.read({
+        shard,
+        subject: `${shardRoot(log.layout, shard)}.mail.*.${options.actor ?? "*"}.*.*`,
+      })
     ),
     Stream.mapEffect(judgeEntry, { concurrency: judgedAtOnce }),
     Stream.flatMap((stuck) => Stream.fromIterable(stuck)),

@@ -14,7 +14,7 @@ export interface RetryPolicy {
   readonly delay?: Duration.Input;
   /** 2 if left out. */
   readonly factor?: number;
-  /** The longest pause; a minute if left out. */
+  /** The longest pause; a minute if left out, or the first pause if that is longer. */
   readonly maxDelay?: Duration.Input;
   /** Whether pauses are shortened at random, by up to half, so that crowds part; true if left out. */
   readonly jitter?: boolean;
@@ -35,7 +35,9 @@ export const pauseBeforeNext = (
   const { attempts = 4, backoff = "exponential", delay = "1 second", factor = 2 } = policy;
   if (tries >= attempts || failure.retryable === false) return undefined;
   if (policy.retryIf?.(failure) === false) return undefined;
-  const grown = millis(delay) * (backoff === "fixed" ? 1 : factor ** (tries - 1));
-  const capped = Math.min(grown, millis(policy.maxDelay ?? "1 minute"));
+  const first = millis(delay);
+  const grown = first * (backoff === "fixed" ? 1 : factor ** (tries - 1));
+  const longest = policy.maxDelay === undefined ? Math.max(first, 60_000) : millis(policy.maxDelay);
+  const capped = Math.min(grown, longest);
   return Math.round(policy.jitter === false ? capped : capped * (1 - random / 2));
 };

@@ -1,72 +1,64 @@
 /**
- * `deno task bench`: appends and start-up, in one run, with their dispersion. It prints tables and
- * writes the figures to `bench/results/`; options: --rounds N, --milliseconds N.
+ * `deno task bench [append] [engine] [list]`: these benchmarks, or all of them, one after another,
+ * each with its tables and its file in `bench/results/`. Options: --rounds N and --milliseconds N, the
+ * window of a round, for the first two; --parked N, how many executions are parked, and
+ * --parked-rounds N; --sizes N,M of `list`; --quick, to see that everything runs.
  */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { concurrencies, measureAppends, type Measured } from "./append.ts";
-import { cell, keep, say, table } from "./report.ts";
-import { measureStartUp } from "./start_up.ts";
-import { ratio, summarise } from "./statistics.ts";
+import { reportAppends } from "./append_report.ts";
+import { reportEngine } from "./engine/engine_report.ts";
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
-    rounds: { type: "string", default: "7" },
-    milliseconds: { type: "string", default: "1500" },
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    milliseconds: { type: "string" },
+    parked: { type: "string" },
+    "parked-rounds": { type: "string" },
+    sizes: { type: "string" },
   },
 });
-const rounds = Number(values.rounds);
-const milliseconds = Number(values.milliseconds);
 
-const appends: Array<Measured> = [];
-for (const durability of ["bounded", "power-safe"] as const) {
-  appends.push(...await measureAppends(durability, { rounds, milliseconds, say }));
-}
-const perSecond = (durability: string, workload: string, inFlight: number) =>
-  appends.find((each) =>
-    each.durability === durability && each.workload === workload && each.inFlight === inFlight
-  )!.perSecond;
+const option = (given: string | undefined, usual: number, quick: number): number =>
+  given === undefined ? values.quick ? quick : usual : Number(given);
 
-for (const durability of ["bounded", "power-safe"] as const) {
-  table(
-    [`${durability}, per second`, ...concurrencies.map((count) => `${count} in flight`)],
-    (["raw", "js.publish", "request", "append"] as const).map((workload) => [
-      workload,
-      ...concurrencies.map((count) => cell(summarise(perSecond(durability, workload, count)))),
-    ]),
-  );
-}
-
-const ratios = {
-  "bounded, 1,024 in flight: append ÷ raw (at least 0.4)": ratio(
-    perSecond("bounded", "append", 1024),
-    perSecond("bounded", "raw", 1024),
-  ),
-  "power-safe, 1,024 in flight: append ÷ raw singles (at least 10)": ratio(
-    perSecond("power-safe", "append", 1024),
-    perSecond("power-safe", "raw", 1024),
-  ),
-  "power-safe: append at 1,024 in flight ÷ raw one at a time": ratio(
-    perSecond("power-safe", "append", 1024),
-    perSecond("power-safe", "raw", 1),
-  ),
-  "bounded, one at a time: append ÷ bare request (at least 1)": ratio(
-    perSecond("bounded", "append", 1),
-    perSecond("bounded", "request", 1),
-  ),
-  "power-safe, one at a time: append ÷ bare request (at least 1)": ratio(
-    perSecond("power-safe", "append", 1),
-    perSecond("power-safe", "request", 1),
-  ),
+const reports: Readonly<Record<string, () => Promise<void>>> = {
+  append: () =>
+    reportAppends({
+      rounds: option(values.rounds, 7, 1),
+      milliseconds: option(values.milliseconds, 1_500, 200),
+    }),
+  engine: () =>
+    reportEngine({
+      rounds: option(values.rounds, 5, 1),
+      milliseconds: option(values.milliseconds, 600, 200),
+      parked: {
+        count: option(values.parked, 10_000, 200),
+        rounds: option(values["parked-rounds"], 1, 1),
+        watchMs: values.quick ? 1_000 : 15_000,
+      },
+      deepest: values.quick ? 100 : 5_000,
+    }),
+  list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
 };
-table(
-  ["ratio", "median (lowest-highest)"],
-  Object.entries(ratios).map(([name, each]) => [name, cell(each)]),
-);
 
-const startUp = await measureStartUp(rounds);
-table(
-  ["connect(), milliseconds", "median (lowest-highest)"],
-  Object.entries(startUp).map(([name, each]) => [name, cell(summarise(each))]),
-);
+/** Each size has a server of its own, and the whole a process of its own. */
+const runList = async (sizes: ReadonlyArray<string>): Promise<void> => {
+  const script = fileURLToPath(new URL("./list.ts", import.meta.url));
+  const listing = spawn(process.execPath, ["run", "-A", script, ...sizes], { stdio: "inherit" });
+  const [code] = await once(listing, "exit");
+  if (code !== 0) throw new Error(`list ended with ${code}`);
+};
 
-await keep("append", { rounds, milliseconds, appends, ratios, startUp });
+const chosen = positionals.length === 0 ? Object.keys(reports) : positionals;
+const unknown = chosen.filter((name) => !Object.hasOwn(reports, name));
+if (unknown.length > 0) {
+  console.error(`no such benchmark: ${unknown.join(", ")}; there are ${Object.keys(reports)}`);
+  process.exit(2);
+}
+for (const name of chosen) await reports[name]!();

@@ -94,7 +94,7 @@ export class ExecutionExpired
   }
 }
 
-/** Nobody has said that this worker or client knows the actor. */
+/** No worker of the namespace has ever served an actor of that name. */
 export class UnknownActor extends Schema.TaggedError<UnknownActor>("@weir/weir/UnknownActor")(
   "UnknownActor",
   { actor: Schema.String },
@@ -102,8 +102,9 @@ export class UnknownActor extends Schema.TaggedError<UnknownActor>("@weir/weir/U
   readonly code = "WEIR_UNKNOWN_ACTOR";
   readonly retryable = false;
   override get message(): string {
-    return `There is no actor ${JSON.stringify(this.actor)} here. ` +
-      `Check its name, or start a worker that has its code.`;
+    return `No worker of this namespace has ever served ${JSON.stringify(this.actor)}. ` +
+      `Check the name and the namespace, run a worker that has its code first, ` +
+      `or give { unserved: true } to have the start wait for such a worker.`;
   }
 }
 

@@ -133,8 +133,16 @@ class Rebuilding {
         if (record.key === "weir.deadline") this.expired ||= this.outcome === undefined;
         else if (this.isDueAt(record.key, record.due)) this.elapse(record.key);
         return;
-      case "child":
-        return this.settle(record.key, record.outcome.type === "success" ? "kept" : "forgotten");
+      case "child": {
+        // An earlier attempt may have called another child under the same key.
+        const awaited = this.operations.get(record.key)?.awaited;
+        const isMeant = (awaited?.kind === "call" || awaited?.kind === "end") &&
+          awaited.execution === record.execution;
+        if (isMeant) {
+          this.settle(record.key, record.outcome.type === "success" ? "kept" : "forgotten");
+        }
+        return;
+      }
       case "cancel": {
         const { reason, force = false, parent } = record;
         const own = this.start.parent;
@@ -164,7 +172,8 @@ class Rebuilding {
     switch (record.kind) {
       case "claimed":
         this.epoch = record.epoch;
-        this.attempt = record.attempt;
+        // The lease need not have heard of the attempts that the journal has begun.
+        this.attempt = Math.max(record.attempt, this.attempt + (record.reclaims > 0 ? 1 : 0));
         this.reclaims = record.reclaims;
         return;
       case "step": {

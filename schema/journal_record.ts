@@ -128,6 +128,8 @@ export const DoneRecord = entry("done", {
   outcome: OutcomeRecord,
   attempt: Schema.Natural,
   startedAt: Timestamp,
+  /** When its records may go; never, if left out. */
+  keepUntil: Schema.optionalKey(Timestamp),
 });
 export type DoneRecord = typeof DoneRecord.Type;
 

@@ -33,7 +33,10 @@ const verb = <const Kind extends string, const Fields extends Schema.Struct.Fiel
 export const LeaseRecord = Schema.Union([
   verb("acquired", {}),
   verb("renewed", {}),
-  verb("released", {}),
+  verb("released", {
+    /** Whether everything that was recorded had been done; if left out, something may be missing. */
+    atRest: Schema.optionalKey(Schema.Boolean),
+  }),
   verb("expired", { reason: Schema.optionalKey(Schema.String) }),
   verb("reclaimed", {
     previousLeaseId: Schema.optionalKey(LeaseId),

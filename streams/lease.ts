@@ -39,6 +39,8 @@ export interface Lease {
   readonly ttlMs: number;
   /** How many reclaims in a row led to this claim, as long as it has made no progress. */
   readonly reclaims: number;
+  /** Whether the owner before, if there was one, let go with nothing under way. */
+  readonly atRest: boolean;
   readonly fence: Fence;
   /** The last record of this claim. */
   readonly record: LeaseRecord;
@@ -87,7 +89,13 @@ export class Leases extends Context.Service<Leases, {
     },
   ) => Effect.Effect<Lease, AppendError>;
   /** Gives a claim up. */
-  readonly release: (lease: Lease) => Effect.Effect<void, AppendError>;
+  readonly release: (
+    lease: Lease,
+    options?: {
+      /** Whether everything that was recorded has been done, so that the next need not look. */
+      readonly atRest?: boolean;
+    },
+  ) => Effect.Effect<void, AppendError>;
   /** Takes a claim from its owner. */
   readonly revoke: (
     execution: Address,
@@ -202,7 +210,9 @@ const make = Effect.gen(function* () {
         onStored: (sequence) => fence.advance(sequence),
       });
       const { leaseId, workerInstanceId: worker, epoch, attempt } = common;
-      return { execution, leaseId, worker, epoch, attempt, ttlMs, reclaims, fence, record };
+      const atRest = previous === undefined ||
+        (previous.kind === "released" && previous.atRest === true);
+      return { execution, leaseId, worker, epoch, attempt, ttlMs, reclaims, atRest, fence, record };
     },
   );
 
@@ -222,7 +232,7 @@ const make = Effect.gen(function* () {
     },
   );
 
-  const acquire = Effect.fn("Leases.acquire")(
+  const acquire = Effect.fnUntraced(
     function* (execution: Address, options: AcquireOptions) {
       const ttlMs = Duration.toMillis(Duration.fromInputUnsafe(options.ttl));
       if (!(ttlMs >= 1_000 && ttlMs <= log.longestLeaseMs)) {
@@ -239,7 +249,7 @@ const make = Effect.gen(function* () {
     },
   );
 
-  const renew: Leases["Service"]["renew"] = Effect.fn("Leases.renew")(function* (lease, options) {
+  const renew: Leases["Service"]["renew"] = Effect.fnUntraced(function* (lease, options) {
     const reclaims = options?.progress === true ? 0 : lease.reclaims;
     const record: LeaseRecord = { ...commonOf({ ...lease.record, reclaims }), kind: "renewed" };
     yield* log.append(lease.execution, {
@@ -251,14 +261,17 @@ const make = Effect.gen(function* () {
     return { ...lease, reclaims, record };
   });
 
-  const release = Effect.fn("Leases.release")((lease: Lease) =>
+  const release: Leases["Service"]["release"] = (lease, options) =>
     Effect.asVoid(log.append(lease.execution, {
       kind: "lease",
-      body: leaseRecord.encode({ ...commonOf(lease.record), kind: "released" }),
+      body: leaseRecord.encode({
+        ...commonOf(lease.record),
+        kind: "released",
+        ...(options?.atRest === true ? { atRest: true } : {}),
+      }),
       guard: lease.fence,
       onStored: () => lease.fence.lose(),
-    }))
-  );
+    }));
 
   const revoke: Leases["Service"]["revoke"] = Effect.fn("Leases.revoke")(
     function* (execution, { by, reason }) {

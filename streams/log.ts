@@ -47,12 +47,12 @@ export interface Message {
   /** Whether this is the mark that a bucket key is deleted. */
   readonly removes?: boolean;
   /**
-   * When the server puts the body into the execution's mailbox, in milliseconds of its clock; what
-   * is due already comes at once. For a timer with its key, of which each has one schedule: the next
-   * one replaces it. A schedule that is due may take the one which replaces it along as it fires, so
-   * that a new deadline needs a new key, or a look at what came.
+   * When the server puts the body into the execution's mailbox, or under another kind, in
+   * milliseconds of its clock; what is due already comes at once. For a timer with its key, of which
+   * each has one schedule: the next one replaces it. A schedule that is due may take the one which
+   * replaces it along as it fires, so that a new deadline needs a new key, or a look at what came.
    */
-  readonly schedule?: { readonly at: number };
+  readonly schedule?: { readonly at: number; readonly into?: "mail" | "gc" };
   /** Whether this takes back the schedule of the timer, if there is one still; the body is not kept. */
   readonly unschedules?: boolean;
 }
@@ -143,6 +143,11 @@ export class Log extends Context.Service<Log, {
     of: Address,
     kinds: ReadonlyArray<Kind>,
   ) => Effect.Effect<ReadonlyMap<Kind, Entry>, ReadError>;
+  /** The same, but only where it is: payloads in the object store are not asked for. */
+  readonly lastSequences: (
+    of: Address,
+    kinds: ReadonlyArray<Kind>,
+  ) => Effect.Effect<ReadonlyMap<Kind, number>, ReadError>;
   /** What is stored under a filter, in order; ends at the tail. */
   readonly read: (filter: Filter, options?: ReadOptions) => Stream.Stream<Entry, ReadError>;
   /** What is stored under a filter and what will be, in order; ends only with an error. */
@@ -165,6 +170,11 @@ export class Log extends Context.Service<Log, {
     filter: Filter,
     options: { readonly upTo: number },
   ) => Effect.Effect<number, RemoveError>;
+  /**
+   * Deletes the payloads that an execution has in the object store, of failed appends too, unless
+   * one of them is so new that its record may be on its way; says whether they are gone.
+   */
+  readonly dropPayloads: (of: Address) => Effect.Effect<boolean, ReadError>;
   /** Deletes one record; returns whether it was there. */
   readonly remove: (shard: number, sequence: number) => Effect.Effect<boolean, RemoveError>;
 }>()("@weir/weir/streams/Log") {}

@@ -73,6 +73,9 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
   const reader = yield* Reader.make(layout, replicas, spill);
   const { purge, remove } = yield* Removal.make(layout);
 
+  const giveUpAfterMs = Duration.toMillis(
+    Duration.fromInputUnsafe(options.giveUpAfter ?? "30 seconds"),
+  );
   const appenders = Array.from(
     { length: layout.shards },
     (_, shard) =>
@@ -80,9 +83,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
         stream: streamName(layout, shard),
         commit: connection.durability === "power-safe" && replicas === 1 ? "shared" : "single",
         answerTimeoutMs,
-        giveUpAfterMs: Duration.toMillis(
-          Duration.fromInputUnsafe(options.giveUpAfter ?? "30 seconds"),
-        ),
+        giveUpAfterMs,
         idsKnownForMs: topology.duplicateWindowMs - forgetMarginMs,
         maxInFlightMessages,
         maxInFlightBytes,
@@ -171,11 +172,16 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     first: reader.first,
     last: reader.last,
     lastOfEach: reader.lastOfEach,
+    lastSequences: reader.lastSequences,
     read: reader.read,
     readThrough: reader.readThrough,
     follow: reader.follow,
     tail: reader.tail,
     purge,
+    dropPayloads: Effect.fnUntraced(function* (of: Address) {
+      const { at } = yield* reader.tail(of.shard);
+      return yield* spill.drop(of, at - giveUpAfterMs - answerTimeoutMs);
+    }),
     remove,
   });
 });

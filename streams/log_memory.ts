@@ -48,6 +48,8 @@ export interface MemoryOptions {
   readonly maxPayloadBytes?: number;
 }
 
+type Schedule = NonNullable<Message["schedule"]>;
+
 interface Shard {
   readonly records: MemoryShard;
   /** Message ids and what they stored, oldest first. */
@@ -131,19 +133,23 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     return { shard, now };
   };
 
-  /** Puts the body of a schedule into the mailbox when it is due, unless it is gone by then. */
-  const fireWhenDue = (to: Address, schedule: Entry, due: number): Effect.Effect<void> =>
+  /** Puts the body of a schedule where it is to be when it is due, unless it is gone by then. */
+  const fireWhenDue = (
+    to: Address,
+    schedule: Entry,
+    { at: due, into = "mail" }: Schedule,
+  ): Effect.Effect<void> =>
     Effect.suspend(() => {
       const { shard, now } = at(to.shard);
       if (now < due) {
         const rest = clock.sleep(Duration.millis(due - now));
-        return Effect.andThen(rest, fireWhenDue(to, schedule, due));
+        return Effect.andThen(rest, fireWhenDue(to, schedule, { at: due, into }));
       }
       if (shard.records.at(schedule.sequence) === schedule) {
         const { body } = schedule;
-        const mail = { shard: to.shard, subject: subjectOf(to, "mail"), removed: false, body };
+        const fired = { shard: to.shard, subject: subjectOf(to, into), removed: false, body };
         shard.records.remove(schedule);
-        store(shard, { ...mail, id: undefined }, now);
+        store(shard, { ...fired, id: undefined }, now);
       }
       return Effect.void;
     });
@@ -192,7 +198,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     const known = shard.ids.get(placed[0]!.id);
     if (known !== undefined) return Result.succeed({ sequence: known.sequence, duplicate: true });
     const first = shard.sequence + 1;
-    const schedules: Array<readonly [entry: Entry, due: number]> = [];
+    const schedules: Array<readonly [entry: Entry, due: Schedule]> = [];
     for (const { message, subject, id } of placed) {
       if (message.replaces === true || message.schedule !== undefined) {
         for (const entry of shard.records.under(subject, 0, Infinity)) drop(shard, entry);
@@ -208,7 +214,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
       if (message.ttlSeconds !== undefined) {
         expireAt(shard, entry, now + message.ttlSeconds * 1_000);
       }
-      if (message.schedule !== undefined) schedules.push([entry, message.schedule.at]);
+      if (message.schedule !== undefined) schedules.push([entry, message.schedule]);
       message.onStored?.(entry.sequence);
     }
     for (const [entry, due] of schedules) runTimer(entry.subject, fireWhenDue(to, entry, due));
@@ -243,6 +249,13 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
           return entry === undefined ? [] : [[kind, entry] as const];
         }))
       ),
+    lastSequences: (of, kinds) =>
+      Effect.sync(() =>
+        new Map(kinds.flatMap((kind) => {
+          const entry = last(of, kind);
+          return entry === undefined ? [] : [[kind, entry.sequence] as const];
+        }))
+      ),
     read: (filter, { after = 0, upTo = Infinity } = {}) =>
       Stream.suspend(() => Stream.fromIterable(storedUnder(filter, after, upTo))),
     readThrough: (filter, { after = 0 }) => Effect.sync(() => storedUnder(filter, after, Infinity)),
@@ -273,6 +286,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
         for (const entry of entries.reverse()) drop(shard, entry);
         return entries.length;
       }),
+    dropPayloads: () => Effect.succeed(true),
     remove: (index, sequence) =>
       Effect.sync(() => {
         const { shard } = at(index);

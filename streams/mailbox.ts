@@ -94,6 +94,8 @@ export class Mailboxes extends Context.Service<Mailboxes, {
     delivery: Delivery,
     route: Route,
   ) => Effect.Effect<void, AppendError | ReadError>;
+  /** Whether any worker has ever served an actor, whoever is there now. */
+  readonly isServed: (actor: ActorName) => Effect.Effect<boolean, Unavailable | ServerRefused>;
   /** What becomes of a message of a mailbox or a lane, as of a moment ago. */
   readonly fate: (
     of: Pick<Entry, "shard" | "subject" | "sequence">,

@@ -16,7 +16,7 @@ export interface Layout {
 }
 
 /** The kinds that are keys of the KV bucket; the stream is one, so `nats kv` shows them. */
-export const bucketKinds = ["lease", "worker"] as const;
+export const bucketKinds = ["lease", "worker", "floor"] as const;
 
 /** The kinds that are plain subjects under the namespace. */
 export const subjectKinds = [
@@ -114,9 +114,20 @@ export const workerAddress = (layout: Layout, worker: WorkerInstanceId): Address
   label: `worker ${worker}`,
 });
 
+/** Where a shard keeps up to where its families may have gaps. */
+export const floorAddress = (layout: Layout, shard: number): Address => ({
+  shard,
+  root: shardRoot(layout, shard),
+  tail: "families",
+  label: `the floors of shard ${shard}`,
+});
+
+const isBucketKind = (kind: Kind): boolean =>
+  kind === "lease" || kind === "worker" || kind === "floor";
+
 /** The subject of one kind of record at an address; timers and lanes add their key. */
 export const subjectOf = (address: Address, kind: Kind, key?: string): string => {
-  const subject = kind === "lease" || kind === "worker"
+  const subject = isBucketKind(kind)
     ? `$KV.${address.root}.${kind}.${address.tail}`
     : `${address.root}.${kind}.${address.tail}`;
   return key === undefined ? subject : `${subject}.${encodeToken(key)}`;
@@ -132,6 +143,12 @@ export const executionFilter = (address: Address, kind?: Kind): Filter => ({
 export const keyedFilter = (address: Address, kind: Kind): Filter => ({
   shard: address.shard,
   subject: `${subjectOf(address, kind)}.*`,
+});
+
+/** The records of all keyed kinds of an execution, under all keys. */
+export const everyKeyedFilter = (address: Address): Filter => ({
+  shard: address.shard,
+  subject: `${address.root}.*.${address.tail}.*`,
 });
 
 /** One kind of record of every execution of a tenant in one shard. */

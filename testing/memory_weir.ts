@@ -66,10 +66,10 @@ const processServices = Layer.mergeAll(Leases.layer, ServerClock.layer).pipe(
   Layer.provideMerge(Sessions.layer),
 );
 
-/** Tells how many of an actor's steps are under way. */
+/** Tells which of an actor's steps are under way: when each try of one began, by the real clock. */
 const observed = <Input, Output>(
   actor: Actor<Input, Output>,
-  busy: { count: number },
+  underWay: Set<{ readonly since: number }>,
 ): Actor<Input, Output> => ({
   ...actor,
   run: (context, input) =>
@@ -77,12 +77,9 @@ const observed = <Input, Output>(
       ...context,
       run: (name, step, options) =>
         context.run(name, async (tried: StepContext) => {
-          let isOver = false;
-          const end = () => {
-            if (!isOver) busy.count--;
-            isOver = true;
-          };
-          busy.count++;
+          const begun = { since: performance.now() };
+          const end = () => underWay.delete(begun);
+          underWay.add(begun);
           tried.signal.addEventListener("abort", end, { once: true });
           try {
             return await step(tried);
@@ -122,11 +119,11 @@ const observed = <Input, Output>(
  */
 export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir> => {
   const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
-  /** How many steps each worker has under way. */
-  const steps = new Set<{ readonly count: number }>();
+  /** The steps that each worker has under way. */
+  const steps = new Set<ReadonlySet<{ readonly since: number }>>();
   const clock = new VirtualClock(
     options.startsAt?.getTime() ?? Date.now(),
-    () => [...steps].some(({ count }) => count > 0),
+    () => Math.max(...[...steps].flatMap((underWay) => [...underWay].map(({ since }) => since))),
   );
   const runtime = ManagedRuntime.make(
     layerMemory().pipe(Layer.provideMerge(Layer.succeedContext(clock.context))),
@@ -159,18 +156,18 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
 
   const worker: MemoryWeir["worker"] = async (actors, workerOptions = {}) => {
     const process = new MortalProcess(context);
-    const busy = { count: 0 };
+    const underWay = new Set<{ readonly since: number }>();
     const scope = Scope.makeUnsafe();
     const run = Effect.runPromiseWith(Context.merge(clock.context, process.services));
     const started = await run(
-      makeWorker(actors.map((actor) => observed(actor, busy)), workerOptions).pipe(
+      makeWorker(actors.map((actor) => observed(actor, underWay)), workerOptions).pipe(
         Effect.provide(processServices),
         Scope.provide(scope),
       ),
     );
-    steps.add(busy);
+    steps.add(underWay);
     const end = () => {
-      steps.delete(busy);
+      steps.delete(underWay);
       workers.delete(handle);
     };
     let closing: Promise<void> | undefined;

@@ -106,11 +106,13 @@ export class MortalProcess {
       first: (of, kind) => this.#alive(log.first(of, kind)),
       last: (of, kind) => this.#alive(log.last(of, kind)),
       lastOfEach: (of, kinds) => this.#alive(log.lastOfEach(of, kinds)),
+      lastSequences: (of, kinds) => this.#alive(log.lastSequences(of, kinds)),
       read: (filter, options) => this.#flowing(log.read(filter, options)),
       follow: (filter, options) => this.#flowing(log.follow(filter, options)),
       readThrough: (filter, options) => this.#alive(log.readThrough(filter, options)),
       tail: (shard) => this.#alive(log.tail(shard)),
       purge: (filter, options) => this.#alive(log.purge(filter, options)),
+      dropPayloads: (of) => this.#alive(log.dropPayloads(of)),
       remove: (shard, sequence) => this.#alive(log.remove(shard, sequence)),
     });
   }

@@ -26,7 +26,7 @@ const longestRepeatedMs = 10_000;
 /** Turns of the event loop without a sign of life after which nothing is taken to happen. */
 const quietTurns = 12;
 
-/** How long the outside world is waited for, where somebody is known to wait for it. */
+/** How long the outside world has to answer what asks it; later is too late, whatever the time. */
 const patienceMs = 100;
 
 export class VirtualClock implements Clock.Clock {
@@ -36,12 +36,12 @@ export class VirtualClock implements Clock.Clock {
   /** What each fiber slept for when it last woke. */
   readonly #woken = new WeakMap<object, { readonly at: number; readonly lengthMs: number }>();
   #signsOfLife = 0;
-  /** Whether something is under way that waits for the outside world. */
-  readonly #isBusy: () => boolean;
+  /** When the last thing that is under way, and may wait for the outside world, has begun. */
+  readonly #askedAt: () => number;
 
-  constructor(startMs: number, isBusy: () => boolean = () => false) {
+  constructor(startMs: number, askedAt: () => number = () => -Infinity) {
     this.#now = startMs;
-    this.#isBusy = isBusy;
+    this.#askedAt = askedAt;
   }
 
   readonly currentTimeMillis: Effect.Effect<number> = Effect.sync(() => this.#now);
@@ -96,14 +96,12 @@ export class VirtualClock implements Clock.Clock {
   /** Lets everything happen that needs no time. */
   async settle(): Promise<void> {
     let seen = this.#signsOfLife;
-    let since = performance.now();
     for (let quiet = 0; quiet < quietTurns; quiet++) {
       await setImmediate();
       if (seen !== this.#signsOfLife) {
         seen = this.#signsOfLife;
-        since = performance.now();
         quiet = 0;
-      } else if (this.#isBusy() && performance.now() - since < patienceMs) {
+      } else if (performance.now() < this.#askedAt() + patienceMs) {
         await setTimeout(1);
         quiet = 0;
       }

@@ -35,7 +35,11 @@ type WithoutPlace<Record> = Record extends JournalRecord ? Omit<Record, Place> :
 /** What an owner wants to record; its place in the journal is decided here. */
 export type Command =
   | WithoutPlace<Exclude<LogRecord, { readonly kind: "claimed" | "replayed" }> | TagRecord>
-  | { readonly kind: "done"; readonly outcome: OutcomeRecord };
+  | {
+    readonly kind: "done";
+    readonly outcome: OutcomeRecord;
+    readonly keepUntil?: Timestamp;
+  };
 
 /** What must happen after an execution has ended; each may happen twice without harm. */
 export type FollowUp =

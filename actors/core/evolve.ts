@@ -120,8 +120,13 @@ const act = (state: ExecutionState, { record }: Mail): ExecutionState => {
         return state.done === undefined ? { ...state, expired: true } : state;
       }
       return isDueAt(state, record.key, record.due) ? elapse(state, record.key) : state;
-    case "child":
-      return settle(state, record.key, { type: "ended", outcome: record.outcome });
+    case "child": {
+      // An earlier attempt may have called another child under the same key.
+      const called = operation(state, record.key);
+      return called !== undefined && "execution" in called && called.execution === record.execution
+        ? settle(state, record.key, { type: "ended", outcome: record.outcome })
+        : state;
+    }
     case "cancel": {
       const { reason, force = false, parent } = record;
       if (state.done !== undefined || !isFrom(state, parent)) return state;
@@ -330,6 +335,10 @@ const apply = (
   }
 };
 
+/** The lease need not have heard of the attempts that the journal has begun. */
+const attemptOf = (state: ExecutionState, { attempt, reclaims }: ClaimedRecord): number =>
+  Math.max(attempt, state.attempt + (reclaims > 0 ? 1 : 0));
+
 /** The state behind one more journal record of this life, which must be the next. */
 export const record = (
   state: ExecutionState,
@@ -337,8 +346,10 @@ export const record = (
   at: Timestamp,
 ): ExecutionState => {
   if (record.kind === "claimed") {
-    const { epoch, attempt, reclaims } = record;
-    return { ...state, epoch, attempt, reclaims, progress: false };
+    const { epoch, reclaims } = record;
+    // A snapshot may hold it already, although the last numbered record is before it.
+    if (epoch <= state.epoch) return state;
+    return { ...state, epoch, attempt: attemptOf(state, record), reclaims, progress: false };
   }
   const numbered = { ...state, index: record.index, progress: true };
   return record.kind === "signal"

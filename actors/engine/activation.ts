@@ -14,10 +14,12 @@ import type { PayloadTooLarge } from "../../schema/errors.ts";
 import { Cancelled } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
 import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
+import type { DoneRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Leases } from "../../streams/lease.ts";
 import type { AppendError, Log, ReadError } from "../../streams/log.ts";
 import type { Delivery } from "../../streams/mailbox.ts";
+import { removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import {
   afterEnd,
@@ -28,6 +30,7 @@ import {
   type FollowUp,
 } from "../core/decide.ts";
 import { attemptTimer, delayTimer, type ExecutionState, operation } from "../core/state.ts";
+import type { KeepMs } from "../keep.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -47,6 +50,7 @@ export interface Engine {
   /** How long an execution stays in memory although everything that it awaits is far off. */
   readonly residentMs: number;
   readonly maxReclaims: number;
+  readonly keepMs: KeepMs;
   /** Runs beside the caller, with the services of the worker. */
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>;
   /** A clock for intervals. */
@@ -271,7 +275,9 @@ export class Activation {
 
   get #begin(): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
-      yield* this.#takeUpMail();
+      // What was offered along with the start came before any code, and counts before any code.
+      yield* Effect.yieldNow;
+      yield* this.#readMail(Math.max(0, ...this.#deliveries.map(({ mail }) => mail)));
       const { start } = this.state;
       if (start === undefined) return yield* this.#letGo("released");
       if (this.state.done !== undefined) return yield* this.#letGo("ended");
@@ -316,6 +322,7 @@ export class Activation {
   }
 
   #startCode(): void {
+    const isContinued = this.#hasBegun || !this.#ownership.atRest;
     this.#hasBegun = true;
     const { execution, tenant } = this;
     const run = new CodeRun({
@@ -323,6 +330,7 @@ export class Activation {
       execution,
       tenant,
       state: () => this.state,
+      isContinued,
       post: this.#engine.post,
       now: this.#now,
       watch: (due, then) => this.#deadlines.watch(due, then),
@@ -422,12 +430,14 @@ export class Activation {
   /** Gives the lease up, when everything that is to wake the execution is durable. */
   #letGo(ending: "suspended" | "released" | "ended"): Effect.Effect<never, Over | AppendError> {
     return Effect.gen({ self: this }, function* () {
-      this.#codeRun?.hold();
+      // Or else a step could begin its next try while the lease is given up.
+      this.#codeRun?.abandon();
       if (ending === "suspended") {
         yield* this.#deadlines.scheduleAll(this.#ownership);
         yield* this.#ownership.leaveSnapshot(snapshotEvery);
       }
-      yield* this.#ownership.release;
+      const isUnderWay = this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
+      yield* this.#ownership.release(!isUnderWay);
       return yield* Effect.fail(new Over(ending));
     });
   }
@@ -532,21 +542,40 @@ export class Activation {
     return Effect.gen({ self: this }, function* () {
       this.#codeRun?.abandon();
       const before = this.state;
+      const command = { kind: "done", ...(yield* this.#keep) } as const;
       yield* Effect.catchTag(
-        this.#ownership.execute({ kind: "done", outcome }),
+        this.#ownership.execute({ ...command, outcome }),
         "PayloadTooLarge",
         (error) => {
           const failure = { name: error._tag, message: error.message, retryable: false };
-          return this.#ownership.execute({ kind: "done", outcome: { type: "failure", failure } });
+          return this.#ownership.execute({ ...command, outcome: { type: "failure", failure } });
         },
       );
       const { done } = this.state;
       if (done !== undefined) {
-        yield* this.#follow(afterEnd(before, done.record.outcome));
-        yield* this.#deadlines.takeBackAll(this.#ownership);
+        yield* Effect.all([
+          this.#follow(afterEnd(before, done.record.outcome)),
+          this.#deadlines.takeBackAll(this.#ownership),
+          this.#removeLater(done.record),
+        ], { concurrency: "unbounded", discard: true });
       }
       return yield* Effect.fail(new Over("ended"));
     });
+  }
+
+  /** How long its records stay when it ends now. */
+  get #keep(): Effect.Effect<{ readonly keepUntil?: Timestamp }> {
+    const keepMs = this.#engine.keepMs(this.tenant, this.#code.name);
+    return Number.isFinite(keepMs)
+      ? Effect.map(this.#now, (now) => ({ keepUntil: Timestamp.make(Math.ceil(now + keepMs)) }))
+      : Effect.succeed({});
+  }
+
+  #removeLater({ life, keepUntil: at }: DoneRecord): Effect.Effect<void, AppendError> {
+    const { address, lastRecord: end } = this.#ownership;
+    return at === undefined
+      ? Effect.void
+      : removeLater(this.#engine.log, address, { life, end, at });
   }
 
   #follow(followUps: ReadonlyArray<FollowUp>): Effect.Effect<void, AppendError> {

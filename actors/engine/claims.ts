@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
+import * as Stream from "effect/Stream";
 import type { InvalidInput, LeaseHeld } from "../../schema/errors.ts";
 import { WorkerInstanceId } from "../../schema/ids.ts";
 import { ClaimedRecord, journalRecord } from "../../schema/journal_record.ts";
@@ -13,11 +14,14 @@ import { nonceOfId } from "../../streams/fence.ts";
 import type { HandOver } from "../../streams/hand_over.ts";
 import type { AcquireOptions, Lease, Leases } from "../../streams/lease.ts";
 import type { JournalError } from "../../streams/journal.ts";
-import type { AppendError, Log, ReadError } from "../../streams/log.ts";
-import type { Delivery } from "../../streams/mailbox.ts";
-import { type Address, executionFilter } from "../../streams/subjects.ts";
+import type { AppendError, Entry, Log, ReadError, RemoveError } from "../../streams/log.ts";
+import { ackWaitMs, type Delivery } from "../../streams/mailbox.ts";
+import { expiryOf, removeLater } from "../../streams/retention.ts";
+import type { ServerClock } from "../../streams/server_clock.ts";
+import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
 import { afterEnd } from "../core/decide.ts";
 import { takeUpRest } from "../core/take_up.ts";
+import { readMailbox, removeForsaken } from "../janitor/forsaken.ts";
 import { tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
 import type { Claimed } from "./ownership.ts";
@@ -34,12 +38,19 @@ export interface ClaimsOptions {
   readonly leases: Leases["Service"];
   readonly handOver: HandOver["Service"];
   readonly post: Post;
+  readonly clock: ServerClock["Service"];
   readonly acquire: AcquireOptions;
   /** A clock for intervals. */
   readonly monotonicMs: () => number;
 }
 
-export type ClaimError = LeaseHeld | InvalidInput | AppendError | ReadError | JournalError;
+export type ClaimError =
+  | LeaseHeld
+  | InvalidInput
+  | AppendError
+  | ReadError
+  | RemoveError
+  | JournalError;
 
 /** An owner that is not reachable is given this long, so that a broken connection costs no lease. */
 const absenceMs = 2_000;
@@ -48,7 +59,10 @@ const forgottenMs = 10 * absenceMs;
 
 export const askAgainMs = 1_000;
 
-export const acked: Settlement = { settle: (delivery) => delivery.ack() };
+/** All that follows from one message is durable; what came beside it is looked at by itself. */
+export const acked = (settled: Delivery): Settlement => ({
+  settle: (delivery) => delivery === settled ? delivery.ack() : delivery.retry(0),
+});
 export const later = (afterMs: number): Settlement => ({
   settle: (delivery) => delivery.retry(afterMs),
 });
@@ -57,7 +71,7 @@ export const executionKey = ({ shard, tail }: Pick<Address, "shard" | "tail">): 
   `${shard}.${tail}`;
 
 export const makeClaims = (options: ClaimsOptions) => {
-  const { log, leases, handOver, post, acquire, monotonicMs } = options;
+  const { log, leases, handOver, post, clock, acquire, monotonicMs } = options;
   const identity = acquire.worker;
   const absentSince = new Map<string, number>();
 
@@ -68,19 +82,57 @@ export const makeClaims = (options: ClaimsOptions) => {
     const { address } = delivery;
     if (mail?.kind === "start" && delivery.offers === 1) {
       const lease = yield* leases.acquire(address, { ...acquire, fresh: true });
-      if (lease.epoch === 1) {
+      if (lease.epoch > 1) return yield* readUnder(address, lease);
+      if (yield* isSure(delivery)) {
         const history = yield* readAll(unread, [delivery.entry]);
         return { lease, history, left: undefined };
       }
-      return yield* readUnder(address, lease);
+      yield* leases.release(lease);
+      yield* removeForsaken(log, address);
+      return acked(delivery);
     }
     const last = yield* log.lastOfEach(address, ["done", "log"]);
     const done = last.get("done");
     const isEnded = done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence;
-    if (!isEnded) return yield* readUnder(address, yield* leases.acquire(address, acquire));
+    if (isEnded || last.size === 0) {
+      const { life } = yield* readMailbox(log, address, delivery.mail);
+      if (life === 0) return yield* forsaken(delivery);
+      // What has ended may be an earlier life of the same name, which is just being removed.
+      if (isEnded && life < done.sequence) return yield* claimEnded(delivery, mail, done);
+    }
+    return yield* readUnder(address, yield* leases.acquire(address, acquire));
+  });
+
+  /**
+   * Whether the execution of a start that nobody has claimed is still to be run. Until the message
+   * is offered to another, nobody else can have run it, and have had it removed.
+   */
+  const isSure = Effect.fnUntraced(function* ({ address, entry }: Delivery) {
+    if ((yield* clock.now) < entry.at + ackWaitMs) return true;
+    const { life } = yield* readMailbox(log, address, entry.sequence);
+    return life === entry.sequence;
+  });
+
+  /** Mail of an execution that is gone, or was never there. */
+  const forsaken = Effect.fnUntraced(function* (delivery: Delivery) {
+    const { address, offers, mail } = delivery;
+    yield* removeForsaken(log, address);
+    const isLeft = yield* Stream.runHead(
+      log.read(executionFilter(address, "mail"), { after: mail - 1, upTo: mail }),
+    );
+    return Option.isNone(isLeft) ? acked(delivery) : later(askAgainMs * Math.min(offers, 60));
+  });
+
+  /** Only who is asked to run it again claims what has ended. */
+  const claimEnded = Effect.fnUntraced(function* (
+    delivery: Delivery,
+    mail: MailRecord | undefined,
+    done: Entry,
+  ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
+    const { address } = delivery;
     if (mail?.kind !== "retry") {
       yield* answerForEnded(delivery, mail);
-      return acked;
+      return acked(delivery);
     }
     const current = yield* leases.current(address);
     const nonce = done.id === undefined ? undefined : nonceOfId(done.id);
@@ -92,7 +144,20 @@ export const makeClaims = (options: ClaimsOptions) => {
       ...acquire,
       ...(isOver ? { endedRevision: Option.getOrThrow(current).revision } : {}),
     });
+    // Before the history is read, which may be on its way out from then on.
+    if (yield* isRetired(address, done.sequence)) {
+      yield* Effect.ignore(leases.release(lease));
+      yield* removeForsaken(log, address);
+      return acked(delivery);
+    }
     return yield* readUnder(address, lease);
+  });
+
+  /** Whether the janitor was told of this end, before which only it may act any more. */
+  const isRetired = Effect.fnUntraced(function* (address: Address, end: number) {
+    const last = yield* log.last(address, "gc");
+    if (Option.isNone(last)) return false;
+    return expiryOf(log.layout, last.value)?.end === end;
   });
 
   /** Claims anew what this worker had given up without being able to say so. */
@@ -100,7 +165,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     delivery: Delivery,
     held: LeaseHeld,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
-    if (held.owner !== identity) return yield* passOn(delivery, held);
+    if (held.owner !== identity) return yield* passOn(delivery, held.owner);
     const { address } = delivery;
     const current = yield* leases.current(address);
     const lease = yield* leases.acquire(address, {
@@ -140,27 +205,33 @@ export const makeClaims = (options: ClaimsOptions) => {
     mail: MailRecord | undefined,
   ) {
     const kind = mail?.kind;
-    if (kind !== undefined && kind !== "start" && kind !== "join") return;
+    const isAsked = kind === undefined || kind === "start" || kind === "join";
+    // What is offered again may have been its owner's, who died before all was told.
+    if (!isAsked && delivery.offers === 1) return;
     const entries = yield* log.readThrough(executionFilter(delivery.address), {
       through: delivery.mail,
     });
     const state = takeUpRest((yield* readAll(unread, entries)).state);
     if (state.done === undefined) return;
-    const { execution, tenant } = delivery;
+    const { execution, tenant, address } = delivery;
+    const { outcome, keepUntil } = state.done.record;
     yield* tell(
       post,
       { execution, tenant, life: state.life, key: "weir.cancel" },
-      afterEnd(state, state.done.record.outcome),
+      afterEnd(state, outcome),
     );
+    if (keepUntil === undefined) return;
+    const end = entries.findLast(({ subject }) => kindOfSubject(subject) === "done")!.sequence;
+    yield* removeLater(log, address, { life: state.life, end, at: keepUntil });
   });
 
   /** The owner of an execution is to see to its mail; if nobody is there, its lease is taken away. */
-  const passOn = Effect.fnUntraced(function* (delivery: Delivery, { owner }: LeaseHeld) {
+  const passOn = Effect.fnUntraced(function* (delivery: Delivery, owner: string) {
     const { address, mail } = delivery;
     const key = executionKey(address);
     const { shard, tail } = address;
     const verdict = yield* handOver.send(WorkerInstanceId.make(owner), { shard, tail, mail });
-    if (verdict === "taken") return acked;
+    if (verdict === "taken") return acked(delivery);
     if (verdict !== "absent") return later(askAgainMs);
     const now = monotonicMs();
     for (const [key, since] of absentSince) if (now - since > forgottenMs) absentSince.delete(key);
@@ -174,6 +245,15 @@ export const makeClaims = (options: ClaimsOptions) => {
     return later(0);
   });
 
-  return (delivery: Delivery, mail: MailRecord | undefined) =>
-    Effect.catchTag(claim(delivery, mail), "LeaseHeld", (held) => reclaimOwn(delivery, held));
+  return {
+    /** Claims an execution for a message, or says what becomes of the message. */
+    claim: (delivery: Delivery, mail: MailRecord | undefined) =>
+      Effect.catchTag(claim(delivery, mail), "LeaseHeld", (held) => reclaimOwn(delivery, held)),
+    /** Passes a message on to the owner of its execution; none, if nobody owns it. */
+    passOn: Effect.fnUntraced(function* (delivery: Delivery) {
+      const lease = Option.getOrUndefined(yield* leases.current(delivery.address));
+      if (lease?.held !== true) return undefined;
+      return yield* passOn(delivery, lease.record.workerInstanceId);
+    }),
+  };
 };

@@ -13,8 +13,9 @@ import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { Command } from "../core/decide.ts";
 import { type ExecutionState, operation } from "../core/state.ts";
+import type { Host } from "./host.ts";
 import type { ActorCode } from "./operations.ts";
-import { type Host, operationsOf } from "./perform.ts";
+import { operationsOf } from "./perform.ts";
 import type { Post } from "./post.ts";
 import { Program } from "./program.ts";
 
@@ -23,6 +24,8 @@ export interface CodeRunOptions {
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
   readonly state: () => ExecutionState;
+  /** Whether a run before this one may have left something half done. */
+  readonly isContinued: boolean;
   readonly post: Post;
   readonly now: Effect.Effect<Timestamp>;
   /** Calls back at a time of the server's clock. */
@@ -54,7 +57,12 @@ export class CodeRun {
 
   constructor(options: CodeRunOptions) {
     this.#options = options;
-    this.#program = new Program(options.execution, options.state, options.onQuiet);
+    this.#program = new Program(
+      options.execution,
+      options.state,
+      options.onQuiet,
+      () => this.cancel(),
+    );
   }
 
   start(): void {
@@ -155,7 +163,8 @@ export class CodeRun {
 
   /** What the operations of the code need. */
   #host(): Host {
-    const { execution, tenant, state, post, now, watch, runFork, submit } = this.#options;
+    const { execution, tenant, state, isContinued, post, now, watch, runFork, submit } =
+      this.#options;
     const { attempt, life, start } = state();
     return {
       execution,
@@ -163,6 +172,7 @@ export class CodeRun {
       attempt,
       life,
       seed: start!.record.seed,
+      isContinued,
       cancelled: this.#abort.signal,
       operation: (key) => operation(state(), key),
       post,

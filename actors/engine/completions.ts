@@ -3,15 +3,13 @@
  * all who wait in this process. Nothing is asked twice: what was there before is read once, and what
  * comes is pushed.
  */
-import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
-import * as Exit from "effect/Exit";
 import * as Schedule from "effect/Schedule";
 import * as Semaphore from "effect/Semaphore";
 import * as Stream from "effect/Stream";
 import { type DoneRecord, journalRecord } from "../../schema/journal_record.ts";
 import type { Entry, Log, ReadError } from "../../streams/log.ts";
-import { type Address, shardRoot, subjectOf } from "../../streams/subjects.ts";
+import { type Address, type Kind, shardRoot, subjectOf } from "../../streams/subjects.ts";
 
 /** How an execution has ended, and the sequence at which the log says so. */
 export interface Completion {
@@ -79,58 +77,61 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
       ),
     );
 
-  /** How it has ended so far, if it has: a replay takes an end back. */
-  const ended = Effect.fnUntraced(function* (address: Address, behind: number) {
-    const last = yield* log.lastOfEach(address, ["done", "log"]);
+  /** How it has ended behind a sequence, by the last records of both kinds: a replay takes an end back. */
+  const endAmong = (last: ReadonlyMap<Kind, Entry>, behind: number) => {
     const done = last.get("done");
-    if (done === undefined || done.sequence <= behind) return undefined;
-    if ((last.get("log")?.sequence ?? 0) > done.sequence) return undefined;
-    return yield* read(done);
-  });
+    return done === undefined || done.sequence <= behind ||
+        (last.get("log")?.sequence ?? 0) > done.sequence
+      ? Effect.undefined
+      : read(done);
+  };
 
-  /** Waits for the end of an execution behind a sequence, which is its start or a later request. */
-  const wait = (address: Address, behind = 0): Effect.Effect<Completion, ReadError> =>
-    Effect.scoped(Effect.gen(function* () {
-      const subject = subjectOf(address, "done");
-      const found = yield* Deferred.make<Completion, ReadError>();
-      const context = yield* Effect.context<never>();
+  const ended = (address: Address, behind: number) =>
+    Effect.flatMap(log.lastOfEach(address, ["done", "log"]), (last) => endAmong(last, behind));
+
+  /** The next end under a subject behind a sequence, or one that came lately. */
+  const heard = (subject: string, behind: number, recent: ReadonlyMap<string, Entry>) =>
+    Effect.callback<Entry>((resume) => {
+      const lately = recent.get(subject);
+      if (lately !== undefined && lately.sequence > behind) return resume(Effect.succeed(lately));
+      const waiting = waiters.get(subject) ?? new Set();
+      const forget = () => {
+        if (waiting.delete(waiter) && waiting.size === 0) waiters.delete(subject);
+      };
       const waiter: Waiter = (entry) => {
         if (entry.sequence <= behind) return;
-        Effect.runForkWith(context)(
-          Effect.flatMap(
-            Effect.exit(read(entry)),
-            (exit) =>
-              Exit.isSuccess(exit) && exit.value === undefined
-                ? Effect.void
-                : Deferred.done(found, exit as Exit.Exit<Completion, ReadError>),
-          ),
-        );
+        forget();
+        resume(Effect.succeed(entry));
       };
-      yield* Effect.acquireRelease(
-        Effect.sync(() => {
-          const others = waiters.get(subject) ?? new Set();
-          waiters.set(subject, others.add(waiter));
-        }),
-        () =>
-          Effect.sync(() => {
-            const others = waiters.get(subject);
-            others?.delete(waiter);
-            if (others?.size === 0) waiters.delete(subject);
-          }),
-      );
-      const { since, recent } = followed.get(address.shard) ??
-        (yield* Semaphore.withPermits(opening, 1)(follow(address.shard)));
-      if (behind < since) {
-        const before = yield* ended(address, behind);
-        if (before !== undefined) return before;
-      } else {
-        const lately = recent.get(subject);
-        if (lately !== undefined) waiter(lately);
-      }
-      return yield* Deferred.await(found);
-    }));
+      waiters.set(subject, waiting.add(waiter));
+      return Effect.sync(forget);
+    });
 
-  return { wait, ended };
+  /** Waits for the end of an execution behind a sequence, which is its start or a later request. */
+  const wait = Effect.fnUntraced(function* (
+    address: Address,
+    behind = 0,
+  ): Effect.fn.Return<Completion, ReadError> {
+    const subject = subjectOf(address, "done");
+    let after = behind;
+    for (;;) {
+      const shard = followed.get(address.shard) ??
+        (yield* Semaphore.withPermits(opening, 1)(follow(address.shard)));
+      const { since } = shard;
+      if (after < since) {
+        const before = yield* ended(address, after);
+        if (before !== undefined) return before;
+        // An end that came meanwhile may be forgotten again already.
+        if (shard.since !== since) continue;
+      }
+      const entry = yield* heard(subject, after, shard.recent);
+      const completion = yield* read(entry);
+      if (completion !== undefined) return completion;
+      after = entry.sequence;
+    }
+  });
+
+  return { wait, ended, endAmong };
 });
 
 export type Completions = Effect.Success<ReturnType<typeof make>>;

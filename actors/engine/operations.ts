@@ -16,6 +16,7 @@ import type {
 } from "../../schema/execution_errors.ts";
 import type { ActorName, ExecutionId, Tenant } from "../../schema/ids.ts";
 import type { Route } from "../../schema/route.ts";
+import type { Keep } from "../keep.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
 
 type Json = Schema.Json;
@@ -126,4 +127,6 @@ export interface ActorCode {
   ) => Effect.Effect<unknown, unknown>;
   /** How often the whole is tried again when it fails; not at all, if left out. */
   readonly retry?: RetryPolicy;
+  /** How long its executions are kept after their end. */
+  readonly keep?: Keep;
 }

@@ -47,7 +47,6 @@ export class Ownership {
   #history: History;
   #state: ExecutionState;
   #left: Left | undefined;
-  /** Where the stream has the last record. */
   #lastRecord: number;
 
   constructor(options: OwnershipOptions, { lease, history, left }: Claimed) {
@@ -79,9 +78,19 @@ export class Ownership {
     return this.#lease.reclaims;
   }
 
+  /** Whether the owner before, if there was one, left nothing half done. */
+  get atRest(): boolean {
+    return this.#lease.atRest;
+  }
+
   /** The last message of the mailbox that was read. */
   get mailRead(): number {
     return this.#history.mail;
+  }
+
+  /** Where the stream has the last record. */
+  get lastRecord(): number {
+    return this.#lastRecord;
   }
 
   /** Decides, stores and applies; a command whose time has passed changes nothing. */
@@ -153,8 +162,9 @@ export class Ownership {
     );
   }
 
-  get release(): Effect.Effect<void, AppendError> {
-    return Effect.asVoid(this.#options.leases.release(this.#lease));
+  /** Gives the lease up, and says whether anything was under way. */
+  release(atRest: boolean): Effect.Effect<void, AppendError> {
+    return this.#options.leases.release(this.#lease, { atRest });
   }
 
   /** Spares the next owner the history, if so many records have been added to it. */

@@ -7,75 +7,19 @@ import { createHash } from "node:crypto";
 import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
-import * as Schedule from "effect/Schedule";
 import type * as Schema from "effect/Schema";
-import { InvalidInput, type PayloadTooLarge } from "../../schema/errors.ts";
-import { type Cancelled, ChildFailed, StepFailed } from "../../schema/execution_errors.ts";
-import {
-  ExecutionId,
-  executionIdentity,
-  executionText,
-  type Tenant,
-  Timestamp,
-} from "../../schema/ids.ts";
-import type { StartRecord } from "../../schema/mail_record.ts";
-import type { ParentReference } from "../../schema/parent_reference.ts";
+import { InvalidInput } from "../../schema/errors.ts";
+import { StepFailed } from "../../schema/execution_errors.ts";
+import { parse, Timestamp } from "../../schema/ids.ts";
 import type { Command } from "../core/decide.ts";
-import {
-  endOf,
-  type Operation,
-  type OperationKind,
-  type Result as OperationResult,
-} from "../core/state.ts";
-import { failureOf } from "./failure_of.ts";
-import type {
-  ChildOptions,
-  OperationError,
-  Operations,
-  RunOptions,
-  Spawned,
-  Step,
-} from "./operations.ts";
-import type { Post } from "./post.ts";
-import type { Program } from "./program.ts";
+import type { OperationKind } from "../core/state.ts";
+import { TagName, TagValue } from "../tags.ts";
+import { childrenOf } from "./children.ts";
+import { failureIn, type Host, type Perform } from "./host.ts";
+import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
 import { runStep } from "./step.ts";
 
 type Json = Schema.Json;
-
-/** What the operations need of their activation. */
-export interface Host {
-  readonly execution: ExecutionId;
-  readonly tenant: Tenant;
-  readonly attempt: number;
-  readonly life: number;
-  readonly seed: string;
-  readonly cancelled: AbortSignal;
-  /** What the journal has under a key. */
-  readonly operation: (key: string) => Operation | undefined;
-  readonly post: Post;
-  readonly program: Program;
-  /** The server's time in milliseconds. */
-  readonly now: Effect.Effect<Timestamp>;
-  readonly cancelledError: () => Cancelled;
-  readonly asParent: (key: string) => ParentReference;
-  /** Writes what a command says, if it still can be; `stored` is called in any case but a refusal. */
-  readonly submit: (
-    command: Command,
-    stored?: () => void,
-    refused?: (error: PayloadTooLarge) => void,
-  ) => void;
-  /** Calls back at a time of the server's clock, unless the activation ends before. */
-  readonly arm: (due: number, then: () => void) => void;
-  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<unknown>;
-  readonly whileBusy: (effect: Effect.Effect<void>) => Effect.Effect<void>;
-  readonly whileParked: (effect: Effect.Effect<void>) => Effect.Effect<void>;
-}
-
-type Begin = (
-  key: string,
-  known: Operation | undefined,
-  refused: (error: PayloadTooLarge) => void,
-) => Effect.Effect<void> | undefined;
 
 const millis = (input: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(input));
@@ -85,11 +29,7 @@ export const operationsOf = (host: Host): Operations => {
   const cells = new Map<string, Json>();
   let draws = 0;
 
-  const perform = (
-    name: string,
-    kind: OperationKind,
-    begin: Begin,
-  ): Effect.Effect<readonly [key: string, result: OperationResult], OperationError> =>
+  const perform: Perform = (name, kind, begin) =>
     Effect.callback((resume) => {
       let key: string;
       try {
@@ -142,7 +82,7 @@ export const operationsOf = (host: Host): Operations => {
         }),
       );
 
-  const performNamed = (name: string, kind: OperationKind, begin: Begin) =>
+  const performNamed: Perform = (name, kind, begin) =>
     Effect.flatMap(named(name), (name) => perform(name, kind, begin));
 
   const run = (
@@ -207,105 +147,7 @@ export const operationsOf = (host: Host): Operations => {
       Effect.map(([, result]) => result.type === "value" ? { payload: result.value } : undefined),
     );
 
-  const childOf = (key: string, { actor, execution }: ChildOptions): ExecutionId => {
-    const known = host.operation(key);
-    if (known !== undefined && "execution" in known) return known.execution;
-    if (execution !== undefined) return execution;
-    const { name } = executionIdentity(host.execution);
-    const suffix = host.attempt === 0 ? "" : `~${host.attempt}`;
-    return ExecutionId.make(executionText(actor, `${name}/${key}${suffix}`));
-  };
-
-  /** Starts a child, or joins the one that has its id already. */
-  const startChild = Effect.fnUntraced(function* (
-    key: string,
-    endKey: string,
-    execution: ExecutionId,
-    options: ChildOptions,
-  ) {
-    const { input, tenant, route, requires, tags } = options;
-    const parent = host.asParent(endKey);
-    const to = host.post.addressOf(execution, tenant);
-    const start: StartRecord = {
-      kind: "start",
-      seed: createHash("sha256").update(`${host.seed}\n${key}`).digest("base64url").slice(0, 22),
-      parent,
-      ...(input === undefined ? {} : { input }),
-      ...(route === undefined ? {} : { route }),
-      ...(requires === undefined ? {} : { requires }),
-      ...(tags === undefined ? {} : { tags }),
-    };
-    const started = yield* host.post.start(to, start);
-    const theirs = started.record.parent;
-    const isOwn = theirs?.execution === parent.execution && theirs.tenant === parent.tenant &&
-      theirs.life === parent.life && theirs.key === parent.key;
-    if (!isOwn) yield* host.post.join(to, started, parent);
-  });
-
-  const child = (name: string, verb: "call" | "spawn", options: ChildOptions) =>
-    performNamed(name, verb, (key, known, refused) => {
-      const execution = childOf(key, options);
-      const endKey = verb === "call" ? key : endOf(key);
-      const start = host.whileBusy(
-        startChild(key, endKey, execution, options).pipe(
-          Effect.retry({
-            while: (error) => error.retryable,
-            schedule: Schedule.spaced("1 second"),
-          }),
-          Effect.catch((error) =>
-            Effect.sync(() =>
-              submit({ kind: "callFailed", key: endKey, failure: failureOf(error) })
-            )
-          ),
-        ),
-      );
-      if (known !== undefined) return start;
-      const { actor, tenant, route, onParentEnd = "cancel" } = options;
-      submit(
-        {
-          kind: "calling",
-          key,
-          verb,
-          actor,
-          execution,
-          tenant,
-          ...(route === undefined ? {} : { route }),
-          onParentEnd,
-        },
-        () => host.fork(start),
-        refused,
-      );
-      return undefined;
-    });
-
-  const ended = (execution: string, result: OperationResult) => {
-    if (result.type === "ended" && result.outcome.type === "success") {
-      return Effect.succeed(result.outcome.value);
-    }
-    const outcome = result.type === "ended" ? result.outcome.type : "failure";
-    const failure = result.type === "ended"
-      ? result.outcome.type === "failure" ? result.outcome.failure : undefined
-      : failureIn(result);
-    return Effect.fail(
-      new ChildFailed({ execution, outcome, ...(failure === undefined ? {} : { failure }) }),
-    );
-  };
-
-  const call: Operations["call"] = (name, options) =>
-    Effect.flatMap(
-      child(name, "call", options),
-      ([key, result]) => ended(childOf(key, options), result),
-    );
-
-  const spawn: Operations["spawn"] = (name, options) =>
-    Effect.map(child(name, "spawn", options), ([key]): Spawned => {
-      const execution = childOf(key, options);
-      const result = Effect.flatMap(
-        perform(endOf(key), "end", () => undefined),
-        ([, result]) => ended(execution, result),
-      );
-      return { execution, result };
-    });
+  const { call, spawn } = childrenOf(host, { perform, performNamed });
 
   const now = perform("weir.now", "note", (key) =>
     Effect.map(
@@ -341,13 +183,17 @@ export const operationsOf = (host: Host): Operations => {
     },
     random: () => draw().readUIntBE(0, 6) / 2 ** 48,
     tag: (name, value) =>
-      write(`weir.tag/${name}`, "tag", (key) => ({
-        kind: "tag",
-        key,
-        change: "attached",
-        name,
-        value,
-      })),
+      Effect.gen(function* () {
+        yield* parse(TagName, "tag name", name);
+        yield* parse(TagValue, "tag value", value);
+        yield* write(`weir.tag/${name}`, "tag", (key) => ({
+          kind: "tag",
+          key,
+          change: "attached",
+          name,
+          value,
+        }));
+      }),
     untag: (name) =>
       write(
         `weir.tag/${name}`,
@@ -368,6 +214,3 @@ export const operationsOf = (host: Host): Operations => {
       ),
   };
 };
-
-const failureIn = (result: OperationResult) =>
-  result.type === "failure" ? result.failure : { name: result.type, message: result.type };

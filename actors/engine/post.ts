@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
-import type { ExecutionId, Tenant } from "../../schema/ids.ts";
+import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
 import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
@@ -18,6 +18,7 @@ import {
   executionFilter,
   subjectOf,
 } from "../../streams/subjects.ts";
+import type { Mail } from "../core/state.ts";
 import { readAll, unread } from "./history.ts";
 
 /** An id for a message that says the same whenever it is sent. */
@@ -31,17 +32,25 @@ export const make = (log: Log["Service"]) => {
   const addressOf = (execution: ExecutionId, tenant: Tenant): Address =>
     executionAddress(log.layout, tenant, execution);
 
-  /** The start of an execution's present life. */
-  const findStart = (to: Address) =>
-    log.read(executionFilter(to, "mail")).pipe(
-      Stream.mapAccumEffect(() => unread, (history, entry) =>
-        Effect.map(readAll(history, [entry]), (next) =>
-          [next, [next.state.start]] as const)),
-      Stream.filter((start) =>
-        start !== undefined
+  /** The start of an execution's present life: the first message, or what anybody sent came before. */
+  const findStart = Effect.fnUntraced(function* (to: Address) {
+    const first = yield* log.first(to, "mail");
+    if (Option.isNone(first)) return Option.none<Mail<StartRecord>>();
+    const { body, sequence, at } = first.value;
+    const record = yield* Effect.option(mailRecord.decode(body, first.value));
+    if (Option.isSome(record) && record.value.kind === "start") {
+      return Option.some({ sequence, at: Timestamp.make(at), record: record.value });
+    }
+    return yield* log.read(executionFilter(to, "mail")).pipe(
+      Stream.mapAccumEffect(
+        () => unread,
+        (history, entry) =>
+          Effect.map(readAll(history, [entry]), (next) => [next, [next.state.start]] as const),
       ),
+      Stream.filter((start) => start !== undefined),
       Stream.runHead,
     );
+  });
 
   const send = (to: Address, record: MailRecord, id?: string) =>
     log.append(to, {

@@ -3,7 +3,6 @@
  * which the journal has them, one per turn of the event loop, so that a replay takes the turns of the
  * first run whatever order things finished in. It neither writes nor reads the log.
  */
-import { setImmediate } from "node:timers";
 import { KindMismatch, NameInUse } from "../../schema/execution_errors.ts";
 import {
   type ExecutionState,
@@ -12,6 +11,7 @@ import {
   type OperationKind,
   type Result,
 } from "../core/state.ts";
+import { nextTurn } from "./next_turn.ts";
 
 /** One operation that the code awaits. */
 export interface Request {
@@ -30,6 +30,7 @@ export class Program {
   readonly #execution: string;
   readonly #state: () => ExecutionState;
   readonly #onQuiet: () => void;
+  readonly #onCancel: () => void;
   readonly #uses = new Map<string, number>();
   readonly #outstanding = new Map<string, Outstanding>();
   /** The place of the last result that was delivered. */
@@ -40,10 +41,16 @@ export class Program {
   #held = false;
   #closed = false;
 
-  constructor(execution: string, state: () => ExecutionState, onQuiet: () => void) {
+  constructor(
+    execution: string,
+    state: () => ExecutionState,
+    onQuiet: () => void,
+    onCancel: () => void,
+  ) {
     this.#execution = execution;
     this.#state = state;
     this.#onQuiet = onQuiet;
+    this.#onCancel = onCancel;
   }
 
   /** What the code awaits. */
@@ -82,7 +89,8 @@ export class Program {
     const outstanding = { ...request, begun: false };
     this.#outstanding.set(request.key, outstanding);
     if (this.#held) return this.#onQuiet();
-    if (this.#next() !== undefined) return this.turn();
+    // What it asks for at once must all be known before it is told which of that came first.
+    if (this.#next() !== undefined) return this.#takeTurn();
     this.#begin(outstanding);
     if (!this.#turning) this.#onQuiet();
   }
@@ -119,11 +127,16 @@ export class Program {
     this.#outstanding.clear();
   }
 
-  /** The code has until the next turn of the event loop to do what it does with it. */
   #give(next: () => void): void {
-    this.#turning = true;
-    setImmediate(this.#endTurn);
+    this.#takeTurn();
     next();
+  }
+
+  /** The code has until the next turn of the event loop to do what it does with what it got. */
+  #takeTurn(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    nextTurn(this.#endTurn);
   }
 
   readonly #endTurn = (): void => {
@@ -167,6 +180,7 @@ export class Program {
 
   /** Whatever the code awaits ends; if it awaits nothing, then the next thing that it asks for. */
   #cancel(order: number): void {
+    this.#onCancel();
     const all = [...this.#outstanding.values()];
     this.#cancelled = all.length === 0 ? "pending" : "yes";
     for (const outstanding of all) this.#deliver(outstanding, order, { type: "cancelled" });

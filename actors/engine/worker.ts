@@ -13,7 +13,7 @@ import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import { InvalidInput } from "../../schema/errors.ts";
 import { type ActorName, type Lane, Timestamp, WorkerInstanceId } from "../../schema/ids.ts";
-import { mailRecord } from "../../schema/mail_record.ts";
+import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { type Route, servesRoute } from "../../schema/route.ts";
 import { Connection } from "../../streams/connection.ts";
 import { ExecutionIndex } from "../../streams/execution_index.ts";
@@ -21,8 +21,11 @@ import { HandOver } from "../../streams/hand_over.ts";
 import { Leases } from "../../streams/lease.ts";
 import { Log } from "../../streams/log.ts";
 import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../streams/mailbox.ts";
+import { Expiries } from "../../streams/retention.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
+import { serveJanitor } from "../janitor.ts";
+import { type KeepOptions, makeKeep } from "../keep.ts";
 import { Activation, type Engine } from "./activation.ts";
 import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
 import type { ActorCode } from "./operations.ts";
@@ -44,6 +47,8 @@ export interface WorkerOptions {
   readonly maxReclaims?: number;
   /** How long work under way may take when the worker is drained; 30 seconds if left out. */
   readonly drainTimeout?: Duration.Input;
+  /** How long executions are kept after their end. */
+  readonly keep?: KeepOptions;
 }
 
 /** A worker as its process holds it. */
@@ -76,6 +81,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   const effectClock = yield* Clock.Clock;
   const connection = yield* Effect.serviceOption(Connection);
   const index = yield* Effect.serviceOption(ExecutionIndex);
+  const expiries = yield* Effect.serviceOption(Expiries);
   const {
     identity,
     lanes = [],
@@ -85,6 +91,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     residentGrace = "5 seconds",
     maxReclaims = 100,
     drainTimeout = "30 seconds",
+    keep = {},
   } = options;
   const codes = new Map<string, ActorCode>(options.actors.map((code) => [code.name, code]));
   if (codes.size !== options.actors.length) {
@@ -103,6 +110,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     post,
     residentMs: millis(residentGrace),
     maxReclaims,
+    keepMs: yield* makeKeep(keep, options.actors),
     runFork: Effect.runForkWith(yield* Effect.context<never>()),
     monotonicMs,
   };
@@ -112,11 +120,12 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   let serving: Serving | undefined = undefined;
   const noteLoad = () => serving?.setFull(residents.size >= concurrency);
 
-  const claim = makeClaims({
+  const { claim, passOn } = makeClaims({
     log,
     leases,
     handOver,
     post,
+    clock,
     acquire: { worker: identity, ttl: leaseTtl, session: true },
     monotonicMs,
   });
@@ -144,7 +153,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     if (draining) return delivery.decline();
     if (residents.size >= concurrency) {
       makeRoom();
-      return delivery.decline();
+      run(declineOrPassOn(delivery));
+      return;
     }
     const claiming: Claiming = { deliveries: [delivery] };
     residents.set(key, claiming);
@@ -172,17 +182,31 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     );
   };
 
+  /** What the mailbox message says that was offered, if that is known without another read. */
+  const mailOf = (delivery: Delivery): Effect.Effect<MailRecord | undefined> =>
+    delivery.spilled || delivery.route !== undefined ? Effect.undefined : Effect.map(
+      Effect.option(mailRecord.decode(delivery.entry.body, delivery.entry)),
+      Option.getOrUndefined,
+    );
+
+  /**
+   * Without room, only what begins something is left to others: to be offered the rest again and
+   * again would keep it from its owner, who may be full as well.
+   */
+  const declineOrPassOn = Effect.fnUntraced(function* (delivery: Delivery) {
+    const mail = yield* mailOf(delivery);
+    const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
+    if (passed === undefined) delivery.decline();
+    else passed.settle(delivery);
+  }, (effect, delivery) => Effect.catch(effect, () => Effect.sync(() => delivery.decline())));
+
   /** Claims an execution for a delivery, and runs it. Says what becomes of what was offered. */
   const activate = Effect.fnUntraced(function* (delivery: Delivery, claiming: Claiming) {
-    const mail = delivery.spilled || delivery.route !== undefined
-      ? undefined
-      : Option.getOrUndefined(
-        yield* Effect.option(mailRecord.decode(delivery.entry.body, delivery.entry)),
-      );
+    const mail = yield* mailOf(delivery);
     const route = delivery.route ?? mail?.route;
     if (!serves(route)) {
       if (route !== undefined) yield* mailboxes.forward(delivery, route);
-      return route === undefined ? later(askAgainMs) : acked;
+      return route === undefined ? later(askAgainMs) : acked(delivery);
     }
     const claimed = yield* claim(delivery, mail);
     if ("settle" in claimed) return claimed;
@@ -196,7 +220,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     if (startRoute !== undefined && !serves(startRoute)) {
       yield* leases.release(lease);
       yield* mailboxes.forward(delivery, startRoute);
-      return acked;
+      return acked(delivery);
     }
     const activation = yield* Activation.make(
       engine,
@@ -263,6 +287,11 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     Effect.forkScoped,
   );
   if (Option.isSome(index)) yield* Effect.forkScoped(index.value.project);
+  if (Option.isSome(expiries)) {
+    yield* Effect.forkScoped(
+      Effect.provideService(serveJanitor, Expiries, expiries.value),
+    );
+  }
   if (Option.isSome(connection)) {
     yield* connection.value.listen({
       disconnected: () => {},

@@ -54,6 +54,13 @@ export const setter = actor("setter", (context) => context.state<number>("count"
 
 export const teller = actor("teller", async (context) => (await context.now()).getTime());
 
+/** Holds the event loop of the worker that has it first; says which attempt got through. */
+export const blocker = actor("blocker", (context, milliseconds: number) => {
+  const until = performance.now() + milliseconds;
+  while (context.attempt === 0 && performance.now() < until);
+  return context.attempt;
+});
+
 export const all = [
   steps,
   timedSteps,
@@ -66,4 +73,5 @@ export const all = [
   tagger,
   setter,
   teller,
+  blocker,
 ];

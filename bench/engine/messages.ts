@@ -91,8 +91,10 @@ export const measureMessages = async (): Promise<ReadonlyArray<MessageCost>> => 
       await Promise.all(runs.map((run) => run.result()));
     });
 
-  const started = await costOf(() => many(() => clientSide.start(unserved, undefined)));
-  const pending = await many(() => clientSide.start(unserved, undefined));
+  const started = await costOf(() =>
+    many(() => clientSide.start(unserved, undefined, { unserved: true }))
+  );
+  const pending = await many(() => clientSide.start(unserved, undefined, { unserved: true }));
   const signal = await costOf(() => Promise.all(pending.map((run) => run.signal(go, 1))));
   const describe = await costOf(() => Promise.all(pending.map((run) => run.describe())));
 

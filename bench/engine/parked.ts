@@ -47,11 +47,10 @@ export interface Parked {
 
 const namespace = "bench";
 const few = 200;
-const watchMs = 15_000;
 /** Nothing is started faster, so that the deadlines of what sleeps lie as far apart. */
 const together = 256;
 
-const measureOnce = async (count: number): Promise<Parked> => {
+const measureOnce = async (count: number, watchMs: number): Promise<Parked> => {
   const monitor = await Effect.runPromise(ports.free());
   const server = await scratchServer({
     durability: "bounded",
@@ -106,7 +105,9 @@ const measureOnce = async (count: number): Promise<Parked> => {
   };
 
   let worker = await work("5 seconds");
+  const warmedUpAt = performance.now();
   await ended(await startAll(few, () => weir.start(sleeper, 0)));
+  const eachMs = (performance.now() - warmedUpAt) / few;
   const nothing = await idle(worker);
   const residentSleeps = await latenessOf(
     await startAll(few, () => weir.start(sleeper, 1_000 + Math.random() * 2_000)),
@@ -114,11 +115,13 @@ const measureOnce = async (count: number): Promise<Parked> => {
   const suspendedSleeps = await latenessOf(
     await startAll(few, () => weir.start(sleeper, 6_000 + Math.random() * 4_000)),
   );
-  const startedAt = performance.now();
-  // Long enough that all have been started, and watched, before the first wakes up.
-  const sleeping = await startAll(count, () => weir.start(sleeper, sleepMs(count)));
-  say(`${count} sleepers started in ${Math.round(performance.now() - startedAt)} ms`);
-  await suspended(servers, sleeping.length);
+  // Long enough that all have been suspended, and watched, before the first wakes up.
+  const untilSuspendedMs = 20_000 + 5 * eachMs * count;
+  const sleeping = await startAll(
+    count,
+    () => weir.start(sleeper, untilSuspendedMs + watchMs),
+  );
+  await suspended(servers, count, untilSuspendedMs);
   const asleep = await idle(worker);
   const manySuspendedSleeps = await latenessOf(sleeping);
   await worker.stop();
@@ -138,15 +141,17 @@ const measureOnce = async (count: number): Promise<Parked> => {
   return { nothing, asleep, resident, residentSleeps, suspendedSleeps, manySuspendedSleeps };
 };
 
-const sleepMs = (count: number): number => watchMs + 20_000 + count * 4;
-
 export const measureParked = async (
-  count: number,
-  rounds: number,
+  { count, rounds, watchMs }: {
+    readonly count: number;
+    readonly rounds: number;
+    /** How long the idle are watched. */
+    readonly watchMs: number;
+  },
 ): Promise<ReadonlyArray<Parked>> => {
   const seen: Array<Parked> = [];
   for (let round = 1; round <= rounds; round++) {
-    seen.push(await measureOnce(count));
+    seen.push(await measureOnce(count, watchMs));
     say(`parked: round ${round} of ${rounds}`);
   }
   return seen;
@@ -161,8 +166,8 @@ const withLog = <A, E>(servers: string, use: Effect.Effect<A, E, Log>): Promise<
 
 const nameOf = (subject: string): string => subject.split(".").at(-1)!;
 
-/** Returns when so many executions have given their lease up. */
-const suspended = (servers: string, count: number): Promise<void> =>
+/** Returns when so many executions have left a timer behind. */
+const suspended = (servers: string, count: number, withinMs: number): Promise<void> =>
   withLog(
     servers,
     Effect.gen(function* () {
@@ -171,7 +176,7 @@ const suspended = (servers: string, count: number): Promise<void> =>
       const set = new Set<string>();
       yield* Stream.runForEachWhile(log.follow(timers), ({ subject }) =>
         Effect.sync(() => set.add(subject).size < count));
-    }),
+    }).pipe(Effect.timeout(withinMs)),
   );
 
 /** How long after its deadline each sleeper's end was stored. */

@@ -39,7 +39,7 @@ export const loads = [1, 64, 512] as const;
 const workloads: ReadonlyArray<Workload> = [
   { processes: "one process", what: "spike" },
   ...stepCounts.map((what) => ({ processes: "one process" as const, what })),
-  ...stepCounts.map((what) => ({ processes: "two processes" as const, what })),
+  { processes: "two processes", what: 3 },
 ];
 
 export const quantile = (values: ReadonlyArray<number>, at: number): number => {
@@ -50,7 +50,10 @@ export const quantile = (values: ReadonlyArray<number>, at: number): number => {
 const timeOf = (processes: ReadonlyArray<number>): number =>
   processes.reduce((sum, pid) => sum + processorTime(pid), 0);
 
-/** Keeps so many going, and looks at what ends within a window of that. */
+/**
+ * Keeps so many going, and looks at what ends within a window of that. What began together ends
+ * together, so the window begins when as many have ended as are in flight, and has as many at least.
+ */
 const observe = async (
   execute: () => Promise<unknown>,
   inFlight: number,
@@ -59,34 +62,34 @@ const observe = async (
 ) => {
   const tookMs: Array<number> = [];
   let open = true;
-  let watching = false;
   const lanes = Array.from({ length: inFlight }, async () => {
     while (open) {
       const begun = performance.now();
       await execute();
-      if (watching) tookMs.push(performance.now() - begun);
+      tookMs.push(performance.now() - begun);
     }
   });
-  await Promise.race([Promise.all(lanes), pause(milliseconds / 2)]);
-  watching = true;
+  const ended = Promise.all(lanes);
+  const untilManyEnded = async () => {
+    while (tookMs.length < inFlight) await Promise.race([ended, pause(5)]);
+  };
+  await Promise.all([untilManyEnded(), Promise.race([ended, pause(milliseconds / 3)])]);
+  tookMs.length = 0;
   const begun = performance.now();
   const [ours, servers] = [timeOf(processes.ours), timeOf(processes.servers)];
-  await pause(milliseconds);
-  watching = false;
+  await Promise.all([untilManyEnded(), Promise.race([ended, pause(milliseconds)])]);
   const elapsed = performance.now() - begun;
   const perExecution = (seconds: number) => seconds * 1_000 / tookMs.length;
-  const processorTimes = {
+  const seen = {
     ours: perExecution(timeOf(processes.ours) - ours),
     servers: perExecution(timeOf(processes.servers) - servers),
-  };
-  open = false;
-  await Promise.all(lanes);
-  return {
-    ...processorTimes,
     perSecond: tookMs.length / elapsed * 1_000,
     p50: quantile(tookMs, 0.5),
     p99: quantile(tookMs, 0.99),
   };
+  open = false;
+  await ended;
+  return seen;
 };
 
 export const measureRates = async (
@@ -95,7 +98,7 @@ export const measureRates = async (
 ): Promise<ReadonlyArray<Measured>> => {
   const server = await scratchServer({ durability });
   const servers = server.url;
-  const spike = await startSpike(servers, durability, "spike");
+  const spike = await startSpike(servers, durability);
   const together = await connect({ servers, durability, namespace: "together" });
   const worker = await together.worker(all, { identity: "together" });
   const apart = await connect({ servers, durability, namespace: "apart" });
@@ -103,7 +106,10 @@ export const measureRates = async (
   const execute = ({ processes, what }: Workload): () => Promise<unknown> => {
     if (what === "spike") return spike.execute;
     const client = processes === "one process" ? together : apart;
-    return async () => await (await client.start(steps, what)).result();
+    return async () => {
+      const result = await (await client.start(steps, what)).result();
+      if (result !== what) throw new Error(`${what} steps gave ${result}`);
+    };
   };
 
   const results = new Map<string, Measured>();

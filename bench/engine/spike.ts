@@ -1,26 +1,45 @@
 /**
- * The least that an execution can be on this log: start, offer, claim, three fenced steps, done and
- * release, as bare appends without state, code or replay. What the engine adds is measured against it.
+ * The least that an execution can be on JetStream: start, offer, claim, three fenced steps and an end
+ * as bare publishes, without state, code, ids or recovery. The engine is measured against it, so it
+ * stands on nothing of Weir's and is as fast as we can make it.
  */
-import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import {
+  AckPolicy,
+  jetstream,
+  type JetStreamManager,
+  jetstreamManager,
+  StorageType,
+  type StreamConfig,
+} from "@nats-io/jetstream";
+import { createInbox, headers, nuid } from "@nats-io/nats-core";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import * as Effect from "effect/Effect";
-import * as Layer from "effect/Layer";
-import * as ManagedRuntime from "effect/ManagedRuntime";
 import { randomUUID } from "node:crypto";
-import { ExecutionId, Tenant } from "../../schema/ids.ts";
-import * as Connection from "../../streams/connection.ts";
-import { Fence } from "../../streams/fence.ts";
-import { Log } from "../../streams/log.ts";
-import { layerJetStream } from "../../streams/log_jetstream.ts";
 import type { Durability } from "../../streams/server.ts";
-import { type Address, executionAddress, streamName, subjectOf } from "../../streams/subjects.ts";
 
 export interface Spike {
   /** Runs one execution from its start until its result is known. */
   readonly execute: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
+
+/** A publish under a condition: the last sequence of a subject, its own if none is named. */
+interface Append {
+  readonly subject: string;
+  readonly body: Uint8Array;
+  readonly expected: number;
+  readonly fence?: string;
+}
+
+interface Waiting extends Append {
+  readonly stored: (sequence: number) => void;
+  readonly refused: (error: Error) => void;
+}
+
+type Publish = (append: Append) => Promise<number>;
+
+const stream = "KV_spike";
+const maxBatch = 500;
+const minBatch = 4;
 
 const json = (value: object): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
 const start = json({ v: 1, kind: "start", seed: randomUUID(), input: 3 });
@@ -29,77 +48,147 @@ const steps = [1, 2, 3].map((i) =>
   json({ v: 1, kind: "step", index: i, key: `step-${i}`, result: { type: "value", value: i } })
 );
 const done = json({ v: 1, kind: "done", outcome: { type: "success", value: 3 } });
-const release = json({ v: 1, kind: "released", worker: randomUUID(), epoch: 1 });
 
-export const startSpike = async (
-  url: string,
-  durability: Durability,
-  namespace: string,
-): Promise<Spike> => {
-  const runtime = ManagedRuntime.make(
-    layerJetStream({ namespace }).pipe(
-      Layer.provideMerge(Connection.layer({ servers: url, durability })),
-    ),
-  );
-  const log = await runtime.runPromise(Log);
-  const tenant = Tenant.make("default");
-  const context = await runtime.context();
-  const runFork = Effect.runForkWith(context);
-  const waiting = new Map<string, { readonly address: Address; readonly ended: () => void }>();
+export const startSpike = async (url: string, durability: Durability): Promise<Spike> => {
+  const nats = await connect({ servers: url, noAsyncTraces: true });
+  const manager = await jetstreamManager(nats);
+  await createStream(manager);
+  const publish = durability === "power-safe" ? together(nats) : oneByOne(nats);
+  const ends = new Map<string, () => void>();
 
-  const own = Effect.fnUntraced(function* (subject: string, acked: () => void) {
-    const { address, ended } = waiting.get(subject)!;
-    const fence = new Fence(subjectOf(address, "lease"), randomUUID(), 0);
-    yield* log.append(address, {
-      kind: "lease",
-      body: claim,
-      guard: { after: 0 },
-      id: fence.nextId(),
-      onStored: (sequence) => fence.advance(sequence),
-    });
-    for (const body of steps) yield* log.append(address, { kind: "log", body, guard: fence });
-    yield* log.append(address, { kind: "done", body: done, guard: fence });
-    waiting.delete(subject);
-    ended();
-    yield* log.append(address, { kind: "lease", body: release, guard: fence });
+  const own = async (subject: string, acked: () => void) => {
+    const name = subject.slice(subject.lastIndexOf(".") + 1);
+    const fence = `$KV.spike.lease.${name}`;
+    const expected = await publish({ subject: fence, body: claim, expected: 0 });
+    const fenced = (kind: string, body: Uint8Array) =>
+      publish({ subject: `spike.${kind}.${name}`, body, expected, fence });
+    for (const body of steps) await fenced("log", body);
+    await fenced("done", done);
     acked();
-  });
-  const nats = await connect({ servers: url });
-  const consumer = await offersOf(nats, streamName(log.layout, 0), namespace);
+    ends.get(name)!();
+    ends.delete(name);
+  };
+  const consumer = await jetstream(nats).consumers.get(stream, "spike");
   const offers = await consumer.consume({
     max_messages: 1_024,
-    callback: (message) => void runFork(own(message.subject, () => message.ack())),
+    callback: (message) => void own(message.subject, () => message.ack()),
   });
 
   return {
-    execute: () => {
-      const address = executionAddress(
-        log.layout,
-        tenant,
-        ExecutionId.make(`spike/${randomUUID()}`),
-      );
-      const subject = subjectOf(address, "mail");
-      const ending = new Promise<void>((resolve) => {
-        waiting.set(subject, { address, ended: resolve });
-      });
-      runFork(log.append(address, { kind: "mail", body: start, guard: { after: 0 } }));
-      return ending;
+    execute: async () => {
+      const name = nuid.next();
+      const ended = new Promise<void>((resolve) => ends.set(name, resolve));
+      await publish({ subject: `spike.mail.${name}`, body: start, expected: 0 });
+      await ended;
     },
     close: async () => {
       await offers.close();
       await nats.close();
-      await runtime.dispose();
     },
   };
 };
 
-const offersOf = async (nats: NatsConnection, stream: string, namespace: string) => {
-  const manager = await jetstreamManager(nats);
+const createStream = async (manager: JetStreamManager): Promise<void> => {
+  await manager.streams.add(
+    {
+      name: stream,
+      subjects: ["$KV.spike.>", "spike.>"],
+      storage: StorageType.File,
+      allow_direct: true,
+      allow_atomic: true,
+      max_msgs_per_subject: -1,
+    } as Partial<StreamConfig> & { readonly name: string },
+  );
   await manager.consumers.add(stream, {
     durable_name: "spike",
-    filter_subject: `${namespace}.mail.>`,
+    filter_subject: "spike.mail.>",
     ack_policy: AckPolicy.Explicit,
     max_ack_pending: -1,
   });
-  return await jetstream(nats).consumers.get(stream, "spike");
+};
+
+/** Sends a publish, and calls back with what the server answers. */
+const sender = (nats: NatsConnection) => {
+  const inbox = `${createInbox()}.`;
+  const answers = new Map<string, (answer: { seq: number; error?: object }) => void>();
+  let sent = 0;
+  nats.subscribe(`${inbox}*`, {
+    callback: (_, message) => {
+      const token = message.subject.slice(inbox.length);
+      const answered = answers.get(token)!;
+      answers.delete(token);
+      answered(message.json());
+    },
+  });
+  return (
+    { subject, body, expected, fence }: Append,
+    batch: { readonly id: string; readonly position: number; readonly last: boolean } | undefined,
+    answered?: (answer: { seq: number; error?: object }) => void,
+  ): void => {
+    const fields = headers();
+    fields.set("Nats-Expected-Last-Subject-Sequence", String(expected));
+    if (fence !== undefined) fields.set("Nats-Expected-Last-Subject-Sequence-Subject", fence);
+    if (batch !== undefined) {
+      fields.set("Nats-Batch-Id", batch.id);
+      fields.set("Nats-Batch-Sequence", String(batch.position));
+      if (batch.last) fields.set("Nats-Batch-Commit", "1");
+    }
+    if (answered === undefined) return nats.publish(subject, body, { headers: fields });
+    const token = String(sent++);
+    answers.set(token, answered);
+    nats.publish(subject, body, { headers: fields, reply: inbox + token });
+  };
+};
+
+const refusal = (error: object): Error => new Error(JSON.stringify(error));
+
+const oneByOne = (nats: NatsConnection): Publish => {
+  const send = sender(nats);
+  return (append) =>
+    new Promise((resolve, reject) =>
+      send(
+        append,
+        undefined,
+        ({ seq, error }) => error === undefined ? resolve(seq) : reject(refusal(error)),
+      )
+    );
+};
+
+/** What comes while the disk is waited for shares the next commit. */
+const together = (nats: NatsConnection): Publish => {
+  const send = sender(nats);
+  let waiting: Array<Waiting> = [];
+  let underWay = 0;
+
+  const commit = (members: ReadonlyArray<Waiting>, id: string | undefined) => {
+    underWay++;
+    members.forEach((member, i) => {
+      const last = i === members.length - 1;
+      const batch = id === undefined ? undefined : { id, position: i + 1, last };
+      send(member, batch, last ? (answer) => settle(members, answer) : undefined);
+    });
+  };
+  const settle = (
+    members: ReadonlyArray<Waiting>,
+    { seq, error }: { readonly seq: number; readonly error?: object },
+  ) => {
+    underWay--;
+    members.forEach(({ stored, refused }, i) =>
+      error === undefined ? stored(seq - members.length + 1 + i) : refused(refusal(error))
+    );
+    // Whoever goes on now has its next publish ready by then.
+    queueMicrotask(flush);
+  };
+  const flush = () => {
+    if (underWay > 0 || waiting.length === 0) return;
+    const members = waiting.slice(0, maxBatch);
+    waiting = waiting.slice(maxBatch);
+    if (members.length >= minBatch) commit(members, nuid.next());
+    else for (const member of members) commit([member], undefined);
+  };
+  return (append) =>
+    new Promise((stored, refused) => {
+      waiting.push({ ...append, stored, refused });
+      flush();
+    });
 };

@@ -9,7 +9,7 @@ import { timedSteps } from "./actors.ts";
 import { quantile } from "./rates.ts";
 import { startWorker } from "./worker_process.ts";
 
-export const depths = [10, 100, 1_000, 5_000] as const;
+const depths = [10, 100, 1_000, 5_000];
 /** How many steps around a depth count for it. */
 const window = 19;
 
@@ -23,7 +23,10 @@ export interface StepLatency {
 const around = (depth: number): ReadonlyArray<number> =>
   Array.from({ length: window }, (_, i) => depth - (window >> 1) + i);
 
-export const measureStepLatency = async (rounds: number): Promise<ReadonlyArray<StepLatency>> => {
+export const measureStepLatency = async (
+  rounds: number,
+  deepest: number,
+): Promise<ReadonlyArray<StepLatency>> => {
   const server = await scratchServer({ durability: "bounded" });
   const weir = await connect({ servers: server.url, durability: "bounded", namespace: "bench" });
   const worker = await startWorker({
@@ -32,10 +35,14 @@ export const measureStepLatency = async (rounds: number): Promise<ReadonlyArray<
     namespace: "bench",
     worker: {},
   });
-  const latencies = depths.map((depth): StepLatency => ({ depth, p50: [], most: [] }));
-  const count = Math.max(...depths) + window;
+  const latencies = depths.filter((depth) => depth <= deepest).map((depth): StepLatency => ({
+    depth,
+    p50: [],
+    most: [],
+  }));
+  const count = deepest + window;
   for (let round = 0; round <= rounds; round++) {
-    const report = depths.flatMap(around);
+    const report = latencies.flatMap(({ depth }) => around(depth));
     const tookMs = await (await weir.start(timedSteps, { count, report })).result();
     if (round === 0) continue; // Warm-up.
     for (const [at, latency] of latencies.entries()) {

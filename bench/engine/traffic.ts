@@ -1,6 +1,7 @@
 /**
  * What passes between a party and the server, by purpose. Pulls, sessions, readings of the server's
- * clock and words of patience are left out: they go by time, not by executions.
+ * clock, words of patience and the index are left out: they go by time or in batches, not by
+ * executions.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { type Frame, startProxy } from "../../tests/fixtures/proxy.ts";
@@ -19,12 +20,16 @@ export interface Counter {
 }
 
 const isByTime = /^\$JS\.API\.(CONSUMER\.MSG\.NEXT|STREAM\.INFO)\./;
+const isOfIndex = /-list(\.|$)/;
+const isOfMailbox = /^\$JS\.ACK\.[^.]+\.(mail|lane)-/;
 
 /** What a client sends a frame for; nothing for what is not counted. */
 const purposeOf = ({ verb, words, payload }: Frame): string | undefined => {
   const subject = words[0];
   if ((verb !== "PUB" && verb !== "HPUB") || subject === undefined) return undefined;
-  if (isByTime.test(subject) || payload.startsWith("+WPI")) return undefined;
+  if (isByTime.test(subject) || isOfIndex.test(subject) || payload.startsWith("+WPI")) {
+    return undefined;
+  }
   if (subject.startsWith("$JS.ACK.")) return "verdict";
   if (subject.startsWith("$JS.API.")) return "read";
   if (subject.startsWith("_INBOX.")) return undefined;
@@ -35,8 +40,7 @@ const purposeOf = ({ verb, words, payload }: Frame): string | undefined => {
 };
 
 const isOffer = ({ verb, words }: Frame): boolean =>
-  (verb === "MSG" || verb === "HMSG") && /\.(mail|lane)\./.test(words[0] ?? "") &&
-  words.some((word) => word.startsWith("$JS.ACK."));
+  (verb === "MSG" || verb === "HMSG") && words.some((word) => isOfMailbox.test(word));
 
 export const countTraffic = async (serverPort: number): Promise<Counter> => {
   const counts = new Map<string, number>();

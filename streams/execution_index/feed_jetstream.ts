@@ -1,15 +1,9 @@
 /**
- * The feed of a log on JetStream: an ordered consumer, which the client resumes by itself after a
- * broken connection. Large bodies stay in the object store unless the index looks at them; one that
+ * The feed of a log on JetStream: one subscription after another, each behind the last message of the
+ * one before. Large bodies stay in the object store unless the index looks at them; one that
  * is purged meanwhile is passed over, as what it spoke of is on its way out.
  */
-import {
-  type ConsumerMessages,
-  DeliverPolicy,
-  type JsMsg,
-  type NextMsgRequest,
-  type SeqMsgRequest,
-} from "@nats-io/jetstream";
+import type { ConsumerMessages, JsMsg, NextMsgRequest, SeqMsgRequest } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
@@ -18,6 +12,7 @@ import { Unavailable } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
 import { Log } from "../log.ts";
 import { objectHeader } from "../log/spill.ts";
+import { resumed, subscribe } from "../log/subscription.ts";
 import { kindOfSubject, streamName } from "../subjects.ts";
 import { type Fact, Feed } from "./feed.ts";
 
@@ -69,15 +64,15 @@ class MessageFact implements Fact {
 
 /**
  * What has come in since the last time, at once: a step of a stream for each message would cost more
- * than the message. Nothing more is taken in while a full batch waits. It ends only with an error.
+ * than the message. Nothing more is taken in while a full batch waits. It ends when they do.
  */
 async function* inBatches(shard: number, messages: ConsumerMessages) {
   let batch: Array<MessageFact> = [];
-  let ended: { readonly error: unknown } | undefined;
+  let ended: { readonly error?: unknown } | undefined;
   let arrived = () => {};
   let taken = () => {};
-  const end = (error: unknown) => {
-    ended = { error };
+  const end = (how: { readonly error?: unknown }) => {
+    ended = how;
     arrived();
   };
   const takeIn = async () => {
@@ -88,9 +83,12 @@ async function* inBatches(shard: number, messages: ConsumerMessages) {
       await new Promise<void>((resolve) => taken = resolve);
     }
   };
-  takeIn().then(() => end(new Error("it was closed")), end);
+  takeIn().then(() => end({}), (error) => end({ error }));
   for (;;) {
-    if (ended !== undefined) throw ended.error;
+    if (ended !== undefined) {
+      if ("error" in ended) throw ended.error;
+      return;
+    }
     if (batch.length === 0) await new Promise<void>((resolve) => arrived = resolve);
     const full = batch;
     batch = [];
@@ -101,7 +99,8 @@ async function* inBatches(shard: number, messages: ConsumerMessages) {
 
 const make = Effect.gen(function* () {
   const log = yield* Log;
-  const { ask, jetStream, manager } = yield* Connection;
+  const connection = yield* Connection;
+  const { ask, manager } = connection;
 
   /** A fact with its body, if that is still there. */
   const resolve = (fact: Fact) =>
@@ -114,22 +113,18 @@ const make = Effect.gen(function* () {
       Effect.catchTag("CorruptRecord", () => Effect.succeed(fact)),
     );
 
-  const follow: Feed["Service"]["follow"] = (shard, after) =>
-    Stream.unwrap(Effect.gen(function* () {
-      const stream = streamName(log.layout, shard);
-      const operation = `follow ${stream}`;
-      const consumer = yield* ask(operation, () =>
-        jetStream.consumers.get(stream, {
-          deliver_policy: DeliverPolicy.StartSequence,
-          opt_start_seq: after + 1,
-        }));
-      const messages = yield* Effect.acquireRelease(
-        ask(operation, () => consumer.consume({ max_messages: prefetchedMessages })),
-        (messages) => Effect.promise(() => messages.close()),
-      );
-      const lost = (cause: unknown) =>
-        new Unavailable({ operation, reason: "the subscription ended", landed: "no", cause });
-      return Stream.fromAsyncIterable(inBatches(shard, messages), lost).pipe(
+  const follow: Feed["Service"]["follow"] = (shard, after) => {
+    const stream = streamName(log.layout, shard);
+    const operation = `follow ${stream}`;
+    const lost = (cause: unknown) =>
+      new Unavailable({ operation, reason: "the subscription ended", landed: "no", cause });
+    const open = (after: number) =>
+      Stream.unwrap(
+        Effect.map(
+          subscribe(connection, { stream, operation, prefetchedMessages }, after),
+          (messages) => Stream.fromAsyncIterable(inBatches(shard, messages), lost),
+        ),
+      ).pipe(
         Stream.mapEffect((facts) =>
           facts.some(({ isElsewhere }) => isElsewhere)
             ? Effect.forEach(
@@ -140,7 +135,8 @@ const make = Effect.gen(function* () {
             : Effect.succeed(facts)
         ),
       );
-    }));
+    return resumed(after, (facts) => facts.at(-1)!.sequence, open);
+  };
 
   const storedAt: Feed["Service"]["storedAt"] = (shard, sequence) => {
     const stream = streamName(log.layout, shard);

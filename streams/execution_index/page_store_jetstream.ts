@@ -3,8 +3,6 @@
  * batch in which every message expects its page as it was read. A page that goes is overwritten with
  * nothing and a lifetime of a second, since a batch cannot delete.
  */
-import type { StoredMsg } from "@nats-io/jetstream";
-import { JetStreamStatusError } from "@nats-io/jetstream/internal";
 import { headers } from "@nats-io/nats-core";
 import { randomUUID } from "node:crypto";
 import * as Arr from "effect/Array";
@@ -13,6 +11,7 @@ import * as Layer from "effect/Layer";
 import { NoSpace, ServerRefused, type TopologyDrift, Unavailable } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
 import { Log } from "../log.ts";
+import { collect } from "../log/direct.ts";
 import { meaningOf } from "../log/refusal.ts";
 import { answerReader } from "../log/wire.ts";
 import { PageStore, type PageWrite, type StoredPage, type StoreError } from "./page_store.ts";
@@ -24,31 +23,6 @@ const marksPerRead = 512;
 const answerTimeoutMs = 5_000;
 
 const nothing = new Uint8Array();
-
-/** A direct request that is answered by any number of messages. */
-const collect = (
-  send: (
-    callback: (done: { readonly err?: Error } | null, message: StoredMsg) => void,
-  ) => Promise<unknown>,
-): Promise<ReadonlyArray<StoredMsg>> =>
-  new Promise((settle, reject) => {
-    const messages: Array<StoredMsg> = [];
-    const timer = setTimeout(() => reject(new Error("no complete answer")), answerTimeoutMs);
-    const fail = (error: unknown) => {
-      clearTimeout(timer);
-      reject(error);
-    };
-    send((done, message) => {
-      if (done === null) messages.push(message);
-      else if (
-        done.err === undefined ||
-        (done.err instanceof JetStreamStatusError && done.err.code === 404)
-      ) {
-        clearTimeout(timer);
-        settle(messages);
-      } else fail(done.err);
-    }).catch(fail);
-  });
 
 const make = Effect.gen(function* () {
   const { layout } = yield* Log;

@@ -5,8 +5,10 @@
  * that runs an execution depends on it.
  */
 import { randomUUID } from "node:crypto";
+import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
+import * as Sink from "effect/Sink";
 import * as Stream from "effect/Stream";
 import { Timestamp } from "../../schema/ids.ts";
 import type { Log } from "../log.ts";
@@ -31,9 +33,13 @@ interface Held {
 
 type CardChange = Plan.CardChange & { readonly sequence: number };
 
-/** How long what comes in is gathered before it is written, and how many lots of it at most. */
-const gatherMs = 250;
-const maxGathered = 4;
+/**
+ * How long what comes in is gathered before it is written: the busier the log, the longer, so that
+ * keeping the index takes a small part of the time; a reader that is behind does not wait.
+ */
+const gatherMs = { least: 250, most: 2_000 } as const;
+const gatherPerWorkMs = 20;
+const enoughFacts = 4_096;
 /** How often a projector without work shows that it is there. */
 const heartbeatMs = 3_000;
 /** How long one may be silent before another takes its place. */
@@ -44,6 +50,24 @@ const pauseMs = 1_000;
 
 /** Another projector has this shard now. */
 const superseded = { _tag: "Superseded" } as const;
+
+/** What came in, and whether the heart beat meanwhile. */
+interface Gathered {
+  readonly facts: Array<Fact>;
+  beats: boolean;
+}
+
+/** Lots of facts, and heartbeats, as one. */
+const gathering = Sink.fold(
+  (): Gathered => ({ facts: [], beats: false }),
+  ({ facts }) => facts.length < enoughFacts,
+  (gathered, lot: ReadonlyArray<Fact> | "beat") =>
+    Effect.sync(() => {
+      if (lot === "beat") gathered.beats = true;
+      else for (const fact of lot) gathered.facts.push(fact);
+      return gathered;
+    }),
+);
 
 const fits = (writes: ReadonlyArray<PageWrite>): boolean =>
   writes.length <= maxWritePages &&
@@ -192,21 +216,29 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
     let held = yield* takePlace;
     const lives = yield* Lives.make(log);
     const take = takeIn(lives);
+    let gatherForMs: number = gatherMs.least;
     const happenings = Stream.merge(
       feed.follow(shard, held.progress.position),
-      Stream.as(Stream.tick(heartbeatMs), undefined),
+      Stream.as(Stream.tick(heartbeatMs), "beat" as const),
     );
+    const keepUp = Effect.fnUntraced(function* ({ facts, beats }: Gathered) {
+      held = yield* take(held, facts);
+      if (!beats) return;
+      yield* store.prepare(shard);
+      held = yield* forget(held);
+      if (facts.length === 0) held = yield* showLife(held);
+    });
     yield* happenings.pipe(
-      Stream.groupedWithin(maxGathered, gatherMs),
-      Stream.runForEach(Effect.fnUntraced(function* (gathered) {
-        const lots = gathered.filter((each) => each !== undefined);
-        const facts = lots.flat();
-        held = yield* take(held, facts);
-        if (lots.length === gathered.length) return;
-        yield* store.prepare(shard);
-        held = yield* forget(held);
-        if (facts.length === 0) held = yield* showLife(held);
-      })),
+      Stream.aggregateWithin(
+        gathering,
+        Schedule.modifyDelay(Schedule.forever, () => Effect.sync(() => gatherForMs)),
+      ),
+      Stream.runForEach((gathered) =>
+        Effect.map(Effect.timed(keepUp(gathered)), ([took]) => {
+          const { least, most } = gatherMs;
+          gatherForMs = Math.min(Math.max(least, Duration.toMillis(took) * gatherPerWorkMs), most);
+        })
+      ),
       Effect.onInterrupt(() => Effect.ignore(save(unowned(held.progress), held))),
     );
   });

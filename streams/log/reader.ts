@@ -5,7 +5,6 @@
  */
 import {
   type BatchCallback,
-  DeliverPolicy,
   type NextMsgRequest,
   type SeqMsgRequest,
   type StoredMsg,
@@ -18,8 +17,16 @@ import * as Stream from "effect/Stream";
 import { ServerRefused, Unavailable } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
 import type { Entry, Log, ReadOptions } from "../log.ts";
-import { executionFilter, type Filter, type Kind, type Layout, streamName } from "../subjects.ts";
+import {
+  type Address,
+  executionFilter,
+  type Filter,
+  type Kind,
+  type Layout,
+  streamName,
+} from "../subjects.ts";
 import { objectHeader, type Spill } from "./spill.ts";
+import { resumed, subscribe } from "./subscription.ts";
 import * as WholeRead from "./whole_read.ts";
 
 const pageMessages = 256;
@@ -68,19 +75,20 @@ const found = (shard: number, message: Stored): Found => ({
   object: message.subject.startsWith("$KV.") ? undefined : header(message.header, objectHeader),
 });
 
-const lastByKind = (
+/** What there is of one kind each. */
+const byKind = <A>(
+  of: Address,
   kinds: ReadonlyArray<Kind>,
-  filters: ReadonlyArray<Filter>,
   entries: ReadonlyArray<Entry>,
-): ReadonlyMap<Kind, Entry> =>
-  new Map(entries.map((entry) => [
-    kinds[filters.findIndex(({ subject }) => subject === entry.subject)]!,
-    entry,
-  ]));
+  what: (entry: Entry) => A,
+): ReadonlyMap<Kind, A> => {
+  const kindOf = new Map(kinds.map((kind) => [executionFilter(of, kind).subject, kind]));
+  return new Map(entries.map((entry) => [kindOf.get(entry.subject)!, what(entry)]));
+};
 
 export const make = Effect.fnUntraced(function* (layout: Layout, replicas: number, spill: Spill) {
   const connection = yield* Connection;
-  const { manager, jetStream } = connection;
+  const { manager } = connection;
 
   const resolve = ({ entry, object }: Found) =>
     object === undefined ? Effect.succeed(entry) : spill.fetch(entry, object);
@@ -136,25 +144,23 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
         return [entries, next] as const;
       }));
 
-  const follow = (filter: Filter, options: ReadOptions = {}) =>
-    Stream.unwrap(Effect.gen(function* () {
-      const operation = `follow ${filter.subject}`;
-      const consumer = yield* connection.ask(
-        operation,
-        () =>
-          jetStream.consumers.get(streamName(layout, filter.shard), {
-            filter_subjects: filter.subject,
-            deliver_policy: DeliverPolicy.StartSequence,
-            opt_start_seq: (options.after ?? 0) + 1,
-          }),
-      );
-      const messages = yield* Effect.acquireRelease(
-        connection.ask(operation, () => consumer.consume({ max_messages: pageMessages })),
-        (messages) => Effect.promise(() => messages.close()),
-      );
-      const lost = (cause: unknown) =>
-        new Unavailable({ operation, reason: "the subscription ended", landed: "no", cause });
-      return Stream.fromAsyncIterable(messages, lost).pipe(
+  const follow = (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) => {
+    const operation = `follow ${filter.subject}`;
+    const subscription = {
+      stream: streamName(layout, filter.shard),
+      subject: filter.subject,
+      operation,
+      prefetchedMessages: pageMessages,
+    };
+    const lost = (cause: unknown) =>
+      new Unavailable({ operation, reason: "the subscription ended", landed: "no", cause });
+    const open = (after: number) =>
+      Stream.unwrap(
+        Effect.map(
+          subscribe(connection, subscription, after),
+          (messages) => Stream.fromAsyncIterable(messages, lost),
+        ),
+      ).pipe(
         Stream.map((message) =>
           found(filter.shard, {
             subject: message.subject,
@@ -165,9 +171,11 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
           })
         ),
         Stream.mapEffect(resolve),
-        Stream.takeWhile((entry) => entry.sequence <= (options.upTo ?? Infinity)),
       );
-    }));
+    return resumed(after, ({ sequence }) => sequence, open).pipe(
+      Stream.takeWhile((entry) => entry.sequence <= upTo),
+    );
+  };
 
   /** Followers lag behind what was just acknowledged, so with replicas the leader is asked. */
   const lastStored = (stream: string, subject: string): Promise<StoredMsg | null> =>
@@ -199,26 +207,38 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
   };
 
   /** One direct request where there is one server; a follower's answer would not do. */
-  const lastOfEach: Log["Service"]["lastOfEach"] = Effect.fnUntraced(function* (of, kinds) {
-    const filters = kinds.map((kind) => executionFilter(of, kind));
-    if (replicas > 1) {
-      const entries = yield* Effect.forEach(kinds, (kind) => last(of, kind), {
-        concurrency: "unbounded",
-      });
-      return lastByKind(kinds, filters, entries.flatMap(Option.toArray));
+  const lastFound = Effect.fnUntraced(function* (of: Address, kinds: ReadonlyArray<Kind>) {
+    if (kinds.length === 0) return [];
+    const stream = streamName(layout, of.shard);
+    const subjects = kinds.map((kind) => executionFilter(of, kind).subject);
+    if (replicas === 1) {
+      const { messages } = yield* batch(
+        of.shard,
+        `read the last of ${of.label}`,
+        (callback) => manager.direct.getLastMessagesFor(stream, { multi_last: subjects, callback }),
+      );
+      return messages;
     }
-    if (kinds.length === 0) return new Map();
-    const { messages } = yield* batch(
-      of.shard,
-      `read the last of ${of.label}`,
-      (callback) =>
-        manager.direct.getLastMessagesFor(streamName(layout, of.shard), {
-          multi_last: filters.map(({ subject }) => subject),
-          callback,
-        }),
+    const messages = yield* Effect.forEach(
+      subjects,
+      (subject) => connection.ask(`read ${subject}`, () => lastStored(stream, subject)),
+      { concurrency: "unbounded" },
     );
-    return lastByKind(kinds, filters, yield* Effect.forEach(messages, resolve));
+    return messages.flatMap((message) => message === null ? [] : [found(of.shard, message)]);
   });
+
+  const lastOfEach: Log["Service"]["lastOfEach"] = (of, kinds) =>
+    lastFound(of, kinds).pipe(
+      Effect.flatMap((messages) => Effect.forEach(messages, resolve)),
+      Effect.map((entries) => byKind(of, kinds, entries, (entry) => entry)),
+    );
+
+  const lastSequences: Log["Service"]["lastSequences"] = (of, kinds) =>
+    Effect.map(
+      lastFound(of, kinds),
+      (messages) =>
+        byKind(of, kinds, messages.map(({ entry }) => entry), ({ sequence }) => sequence),
+    );
 
   const firstAfter = async (shard: number, subject: string, after: number) => {
     const message = await nextStored(shard, subject, after);
@@ -255,5 +275,5 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
       ),
   });
 
-  return { read, follow, first, last, lastOfEach, readThrough, tail, firstAfter };
+  return { read, follow, first, last, lastOfEach, lastSequences, readThrough, tail, firstAfter };
 });

@@ -24,4 +24,4 @@ export const scheduleHeaders = (to: Address, { schedule }: Message): string =>
     ? ""
     : `Nats-Schedule: @at ${
       new Date(Math.min(Math.max(schedule.at, 0), endOfTime)).toISOString()
-    }\r\nNats-Schedule-Target: ${subjectOf(to, "mail")}\r\n`;
+    }\r\nNats-Schedule-Target: ${subjectOf(to, schedule.into ?? "mail")}\r\n`;

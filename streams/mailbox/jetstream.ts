@@ -24,6 +24,7 @@ import { skippedRecords } from "../metrics.ts";
 import { Sessions } from "../session.ts";
 import * as Fate from "./fate.ts";
 import { Intake } from "./intake.ts";
+import * as Served from "./served.ts";
 
 /** Keeps something going that ends only with errors. */
 const persist = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>) =>
@@ -38,6 +39,7 @@ const make = Effect.gen(function* () {
   const log = yield* Log;
   const sessions = yield* Sessions;
   const fate = yield* Fate.make(log.layout);
+  const { isServed, remember } = yield* Served.make(log.layout);
 
   const serve = Effect.fn("Mailboxes.serve")(
     function* (options: ServeOptions, handle: (delivery: Delivery) => void) {
@@ -47,6 +49,7 @@ const make = Effect.gen(function* () {
         sources: mailboxSources(layout, actor),
       }));
       yield* ensureSources(mailboxes.flatMap(({ sources }) => sources));
+      yield* remember(options.actors);
       const context = yield* Effect.context<never>();
       const mending = yield* FiberMap.makeRuntime<Connection, Source>();
 
@@ -101,6 +104,7 @@ const make = Effect.gen(function* () {
     serve: (options, handle) =>
       Effect.provideService(serve(options, handle), Connection, connection),
     forward: forwarder(log),
+    isServed,
     fate,
   });
 });

@@ -9,6 +9,7 @@ import * as FiberMap from "effect/FiberMap";
 import * as Layer from "effect/Layer";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
+import type { ActorName } from "../../schema/ids.ts";
 import { Route } from "../../schema/route.ts";
 import { decodeToken } from "../../schema/token.ts";
 import { forwarder } from "../lanes.ts";
@@ -55,8 +56,11 @@ const make = Effect.gen(function* () {
     );
   }
 
+  const served = new Set<ActorName>();
+
   return Mailboxes.of({
     serve: Effect.fn("Mailboxes.serve")(function* (options, handle) {
+      for (const actor of options.actors) served.add(actor);
       const attendant: Attendant = { options, handle, isFull: false };
       yield* Effect.acquireRelease(
         Effect.sync(() => exchange.join(attendant)),
@@ -68,6 +72,7 @@ const make = Effect.gen(function* () {
       };
     }),
     forward: forwarder(log),
+    isServed: (actor) => Effect.sync(() => served.has(actor)),
     fate: (of) => Effect.sync(() => exchange.fate(of)),
   });
 });

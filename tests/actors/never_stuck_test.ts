@@ -59,7 +59,8 @@ const lose = (of: Named, kind: "mail" | "timer") =>
 const begin = (actor: { readonly name: string }, input?: unknown, options?: StartOptions) =>
   Effect.flatMap(
     Executions,
-    (executions) => executions.start(ActorName.make(actor.name), tenant, input, options),
+    (executions) =>
+      executions.start(ActorName.make(actor.name), tenant, input, { unserved: true, ...options }),
   );
 
 /** A worker that acknowledges what it should not. */

@@ -2,12 +2,9 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { it } from "node:test";
-import { connect } from "../../mod.ts";
-import { actorsOf } from "../fixtures/engine_actors.ts";
 import { historyOf } from "../fixtures/engine_chronicle.ts";
-import { effectsIn, newEffectsFile } from "../fixtures/engine_effects.ts";
 import { watchWorker } from "../fixtures/engine_kill_point.ts";
-import { startWorker, type WorkerProcess } from "../fixtures/engine_process.ts";
+import { openScene } from "../fixtures/engine_scene.ts";
 import { startProxy } from "../fixtures/proxy.ts";
 import { eventually, leftovers, scratchFolder, scratchServer } from "../fixtures/server.ts";
 
@@ -16,37 +13,31 @@ const executions = 5;
 
 it("an owner that was frozen past its lease writes nothing more, and serves others", async () => {
   const server = await scratchServer({ durability: "bounded" });
-  const namespace = "frozen";
-  const weir = await connect({ servers: server.url, namespace });
   const proxy = await startProxy(server.port);
   const { appends } = watchWorker(proxy);
-  const effects = newEffectsFile();
   const gate = join(scratchFolder("gate"), "open");
-  const serve = { leaseTtl: "1 second", residentGrace: "1 minute" } as const;
-  const { busy, tally } = actorsOf({ effects, worker: "client" });
-  const working = (worker: string) => () =>
-    effectsIn(effects).filter((effect) => effect.step === "work" && effect.worker === worker)
-        .length === executions || undefined;
-  const workers: Array<WorkerProcess> = [];
   try {
-    const frozen = await startWorker({
-      url: proxy.url,
-      namespace,
-      effects,
-      worker: "frozen",
-      serve,
+    await using scene = await openScene(server, {
+      namespace: "frozen",
+      serve: { leaseTtl: "1 second", residentGrace: "1 minute" },
     });
-    workers.push(frozen);
+    const { weir, actors: { busy, tally } } = scene;
+    const working = (worker: string) => () =>
+      scene.effects("work").filter((effect) => effect.worker === worker).length === executions ||
+      undefined;
+    const frozen = await scene.launch("frozen", { url: proxy.url });
     const runs = await Promise.all(
       Array.from({ length: executions }, (_, i) => weir.start(busy, gate, { id: `o-${i}` })),
     );
     await eventually("the owner is at work", working("frozen"));
     frozen.freeze();
-    const next = await startWorker({ url: server.url, namespace, effects, worker: "next", serve });
-    workers.push(next);
+    const next = await scene.launch("next");
     await eventually("another has taken over", working("next"), 60_000);
     writeFileSync(gate, "");
-    const results = await Promise.all(runs.map((run) => run.result()));
+    const results = await scene.inTime(
+      "their results",
+      Promise.all(runs.map((run) => run.result())),
+    );
     assert.deepEqual(results, runs.map(() => "next"));
     await next.drain();
     const histories = await Promise.all(runs.map(historyOf));
@@ -54,7 +45,7 @@ it("an owner that was frozen past its lease writes nothing more, and serves othe
     const beforeThaw = appends.length;
     frozen.thaw();
     const other = await weir.start(tally, { n: 1, napMs: 10 }, { id: "other" });
-    assert.equal(await other.result(), 3);
+    assert.equal(await scene.inTime("the other", other.result()), 3);
     const of = (name: string) =>
       appends.slice(beforeThaw).filter(({ subject }) => subject.includes(`.${name}`));
     await eventually(
@@ -68,7 +59,7 @@ it("an owner that was frozen past its lease writes nothing more, and serves othe
     assert.deepEqual(await Promise.all(runs.map(historyOf)), histories);
 
     const stepsOf = (worker: string, execution: string) =>
-      effectsIn(effects)
+      scene.effects()
         .filter((effect) => effect.worker === worker && effect.execution === execution)
         .map(({ step }) => step);
     for (const { id } of runs) {
@@ -77,9 +68,8 @@ it("an owner that was frozen past its lease writes nothing more, and serves othe
     }
     assert.deepEqual(stepsOf("frozen", other.id), ["one", "two"]);
     await frozen.drain();
+    await scene.noneIsStuck();
   } finally {
-    for (const worker of workers) worker.kill();
-    await weir.close();
     await proxy.stop();
     await server.stop();
   }

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
-import { connect, type HistoryEntry } from "../../mod.ts";
-import { actorsOf, approval } from "../fixtures/engine_actors.ts";
+import type { HistoryEntry } from "../../mod.ts";
+import { approval } from "../fixtures/engine_actors.ts";
 import { childrenOf, chronicleOf, historyOf, recordedSteps } from "../fixtures/engine_chronicle.ts";
-import { effectsIn, newEffectsFile } from "../fixtures/engine_effects.ts";
 import { type KillPoint, watchWorker } from "../fixtures/engine_kill_point.ts";
-import { startWorker, type WorkerProcess } from "../fixtures/engine_process.ts";
+import type { WorkerProcess } from "../fixtures/engine_process.ts";
+import { openScene } from "../fixtures/engine_scene.ts";
 import { startProxy } from "../fixtures/proxy.ts";
 import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 import { chance, named } from "./seed.ts";
@@ -36,24 +36,19 @@ let played = 0;
 /** Runs one order, and kills its first worker at the point, if it comes to that. */
 const play = async (server: ScratchServer, way: Way, point?: KillPoint): Promise<Play> => {
   const namespace = `play_${++played}`;
-  const effects = newEffectsFile();
-  const weir = await connect({ servers: server.url, namespace });
   const proxy = await startProxy(server.port);
-  const options = {
-    namespace,
-    effects,
-    serve: { residentGrace: ways[way], leaseTtl: "5 seconds" },
-  } as const;
-  const workers: Array<WorkerProcess> = [];
   try {
+    await using scene = await openScene(server, {
+      namespace,
+      serve: { residentGrace: ways[way], leaseTtl: "5 seconds" },
+    });
+    const { weir, actors: { order, parcel } } = scene;
     let diedAt: number | undefined;
     const { appends } = watchWorker(proxy, point, () => {
       diedAt = Date.now();
-      workers[0]!.kill();
+      first.kill();
     });
-    const first = await startWorker({ ...options, url: proxy.url, worker: "first" });
-    workers.push(first);
-    const { order, parcel } = actorsOf({ effects, worker: "client" });
+    const first = await scene.launch("first", { url: proxy.url });
     const run = await weir.start(order, { cents: 4_200, coolOffMs: 300 }, { id: "o-1" });
     const both = async () => [
       run,
@@ -64,26 +59,27 @@ const play = async (server: ScratchServer, way: Way, point?: KillPoint): Promise
     const signalled = eventually("the order waits for approval", isWaiting, 60_000)
       .then(() => run.signal(approval, { by: "ana" }, { key: "only" }));
     const result = Promise.all([run.result(), signalled]);
-    await Promise.race([first.ended, result]);
+    await scene.inTime("its end or the order's", Promise.race([first.ended, result]));
     // What it appends when it is drained counts, too.
     if (diedAt === undefined) first.terminate();
-    const end = await first.ended;
+    const end = await scene.inTime("its end", first.ended);
     assert.ok(end === 0 || end === "SIGKILL", String(end));
     const isKilled = end !== 0;
 
-    const before = effectsIn(effects);
+    const before = scene.effects();
     const recorded = new Set<string>();
+    let second: WorkerProcess | undefined;
     if (isKilled) {
       for (const one of await both()) {
         // A child that was called may not have been started.
         const steps = await recordedSteps(one).catch(() => []);
         for (const step of steps) recorded.add(`${one.id} ${step}`);
       }
-      workers.push(await startWorker({ ...options, url: server.url, worker: "second" }));
+      second = await scene.launch("second");
     }
-    const [value] = await result;
+    const [value] = await scene.inTime("the order's end", result);
 
-    const all = effectsIn(effects);
+    const all = scene.effects();
     const again = all.slice(before.length)
       .filter(({ execution, step }) => recorded.has(`${execution} ${step}`));
     assert.deepEqual(again, []);
@@ -94,7 +90,8 @@ const play = async (server: ScratchServer, way: Way, point?: KillPoint): Promise
       ? undefined
       : (await historyOf(run)).find(({ at, record }) => at > diedAt! && isOwners(record));
     const chronicle = await Promise.all((await both()).map(chronicleOf));
-    if (isKilled) await workers[1]!.drain();
+    await second?.drain();
+    await scene.noneIsStuck();
     return {
       result: value,
       chronicle,
@@ -103,8 +100,6 @@ const play = async (server: ScratchServer, way: Way, point?: KillPoint): Promise
       takeOverMs: next === undefined ? undefined : next.at - diedAt!,
     };
   } finally {
-    for (const worker of workers) worker.kill();
-    await weir.close();
     await proxy.stop();
   }
 };

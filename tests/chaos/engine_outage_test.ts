@@ -2,11 +2,9 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { it } from "node:test";
-import { connect } from "../../mod.ts";
 import { ackWaitMs } from "../../streams/mailbox.ts";
-import { actorsOf, approval } from "../fixtures/engine_actors.ts";
-import { effectsIn, newEffectsFile } from "../fixtures/engine_effects.ts";
-import { startWorker, type WorkerProcess } from "../fixtures/engine_process.ts";
+import { approval } from "../fixtures/engine_actors.ts";
+import { openScene } from "../fixtures/engine_scene.ts";
 import { eventually, leftovers, scratchFolder, scratchServer } from "../fixtures/server.ts";
 
 const each = 10;
@@ -17,23 +15,14 @@ const outageMs = Math.max(leaseTtlMs, sessionTtlMs, ackWaitMs) + 1_000;
 
 it("all workers are dead longer than every TTL, the server restarts twice: one worker finishes everything", async () => {
   const server = await scratchServer({ durability: "bounded" });
-  const namespace = "outage";
-  const weir = await connect({ servers: server.url, namespace });
-  const effects = newEffectsFile();
   const gate = join(scratchFolder("gate"), "open");
-  const start = (worker: string) =>
-    startWorker({
-      url: server.url,
-      namespace,
-      effects,
-      worker,
+  try {
+    await using scene = await openScene(server, {
+      namespace: "outage",
       serve: { residentGrace: "500 millis", leaseTtl: leaseTtlMs },
     });
-  const { order, busy, sleeper, tally } = actorsOf({ effects, worker: "client" });
-  const begun = (step: string) => effectsIn(effects).filter((effect) => effect.step === step);
-  const workers: Array<WorkerProcess> = [];
-  try {
-    workers.push(await start("first"), await start("second"));
+    const { weir, actors: { order, busy, sleeper, tally }, effects } = scene;
+    const workers = await Promise.all([scene.launch("first"), scene.launch("second")]);
     const many = <A>(one: (i: number) => Promise<A>) =>
       Promise.all(Array.from({ length: each }, (_, i) => one(i)));
     const waiting = await many((i) =>
@@ -44,7 +33,7 @@ it("all workers are dead longer than every TTL, the server restarts twice: one w
     );
     const late = await many((i) => weir.start(sleeper, { forMs: 20_000 }, { id: `late-${i}` }));
     const working = await many((i) => weir.start(busy, gate, { id: `working-${i}` }));
-    await eventually("steps are under way", () => begun("work").length === each || undefined);
+    await eventually("steps are under way", () => effects("work").length === each || undefined);
     const isWaiting = async () => {
       const states = await Promise.all(waiting.map((run) => run.describe()));
       return states.every(({ status }) => status === "suspended") || undefined;
@@ -67,24 +56,25 @@ it("all workers are dead longer than every TTL, the server restarts twice: one w
       60_000,
     );
     assert.deepEqual(await weir.workers(), []);
-    assert.deepEqual(begun("wake"), []);
+    assert.deepEqual(effects("wake"), []);
+
+    await scene.noneIsStuck("unproven");
 
     writeFileSync(gate, "");
-    workers.push(await start("third"));
+    const third = await scene.launch("third");
     await Promise.all(waiting.map((run, i) => i % 2 === 1 && run.signal(approval, { by: "ana" })));
     const results = <A>(runs: ReadonlyArray<{ result(): Promise<A> }>) =>
-      Promise.all(runs.map((run) => run.result()));
+      scene.inTime("their results", Promise.all(runs.map((run) => run.result())));
     for (const { by } of await results(waiting)) assert.equal(by, "ana");
     assert.deepEqual(await results(working), working.map(() => "third"));
     assert.deepEqual(await results(untaken), untaken.map((_, i) => 2 * i + 1));
     assert.deepEqual(await results(overdue), overdue.map(() => "awake"));
     assert.deepEqual(await results(late), late.map(() => "awake"));
-    assert.equal(begun("wake").length, 2 * each);
-    assert.equal(begun("charge").length, each);
-    await workers.at(-1)!.drain();
+    assert.equal(effects("wake").length, 2 * each);
+    assert.equal(effects("charge").length, each);
+    await third.drain();
+    await scene.noneIsStuck();
   } finally {
-    for (const worker of workers) worker.kill();
-    await weir.close();
     await server.stop();
   }
 });

@@ -2,11 +2,15 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, it } from "node:test";
-import { connect, ExecutionExpired, type Run, type Weir } from "../../mod.ts";
-import { actorsOf } from "../fixtures/engine_actors.ts";
+import {
+  type Cursor,
+  ExecutionExpired,
+  type ExecutionStatus,
+  type ListedPage,
+  type Run,
+} from "../../mod.ts";
 import { historyOf } from "../fixtures/engine_chronicle.ts";
-import { effectsIn, newEffectsFile } from "../fixtures/engine_effects.ts";
-import { startWorker, type WorkerProcess } from "../fixtures/engine_process.ts";
+import { openScene, type Scene } from "../fixtures/engine_scene.ts";
 import {
   eventually,
   leftovers,
@@ -20,36 +24,40 @@ const atOnce = 100;
 /** Enough to have all of them asleep before the first is due. */
 const firstMs = 6_000 + 5 * sleeps;
 const secondMs = 2 * firstMs;
-const namespace = "sleeps";
-
 let server: ScratchServer;
-let weir: Weir;
-let effects: string;
-const workers: Array<WorkerProcess> = [];
-const { sleeper, busy } = actorsOf({ effects: "", worker: "client" });
+let scene: Scene;
 
 before(async () => {
   server = await scratchServer({ durability: "bounded" });
-  weir = await connect({ servers: server.url, namespace });
-  effects = newEffectsFile();
+  scene = await openScene(server, {
+    namespace: "sleeps",
+    serve: { residentGrace: "100 millis", leaseTtl: "2 seconds" },
+  });
 });
 after(async () => {
-  for (const worker of workers) worker.kill();
-  await weir.close();
+  await scene[Symbol.asyncDispose]();
   await server.stop();
 });
 
-const launch = async (worker: string): Promise<WorkerProcess> => {
-  const serve = { residentGrace: "100 millis", leaseTtl: "2 seconds" } as const;
-  const process = await startWorker({ url: server.url, namespace, effects, worker, serve });
-  workers.push(process);
-  return process;
-};
-
 const woken = (runs: ReadonlyArray<Run>): number => {
   const ids = new Set(runs.map(({ id }) => id));
-  return effectsIn(effects).filter(({ step, execution }) => step === "wake" && ids.has(execution))
-    .length;
+  return scene.effects("wake").filter(({ execution }) => ids.has(execution)).length;
+};
+
+/** How many executions the list has under a status. */
+const listed = async (status: ExecutionStatus): Promise<number> => {
+  let count = 0;
+  let from: Cursor | undefined;
+  do {
+    const page: ListedPage = await scene.weir.list({
+      status,
+      limit: 1_000,
+      ...(from === undefined ? {} : { from }),
+    });
+    count += page.executions.length;
+    from = page.next;
+  } while (from !== undefined);
+  return count;
 };
 
 /** One that is there, by what is recorded of it. */
@@ -57,6 +65,7 @@ const recorded = async (run: Run, kind: string) =>
   (await historyOf(run)).filter(({ record }) => record.kind === kind);
 
 it(`${sleeps} sleeps are in nobody's memory, and each fires once, also when due while all is down`, async () => {
+  const { weir, actors: { sleeper } } = scene;
   const runs: Array<Run> = [];
   let next = 0;
   const go = async () => {
@@ -66,50 +75,56 @@ it(`${sleeps} sleeps are in nobody's memory, and each fires once, also when due 
       runs[n] = await weir.start(sleeper, { forMs }, { id: `o-${n}` });
     }
   };
-  const first = await launch("first");
+  const first = await scene.launch("first");
   await Promise.all(Array.from({ length: atOnce }, go));
-  const begunAt = Date.now();
+  const startedAt = Date.now();
   const early = runs.filter((_, n) => n % 2 === 0);
   const late = runs.filter((_, n) => n % 2 === 1);
-  const resident = async () => (await weir.workers())[0]?.load?.resident;
   await eventually(
-    "nothing is in memory",
-    async () => await resident() === 0 || undefined,
+    "all are suspended",
+    async () => await listed("suspended") === sleeps || undefined,
     firstMs,
   );
-  assert.ok(Date.now() < begunAt + firstMs, "they were asleep before the first was due");
+  await eventually("nothing is in memory", async () => {
+    const [worker] = await weir.workers();
+    return worker?.load?.resident === 0 || undefined;
+  }, firstMs);
   assert.equal(woken(runs), 0);
 
   const haveFired = (runs: ReadonlyArray<Run>) => () => woken(runs) >= runs.length || undefined;
   await eventually("half of them fire", haveFired(early), firstMs + 60_000);
-  await Promise.all(early.map((run) => run.result()));
+  await scene.inTime("early", Promise.all(early.map((run) => run.result())));
   first.kill();
   await server.kill();
   await eventually(
     "the others are due",
-    () => Date.now() > begunAt + secondMs || undefined,
+    () => Date.now() > startedAt + secondMs || undefined,
     secondMs,
   );
   await server.restart();
-  const second = await launch("second");
-  await Promise.all(late.map((run) => run.result()));
+  const second = await scene.launch("second");
+  await scene.inTime("late", Promise.all(late.map((run) => run.result())));
   assert.equal(woken(early), early.length);
   assert.equal(woken(late), late.length);
   await second.drain();
+  await scene.noneIsStuck();
 });
 
-it("the first deadline of a sleep holds, however often it changes hands", async () => {
+// Attack 16.
+it("the first deadline of a sleep holds, whoever's hands and clocks it passes through", async () => {
   const forMs = 4_000;
-  const third = await launch("third");
+  const anHourMs = 3_600_000;
+  const { weir, actors: { sleeper } } = scene;
+  const third = await scene.launch("third", { clockAheadMs: anHourMs });
   const run = await weir.start(sleeper, { forMs }, { id: "handed-on" });
   const begun = await eventually(
     "it sleeps",
     async () => (await recorded(run, "sleeping"))[0]?.record as { due: number } | undefined,
   );
-  const fourth = await launch("fourth");
+  const fourth = await scene.launch("fourth", { clockAheadMs: -anHourMs });
   await third.drain();
   await run.revokeLease().catch(() => undefined);
-  assert.equal(await run.result(), "awake");
+  assert.equal(await scene.inTime(run.id, run.result()), "awake");
   const sleeping = await recorded(run, "sleeping");
   assert.deepEqual(sleeping.map(({ record }) => (record as { due: number }).due), [begun.due]);
   const timers = await recorded(run, "timer");
@@ -120,17 +135,19 @@ it("the first deadline of a sleep holds, however often it changes hands", async 
     `${done!.at - begun.due} ms`,
   );
   await fourth.drain();
+  await scene.noneIsStuck();
 });
 
 it("a deadline ends what runs, what waits, and what nobody has taken up", async () => {
   const gate = join(scratchFolder("gate"), "never");
   const deadline = "1 second";
+  const { weir, actors: { busy, sleeper } } = scene;
   const untaken = await weir.start(sleeper, { forMs: 60_000 }, { id: "untaken", deadline });
   await eventually("its time is over", async () => {
     const { deadline } = await untaken.describe();
     return Date.now() > deadline! || undefined;
   });
-  const fifth = await launch("fifth");
+  const fifth = await scene.launch("fifth");
   const running = await weir.start(busy, gate, { id: "running", deadline });
   const waiting = await weir.start(sleeper, { forMs: 60_000 }, { id: "waiting", deadline });
   const delayed = await weir.start(sleeper, { forMs: 1 }, {
@@ -139,13 +156,14 @@ it("a deadline ends what runs, what waits, and what nobody has taken up", async 
     deadline,
   });
   for (const run of [untaken, running, waiting, delayed]) {
-    await assert.rejects(run.result(), ExecutionExpired, run.id);
+    await assert.rejects(scene.inTime(run.id, run.result()), ExecutionExpired, run.id);
   }
   await fifth.drain();
+  await scene.noneIsStuck();
 });
 
 it("nothing is left behind", async () => {
-  await weir.close();
+  await scene[Symbol.asyncDispose]();
   await server.stop();
   assert.deepEqual(await leftovers(), []);
 });

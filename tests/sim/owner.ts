@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
+import * as Option from "effect/Option";
 import * as Result from "effect/Result";
 import {
   afterEnd,
@@ -20,27 +21,45 @@ import { record as evolve, takeUp } from "../../actors/core/evolve.ts";
 import {
   attemptTimer,
   delayTimer,
-  endOf,
   type ExecutionState,
   operation,
 } from "../../actors/core/state.ts";
-import { takeUpRest } from "../../actors/core/take_up.ts";
 import { type History, readAll, readOne, unread } from "../../actors/engine/history.ts";
+import { leave, type Left, readHistory } from "../../actors/engine/snapshot.ts";
+import { afterMail } from "../../actors/never_stuck/verdict.ts";
 import { type ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
 import { ActorName, ExecutionId as Execution, WorkerInstanceId } from "../../schema/ids.ts";
 import { type JournalRecord, journalRecord } from "../../schema/journal_record.ts";
 import { mailRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import { nonceOfId } from "../../streams/fence.ts";
 import type { Lease } from "../../streams/lease.ts";
 import { type Address, executionFilter } from "../../streams/subjects.ts";
-import { next, type Operation, type Program, valueOf } from "./programs.ts";
+import { next, type Operation, type Program, sharedChild, spawnedBy, valueOf } from "./programs.ts";
 import { type Item, tenant, type World } from "./world.ts";
+
+const leaseTtl = "10 seconds";
+const renewEveryMs = 3_000;
 
 /** Between two of these anything may happen; `parked` says that the owner waits for something. */
 export type Pause = "busy" | "parked";
 
+/** Where the workers are that an owner may have to ask. */
+export interface Fleet {
+  /** Who runs an execution at a worker; "silent" if that one does not answer. */
+  readonly ownerAt: (worker: string, address: Address) => Owner | "silent" | undefined;
+}
+
 /** The lease is somebody else's, or the server cannot be reached. */
-class Lost extends Error {}
+class Lost extends Error {
+  /** Who holds the lease instead, if that is why. */
+  readonly holder: string | undefined;
+
+  constructor(why: { readonly _tag: string; readonly owner?: string }) {
+    super(why._tag);
+    this.holder = why.owner;
+  }
+}
 
 const kindOf = ({ kind }: JournalRecord): "log" | "signal" | "tag" | "done" =>
   kind === "signal" || kind === "tag" || kind === "done" ? kind : "log";
@@ -52,22 +71,33 @@ export class Owner {
   readonly address: Address;
   readonly program: Program;
   readonly steps: Generator<Pause, void>;
+  /** Whether it has the execution in memory. */
+  isActive = false;
+  /** When it goes on by itself, if it does not wait for a message alone. */
+  #wakeAt = 0;
+  ending: "ended" | "suspended" | "lost" | "unstarted" | undefined;
   /** What was offered because of the execution, and is not acknowledged. */
   items: Array<Item> = [];
   /** The mailbox is to be read up to here. */
   #wanted = 0;
   #history: History = unread;
-  #state!: ExecutionState;
+  #state: ExecutionState = unread.state;
+  #left: Left | undefined;
+  /** Where the log has the last numbered record, and the last that is its own. */
+  #lastRecord = 0;
+  #written = 0;
+  readonly #fleet: Fleet;
   #lease!: Lease;
   #leaseWrittenAt = 0;
   /** Children of which it is known that they were started. */
   readonly #started = new Set<string>();
 
-  constructor(world: World, worker: string, execution: ExecutionId, program: Program, item: Item) {
+  constructor(world: World, fleet: Fleet, worker: string, program: Program, item: Item) {
     this.world = world;
+    this.#fleet = fleet;
     this.worker = worker;
-    this.execution = execution;
-    this.address = world.addressOf(execution);
+    this.address = item.address;
+    this.execution = Execution.make(item.address.label);
     this.program = program;
     this.take(item);
     this.steps = this.#run(item);
@@ -77,14 +107,55 @@ export class Owner {
     return this.#history.mail;
   }
 
+  /** Where the log has the last record that it wrote. */
+  get written(): number {
+    return this.#written;
+  }
+
+  get state(): ExecutionState {
+    return this.#state;
+  }
+
+  /** When it goes on, if nothing comes. */
+  get wakeAt(): number {
+    return this.#wakeAt;
+  }
+
+  /** When something that it awaits is due, or its lease is to be renewed. */
+  #nextDue(): number {
+    const { start, retryAt } = this.#state;
+    const times = [start?.record.notBefore, retryAt, ...timers(this.#state).map(({ due }) => due)];
+    const renewal = this.#leaseWrittenAt + renewEveryMs;
+    return Math.min(
+      renewal,
+      ...times.map((time) => time ?? 0).filter((time) => time > this.world.now),
+    );
+  }
+
   take(item: Item): void {
     item.holder = this;
-    this.items.push(item);
+    // An answer to one offer of a message is an answer to all of them.
+    this.items = [...this.items.filter((other) => other !== item), item];
     this.wake(item.mail);
   }
 
   wake(mail: number): void {
     this.#wanted = Math.max(this.#wanted, mail);
+    this.#wakeAt = 0;
+  }
+
+  /** Goes on to the next pause; false when there is none. */
+  advance(): boolean {
+    const { done, value } = this.steps.next();
+    this.#wakeAt = value === "parked" ? this.#nextDue() : 0;
+    return done !== true;
+  }
+
+  /** Gives up, since it does not know what became of what it wrote. */
+  lose(): void {
+    this.#say("loses its connection");
+    this.steps.return();
+    this.leave();
   }
 
   /** Gives back what it has not acknowledged. */
@@ -104,9 +175,28 @@ export class Owner {
     } catch (error) {
       if (!(error instanceof Lost)) throw error;
       this.#say(`is lost (${error.message})`);
+      this.ending = "lost";
+      if (error.holder !== undefined) yield* this.#passOn(error.holder, item);
     } finally {
+      this.isActive = false;
       this.leave();
     }
+  }
+
+  /** Has the owner read the message; it is acknowledged when that is done. */
+  *#passOn(worker: string, item: Item): Generator<Pause, void> {
+    yield "busy";
+    const owner = this.#fleet.ownerAt(worker, this.address);
+    if (owner === undefined || owner === "silent" || !owner.isActive) return;
+    owner.wake(item.mail);
+    while (owner.isActive && owner.mailRead < item.mail) {
+      yield "busy";
+      if (this.#fleet.ownerAt(worker, this.address) !== owner) return;
+    }
+    // What the owner has been offered as well may be all that brings the execution back.
+    if (owner.mailRead < item.mail || owner.items.includes(item)) return;
+    this.#say(`is read by ${worker}`);
+    this.world.ack(item);
   }
 
   /** Something that takes time; what it did is done even if nobody goes on afterwards. */
@@ -116,49 +206,79 @@ export class Owner {
     yield "busy";
     if (Exit.isSuccess(exit)) return exit.value;
     const error = Result.getOrThrow(Exit.findError(exit));
-    throw new Lost(error._tag);
+    throw new Lost(error);
   }
 
   *#activate(item: Item): Generator<Pause, void> {
     const { world, address } = this;
     const last = yield* this.#do(world.log.lastOfEach(address, ["done", "log"]));
     const done = last.get("done");
+    let ended: number | undefined;
     if (done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence) {
-      const entries = yield* this.#do(world.log.readThrough(executionFilter(address), {
-        through: item.mail,
-      }));
-      const { state, mail } = world.run(readAll(unread, entries));
-      const known = takeUpRest(state);
-      if (known.done !== undefined && !known.inbox.some(({ record }) => record.kind === "retry")) {
-        this.#state = known;
-        yield* this.#follow(afterEnd(known, known.done.record.outcome));
-        this.#ackThrough(mail);
-        return;
-      }
+      if (!(yield* this.#isRetried(item))) return;
+      const current = yield* this.#do(world.leases.current(address));
+      const held = Option.getOrUndefined(current);
+      if (held?.held === true && held.record.nonce === nonceOfId(done.id!)) ended = held.revision;
     }
-    this.#lease = yield* this.#do(world.leases.acquire(address, {
-      worker: WorkerInstanceId.make(this.worker),
-      ttl: "10 seconds",
-      session: true,
-    }));
+    this.#lease = yield* this.#claim(ended);
     this.#leaseWrittenAt = world.now;
     const { epoch, attempt, reclaims } = this.#lease;
     this.#say(`is claimed, epoch ${epoch}, attempt ${attempt}, reclaims ${reclaims}`);
+    let claimed = 0;
     if (epoch > 1) {
       const worker = WorkerInstanceId.make(this.worker);
-      yield* this.#append("log", { kind: "claimed", worker, epoch, attempt, reclaims });
+      claimed = yield* this.#append("log", { kind: "claimed", worker, epoch, attempt, reclaims });
     }
-    const entries = yield* this.#do(world.log.readThrough(executionFilter(address), {
-      through: item.mail,
-    }));
-    this.#history = world.run(readAll(unread, entries));
-    this.#state = this.#history.state;
+    const through = Math.max(item.mail, claimed);
+    const { history, left } = yield* this.#do(readHistory(world.log, address, through));
+    this.#history = history;
+    this.#left = left;
+    this.#lastRecord = history.journal;
+    this.#state = history.state;
     this.#adoptAttempt();
     if (this.#state.start === undefined) {
       yield* this.#do(world.leases.release(this.#lease));
+      this.ending = "unstarted";
       return;
     }
+    this.isActive = true;
     yield* this.#live();
+  }
+
+  /** Whether what has ended is to run again; if not, whoever must know is told how it ended. */
+  *#isRetried({ mail }: Item): Generator<Pause, boolean> {
+    const { world, address } = this;
+    const entries = yield* this.#do(world.log.readThrough(executionFilter(address), {
+      through: mail,
+    }));
+    const history = world.run(readAll(unread, entries));
+    const known = afterMail(history.state);
+    if (known.done === undefined || known.inbox.length > 0) return true;
+    this.#state = known;
+    yield* this.#follow(afterEnd(known, known.done.record.outcome));
+    this.#ackThrough(history.mail);
+    return false;
+  }
+
+  *#claim(ended: number | undefined): Generator<Pause, Lease> {
+    const { world, address } = this;
+    const worker = WorkerInstanceId.make(this.worker);
+    const options = { worker, ttl: leaseTtl, session: true } as const;
+    try {
+      return yield* this.#do(world.leases.acquire(address, {
+        ...options,
+        ...(ended === undefined ? {} : { endedRevision: ended }),
+      }));
+    } catch (error) {
+      if (!(error instanceof Lost) || error.holder !== this.worker) throw error;
+    }
+    // What this worker has given up without being able to say so.
+    const current = Option.getOrUndefined(yield* this.#do(world.leases.current(address)));
+    const isOwn = current?.record.workerInstanceId === worker;
+    return yield* this.#do(world.leases.acquire(address, {
+      ...options,
+      ...(isOwn ? { endedRevision: current.revision } : {}),
+    }));
   }
 
   *#live(): Generator<Pause, void> {
@@ -168,10 +288,11 @@ export class Owner {
       const ending = this.#endOfMail();
       if (this.#state.done !== undefined) return yield* this.#letGo(false);
       if (ending !== undefined) return yield* this.#end(ending);
-      this.#ackBut(1);
-      if (world.now - this.#leaseWrittenAt >= this.#lease.ttlMs / 3) {
+      if (world.now - this.#leaseWrittenAt >= renewEveryMs) {
         this.#lease = yield* this.#do(
-          world.leases.renew(this.#lease, { progress: this.#state.progress }),
+          world.leases.renew(this.#lease, { progress: this.#state.progress }).pipe(
+            Effect.tap(() => Effect.sync(() => this.#ackBut(1))),
+          ),
         );
         this.#leaseWrittenAt = world.now;
       }
@@ -216,10 +337,21 @@ export class Owner {
       yield* this.#begin(unbegun);
       return true;
     }
-    const ready = turn.pending.filter((pending) => this.#isReady(pending));
+    const pending = new Map(
+      [...this.#unstarted(), ...turn.pending].map((each) => [each.key, each]),
+    );
+    const ready = [...pending.values()].filter((pending) => this.#isReady(pending));
     if (ready.length === 0) return false;
     yield* this.#goOn(choices.of(ready));
     return true;
+  }
+
+  /** What was spawned, and may not have been started by whoever recorded that. */
+  #unstarted(): ReadonlyArray<Operation> {
+    return spawnedBy(this.program).filter(({ key }) => {
+      const end = operation(this.#state, key);
+      return end !== undefined && end.settled === undefined;
+    });
   }
 
   *#begin(begun: Operation): Generator<Pause, void> {
@@ -240,7 +372,7 @@ export class Owner {
           key,
           verb: begun.kind,
           actor: ActorName.make("child"),
-          execution: this.#childOf(key),
+          execution: this.#childOf(begun),
           tenant,
           onParentEnd: begun.isLeftAlone ? "abandon" : "cancel",
         });
@@ -302,16 +434,16 @@ export class Owner {
       case "call":
       case "spawn":
       case "end": {
-        const called = pending.kind === "end" ? pending.of.key : key;
-        yield* this.#startChild(called, key);
+        yield* this.#startChild(pending.kind === "end" ? pending.of : pending, key);
         this.#started.add(key);
       }
     }
   }
 
-  *#startChild(key: string, endKey: string): Generator<Pause, void> {
+  *#startChild(called: Operation, endKey: string): Generator<Pause, void> {
     const { post } = this.world;
-    const execution = this.#childOf(key);
+    const { key } = called;
+    const execution = this.#childOf(called);
     const parent = { execution: this.execution, tenant, life: this.#state.life, key: endKey };
     const to = this.world.addressOf(execution);
     const started = yield* this.#do(post.start(to, { kind: "start", seed: key, parent }));
@@ -321,9 +453,11 @@ export class Owner {
     if (!isOwn) yield* this.#do(post.join(to, started, parent));
   }
 
-  #childOf(key: string): ExecutionId {
+  #childOf(called: Operation): ExecutionId {
+    const { key } = called;
     const known = operation(this.#state, key);
     if (known !== undefined && "execution" in known) return known.execution;
+    if ("isShared" in called && called.isShared) return sharedChild;
     const { attempt } = this.#state;
     const { name } = executionIdentity(this.execution);
     return Execution.make(`child/${name}/${key}${attempt === 0 ? "" : `~${attempt}`}`);
@@ -348,6 +482,7 @@ export class Owner {
       if (record === undefined) {
         this.#say(`takes up ${before.inbox[0]!.record.kind}`);
         this.#state = takeUp(before);
+        this.#checkDeadline(before);
       } else yield* this.#store(record);
       const { done, joins, cancel } = this.#state;
       if (done !== undefined && joins !== before.joins) {
@@ -356,6 +491,18 @@ export class Owner {
       if (done === undefined && cancel !== undefined && before.cancel === undefined) {
         yield* this.#follow(childrenToCancel(this.#state));
       }
+    }
+  }
+
+  /** What waits for a time is not over before it. */
+  #checkDeadline(before: ExecutionState): void {
+    const mail = before.inbox[0]!.record;
+    if (mail.kind !== "timer") return;
+    const known = operation(before, mail.key);
+    const isOver = operation(this.#state, mail.key)?.settled !== known?.settled;
+    const due = known?.kind === "sleep" || known?.kind === "wait" ? known.due : undefined;
+    if (isOver && due !== undefined && due > this.world.now) {
+      throw new Error(`${mail.key} is over ${due - this.world.now} ms before its time`);
     }
   }
 
@@ -373,16 +520,28 @@ export class Owner {
     const before = this.#state;
     yield* this.#execute({ kind: "done", outcome });
     yield* this.#follow(afterEnd(before, outcome));
+    this.ending = "ended";
     this.#ackThrough(this.#history.mail);
   }
 
   *#letGo(isSuspended: boolean): Generator<Pause, void> {
+    const { log, leases } = this.world;
     if (isSuspended) {
       for (const { key, due } of timers(this.#state)) yield* this.#schedule(key, due);
+      if (this.#lastRecord > 0 && this.world.choices.oneIn(3)) {
+        const { fence } = this.#lease;
+        this.#left = yield* this.#do(
+          leave(log, this.address, fence, this.#state, this.#lastRecord, this.#left),
+        );
+      }
     }
-    yield* this.#do(this.world.leases.release(this.#lease));
+    yield* this.#do(
+      leases.release(this.#lease).pipe(
+        Effect.tap(() => Effect.sync(() => this.#ackThrough(this.#history.mail))),
+      ),
+    );
+    this.ending = isSuspended ? "suspended" : "ended";
     this.#say(isSuspended ? "is suspended" : "has ended before");
-    this.#ackThrough(this.#history.mail);
   }
 
   *#follow(followUps: ReadonlyArray<FollowUp>): Generator<Pause, void> {
@@ -410,25 +569,39 @@ export class Owner {
   }
 
   *#execute(command: Command): Generator<Pause, void> {
-    const decided = decide(this.#state, command);
-    if (Result.isSuccess(decided)) yield* this.#store(decided.success);
+    // A deadline and the code may ask for the same.
+    const isAskedTwice = command.kind !== "attemptFailed" && this.world.choices.oneIn(16);
+    for (const _ of isAskedTwice ? [1, 2] : [1]) {
+      const decided = decide(this.#state, command);
+      if (Result.isSuccess(decided)) yield* this.#store(decided.success);
+    }
   }
 
   *#store(record: JournalRecord): Generator<Pause, void> {
     const before = this.#state;
-    yield* this.#append(kindOf(record), record);
+    this.#lastRecord = yield* this.#append(kindOf(record), record);
     this.#state = evolve(before, record, before.start!.at);
   }
 
-  *#append(kind: "log" | "signal" | "tag" | "done", record: JournalRecord) {
+  *#append(
+    kind: "log" | "signal" | "tag" | "done",
+    record: JournalRecord,
+  ): Generator<Pause, number> {
     const key = "key" in record ? ` ${record.key}` : "";
     const what = `${record.kind}${key}`;
     const guard = this.#lease.fence;
-    yield* this.#do(
+    const { sequence } = yield* this.#do(
       this.world.log.append(this.address, { kind, body: journalRecord.encode(record), guard }).pipe(
-        Effect.tap(() => Effect.sync(() => this.#say(`records ${what}`))),
+        Effect.tap(({ sequence }) =>
+          Effect.sync(() => {
+            this.#say(`records ${what} at ${sequence}`);
+            this.#ackBut(1);
+          })
+        ),
       ),
     );
+    this.#written = sequence;
+    return sequence;
   }
 
   #adoptAttempt(): void {
@@ -436,6 +609,10 @@ export class Owner {
     this.#lease = { ...this.#lease, attempt, record: { ...this.#lease.record, attempt } };
   }
 
+  /**
+   * Only what was just written shows that it is still the owner: one who is not would take from the
+   * owner what brings the execution back.
+   */
   #ackBut(count: number): void {
     while (this.items.length > count) this.world.ack(this.items.shift()!);
   }
@@ -445,5 +622,3 @@ export class Owner {
     this.items = this.items.filter(({ isAcked }) => !isAcked);
   }
 }
-
-export const keyOfEnd = endOf;

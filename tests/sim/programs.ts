@@ -3,6 +3,7 @@
  * actor does next follows from its state alone, and what it must give in the end is known before.
  */
 import { endOf, type ExecutionState, operation, type Result } from "../../actors/core/state.ts";
+import { ExecutionId } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Choices } from "./choices.ts";
 
@@ -13,7 +14,13 @@ export type Operation =
     | { readonly kind: "run"; readonly failures: number; readonly isHopeless: boolean }
     | { readonly kind: "sleep"; readonly ms: number }
     | { readonly kind: "wait"; readonly signal: string; readonly timeoutMs?: number }
-    | { readonly kind: "call" | "spawn"; readonly program: Program; readonly isLeftAlone: boolean }
+    | {
+      readonly kind: "call" | "spawn";
+      readonly program: Program;
+      readonly isLeftAlone: boolean;
+      /** Whether others may call the same child. */
+      readonly isShared: boolean;
+    }
     /** The end of what was spawned under the key before. */
     | { readonly kind: "end"; readonly of: Operation & { readonly kind: "spawn" } }
     | { readonly kind: "cell" | "tag" | "note" }
@@ -30,6 +37,9 @@ export type Turn =
   | { readonly type: "perform"; readonly pending: ReadonlyArray<Operation> }
   | { readonly type: "fail" }
   | { readonly type: "end"; readonly outcome: OutcomeRecord };
+
+/** The child that everybody calls who shares one. */
+export const sharedChild = ExecutionId.make("child/shared");
 
 export const valueOf = (key: string): string => `value of ${key}`;
 const undo: Operation = { kind: "run", key: "undo", failures: 0, isHopeless: false };
@@ -97,25 +107,68 @@ export const expected = (program: Program): OutcomeRecord => {
   return { type: "success", value };
 };
 
+/** Whether a run that anything could happen to may give this. */
+export const isPossible = (program: Program, results: ReadonlyArray<string>): boolean => {
+  const undisturbed = expected(program);
+  const usual = undisturbed.type === "success" ? undisturbed.value as ReadonlyArray<string> : [];
+  return results.length === usual.length &&
+    program.groups.flat().every((operation, i) => {
+      const result = results[i]!;
+      if (result === usual[i]) return true;
+      const called = operation.kind === "end" ? operation.of : operation;
+      // Another may have cancelled a child that is its own.
+      if (called.kind === "call" || called.kind === "spawn") {
+        return called.isShared && result === "cancelled";
+      }
+      if (operation.kind !== "wait") return false;
+      return result.startsWith(`"${operation.signal} `) ||
+        (result === "timeout" && operation.timeoutMs !== undefined);
+    });
+};
+
 const childResult = (program: Program): string => {
   const outcome = expected(program);
   return `child: ${JSON.stringify(outcome.type === "success" ? outcome.value : undefined)}`;
 };
 
+/** The ends of what a program spawns. */
+export const spawnedBy = ({ groups }: Program): ReadonlyArray<Operation> =>
+  groups.flat().filter(({ kind }) => kind === "end");
+
+/** What an execution runs, which its id says: the names of those who called it, down to its own. */
+export const programOf = (
+  { name }: { readonly name: string },
+  roots: ReadonlyMap<string, Program>,
+): Program => {
+  const [root, ...keys] = name.split("/");
+  let program = roots.get(root!)!;
+  for (const numbered of keys) {
+    const key = numbered.replace(/~\d+$/, "");
+    const called = program.groups.flat().find((operation) => operation.key === key);
+    if (called?.kind !== "call" && called?.kind !== "spawn") throw new Error(`who is ${name}?`);
+    program = called.program;
+  }
+  return program;
+};
+
 const kinds = ["run", "run", "wait", "sleep", "call", "spawn", "note", "cell", "tag"] as const;
 const childKinds = ["run", "run", "sleep", "note"] as const;
 
-/** A program of a few groups; one that is racy has waits that may come to nothing. */
-export const anyProgram = (choices: Choices, isRacy: boolean, depth = 0): Program => {
+/**
+ * A program of a few groups; one that is racy has waits that may come to nothing. Without a child to
+ * share it is one that calls nobody.
+ */
+export const anyProgram = (choices: Choices, isRacy: boolean, shared?: Program): Program => {
+  const isChild = shared === undefined;
   const groups: Array<Array<Operation>> = [];
   const spawned: Array<Operation> = [];
-  const groupCount = 1 + choices.below(depth === 0 ? 4 : 2);
+  const groupCount = 1 + choices.below(isChild ? 2 : 3);
   for (let g = 0; g < groupCount; g++) {
     const group: Array<Operation> = [];
-    const size = 1 + choices.below(depth === 0 ? 3 : 2);
+    const size = 1 + choices.below(isChild ? 2 : 3);
     for (let i = 0; i < size; i++) {
       const key = `${g}.${i}`;
-      const kind = choices.of(depth === 0 ? kinds : childKinds);
+      const kind = choices.of(isChild ? childKinds : kinds);
       switch (kind) {
         case "run":
           group.push({
@@ -138,8 +191,9 @@ export const anyProgram = (choices: Choices, isRacy: boolean, depth = 0): Progra
           break;
         case "call":
         case "spawn": {
-          const program = anyProgram(choices, isRacy, depth + 1);
-          const child = { kind, key, program, isLeftAlone: choices.oneIn(4) };
+          const isShared = shared !== undefined && choices.oneIn(4);
+          const program = isShared ? shared : anyProgram(choices, isRacy);
+          const child = { kind, key, program, isLeftAlone: choices.oneIn(4), isShared };
           group.push(child);
           if (child.kind === "spawn") {
             spawned.push({ kind: "end", key: endOf(key), of: { ...child, kind: "spawn" } });
@@ -153,5 +207,7 @@ export const anyProgram = (choices: Choices, isRacy: boolean, depth = 0): Progra
     groups.push(group);
   }
   if (spawned.length > 0) groups.push(spawned);
-  return { groups, failingAttempts: choices.oneIn(4) ? 1 + choices.below(2) : 0 };
+  // Who calls a child again under its old id would be told nothing more by it.
+  const isOnce = groups.flat().some((operation) => "isShared" in operation && operation.isShared);
+  return { groups, failingAttempts: !isOnce && choices.oneIn(4) ? 1 + choices.below(2) : 0 };
 };

@@ -4,8 +4,9 @@
  */
 import * as Clock from "effect/Clock";
 import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
 import * as Layer from "effect/Layer";
-import * as ManagedRuntime from "effect/ManagedRuntime";
+import * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
 import * as Post from "../../actors/engine/post.ts";
 import { type ExecutionId, Namespace, Tenant } from "../../schema/ids.ts";
@@ -13,42 +14,11 @@ import * as Leases from "../../streams/lease.ts";
 import { Log, type Message } from "../../streams/log.ts";
 import { layerMemory } from "../../streams/log_memory.ts";
 import { Sessions } from "../../streams/session.ts";
-import { type Address, subjectOf } from "../../streams/subjects.ts";
+import type { Address } from "../../streams/subjects.ts";
 import type { Choices } from "./choices.ts";
 
 export const tenant = Tenant.make("acme");
 const layout = { namespace: Namespace.make("memory"), shards: 1, parts: 4 };
-
-/** What everything lives by; it moves when it is told to. */
-let now = 1_700_000_000_000;
-const clock: Clock.Clock = {
-  currentTimeMillisUnsafe: () => now,
-  currentTimeMillis: Effect.sync(() => now),
-  currentTimeNanosUnsafe: () => BigInt(now) * 1_000_000n,
-  currentTimeNanos: Effect.sync(() => BigInt(now) * 1_000_000n),
-  monotonicTimeNanosUnsafe: () => BigInt(now) * 1_000_000n,
-  monotonicTimeNanos: Effect.sync(() => BigInt(now) * 1_000_000n),
-  sleep: () => Effect.never,
-};
-
-/** The workers that are alive. */
-const sessions = new Set<string>();
-const layerSessions = Layer.succeed(Sessions, {
-  open: () => Effect.void,
-  isOpen: (worker) => Effect.sync(() => sessions.has(worker)),
-  list: Effect.succeed([]),
-  changes: Stream.never,
-});
-
-const runtime = ManagedRuntime.make(
-  Leases.layer.pipe(
-    Layer.provideMerge(layerMemory({ layout })),
-    Layer.provide(layerSessions),
-    Layer.provide(Layer.succeed(Clock.Clock, clock)),
-  ),
-);
-const context = await runtime.context();
-export const close = () => runtime.dispose();
 
 /** One message on its way to a worker, until it is acknowledged. */
 export interface Item {
@@ -71,14 +41,37 @@ export class World {
   readonly log: Log["Service"];
   readonly leases: Leases.Leases["Service"];
   readonly post: Post.Post;
+  /** Everybody to whom mail was sent, and all that was sent. */
+  readonly addresses = new Map<string, Address>();
+  readonly mails: Array<readonly [mail: number, to: Address]> = [];
+  /** How many records there are, but for those of leases. */
+  records = 0;
   readonly #items = new Map<string, Array<Item>>();
   readonly #timers = new Map<string, Timer>();
-  readonly #began = now;
+  /** The workers of which the server knows that they are alive. */
+  readonly #sessions = new Set<string>();
+  readonly #scope = Scope.makeUnsafe();
+  readonly #began = 1_700_000_000_000;
+  /** What everything lives by; it moves when it is told to. */
+  #now = this.#began;
 
   constructor(choices: Choices) {
     this.choices = choices;
-    const { log, leases } = Effect.runSyncWith(context)(
-      Effect.all({ log: Log, leases: Leases.Leases }),
+    const layerSessions = Layer.succeed(Sessions, {
+      open: () => Effect.void,
+      isOpen: (worker) => Effect.sync(() => this.#sessions.has(worker)),
+      list: Effect.succeed([]),
+      changes: Stream.never,
+    });
+    const layer = Leases.layer.pipe(
+      Layer.provideMerge(layerMemory({ layout })),
+      Layer.provide(layerSessions),
+      Layer.provide(Layer.succeed(Clock.Clock, this.#clock())),
+    );
+    const { log, leases } = Effect.runSync(
+      Effect.all({ log: Log, leases: Leases.Leases }).pipe(
+        Effect.provideContext(Effect.runSync(Layer.buildWithScope(layer, this.#scope))),
+      ),
     );
     this.log = {
       ...log,
@@ -92,11 +85,14 @@ export class World {
     };
     this.leases = leases;
     this.post = Post.make(this.log);
-    sessions.clear();
+  }
+
+  close(): void {
+    Effect.runSync(Scope.close(this.#scope, Exit.void));
   }
 
   get now(): number {
-    return now;
+    return this.#now;
   }
 
   get timers(): ReadonlyMap<string, Timer> {
@@ -105,23 +101,24 @@ export class World {
 
   /** Does at once what takes time elsewhere. */
   run<A, E>(effect: Effect.Effect<A, E>): A {
-    return Effect.runSyncWith(context)(effect);
+    return Effect.runSync(effect);
   }
 
   say(what: string): void {
-    this.trace.push(`${String(now - this.#began).padStart(7)} ms  ${what}`);
+    this.trace.push(`${String(this.#now - this.#began).padStart(7)} ms  ${what}`);
   }
 
   open(worker: string): void {
-    sessions.add(worker);
+    this.#sessions.add(worker);
   }
 
-  crash(worker: string): void {
-    sessions.delete(worker);
+  /** The server takes a worker for dead. */
+  endSession(worker: string): void {
+    this.#sessions.delete(worker);
   }
 
   pass(ms: number): void {
-    now += ms;
+    this.#now += ms;
   }
 
   addressOf(execution: ExecutionId): Address {
@@ -133,38 +130,60 @@ export class World {
     return [...this.#items.values()].flat();
   }
 
-  itemsOf({ tail }: Address): ReadonlyArray<Item> {
-    return this.#items.get(tail) ?? [];
-  }
-
   ack(item: Item): void {
     if (item.isAcked) return;
     item.isAcked = true;
     item.holder = undefined;
     const { tail } = item.address;
-    const left = this.itemsOf(item.address).filter((other) => other !== item);
+    const left = this.#itemsOf(item.address).filter((other) => other !== item);
     if (left.length === 0) this.#items.delete(tail);
     else this.#items.set(tail, left);
+  }
+
+  /** Offers again what was acknowledged, as a server does that was killed before it had saved that. */
+  offerAgain(address: Address, mail: number): void {
+    const items = this.#itemsOf(address);
+    if (items.some((item) => item.mail === mail)) return;
+    const item = { address, mail, holder: undefined, isAcked: false };
+    this.#items.set(address.tail, [...items, item]);
   }
 
   /** Puts the message of a timer that is due into its mailbox; one that fires twice is still there. */
   fire(name: string, again: boolean): void {
     const { to, due, body } = this.#timers.get(name)!;
-    if (due > now) throw new Error("the timer is not due");
+    if (due > this.#now) throw new Error("the timer is not due");
     if (!again) this.#timers.delete(name);
-    this.say(`the timer ${name} fires ${now - due} ms late`);
+    this.say(`the timer ${name} fires ${this.#now - due} ms late`);
     this.run(this.log.append(to, { kind: "mail", body }));
   }
 
+  #itemsOf({ tail }: Address): ReadonlyArray<Item> {
+    return this.#items.get(tail) ?? [];
+  }
+
   #stored(to: Address, { kind, key, schedule, unschedules, body }: Message, sequence: number) {
+    this.records++;
     if (kind === "mail") {
-      const items = this.itemsOf(to);
-      const item = { address: to, mail: sequence, holder: undefined, isAcked: false };
-      this.#items.set(to.tail, [...items, item]);
+      this.addresses.set(to.tail, to);
+      this.mails.push([sequence, to]);
+      this.offerAgain(to, sequence);
     }
     const name = `${to.label} ${key ?? ""}`;
     if (schedule !== undefined) this.#timers.set(name, { to, due: schedule.at, body });
     if (unschedules === true) this.#timers.delete(name);
+  }
+
+  #clock(): Clock.Clock {
+    const nanos = () => BigInt(this.#now) * 1_000_000n;
+    return {
+      currentTimeMillisUnsafe: () => this.#now,
+      currentTimeMillis: Effect.sync(() => this.#now),
+      currentTimeNanosUnsafe: nanos,
+      currentTimeNanos: Effect.sync(nanos),
+      monotonicTimeNanosUnsafe: nanos,
+      monotonicTimeNanos: Effect.sync(nanos),
+      sleep: () => Effect.never,
+    };
   }
 }
 
@@ -174,5 +193,3 @@ const withoutTimer = (message: Message): Message => {
   const { schedule: _, unschedules: _taken, ...rest } = message;
   return { ...rest, replaces: true };
 };
-
-export const subjectOfLease = (address: Address): string => subjectOf(address, "lease");

@@ -15,7 +15,7 @@ import type * as Scope from "effect/Scope";
 import { ActorName } from "../../schema/ids.ts";
 import * as Connection from "../../streams/connection.ts";
 import { layerJetStream as layerLog, type LogOptions } from "../../streams/log_jetstream.ts";
-import { ackWaitMs, workingEveryMs } from "../../streams/mailbox.ts";
+import { ackWaitMs, Mailboxes, workingEveryMs } from "../../streams/mailbox.ts";
 import { layerJetStream } from "../../streams/mailbox/jetstream.ts";
 import { mailboxConsumer } from "../../streams/mailbox_consumers.ts";
 import * as Sessions from "../../streams/session.ts";
@@ -216,6 +216,29 @@ describe("mailboxes on a server", () => {
       const second = yield* post(actor, "o-1");
       const isSeen = () => worker.offered.some(({ mail }) => mail === second.sequence);
       yield* eventually("it is offered", isSeen);
+    }));
+
+  test("that an actor is served is found out from the server, and asked only until it is", (actor) =>
+    Effect.gen(function* () {
+      const { nats } = yield* Connection.Connection;
+      const client = open(server.url);
+      yield* Effect.addFinalizer(() => Effect.promise(() => client.dispose()));
+      const isServed = Effect.promise(() =>
+        client.runPromise(Effect.flatMap(Mailboxes, ({ isServed }) => isServed(actor)))
+      );
+      let asked = 0;
+      const subject = `$JS.API.CONSUMER.INFO.KV_weir.${mailboxConsumer(actor, 0)}`;
+      nats.subscribe(subject, { callback: () => void asked++ });
+      yield* Effect.promise(() => nats.flush());
+      assert.equal(yield* isServed, false);
+      assert.equal(yield* isServed, false);
+      yield* eventually("each time anew", () => asked === 2);
+      yield* attend(actor, acks);
+      asked = 0;
+      assert.equal(yield* isServed, true);
+      assert.equal(yield* isServed, true);
+      yield* Effect.promise(() => nats.flush());
+      assert.equal(asked, 1);
     }));
 
   test("what is not ours is terminated, so that nobody is offered it again", (actor) =>

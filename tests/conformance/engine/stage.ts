@@ -1,7 +1,7 @@
 /**
  * Where one test of the engine plays: actors of names that no other test has, the workers that run
  * them, and the executions that it began. When it is over, each of these must be told alike by
- * `describe` and by its events alone.
+ * `describe` and by its events alone, and have a way out or have ended.
  */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -16,10 +16,17 @@ import { type Actor, actor, type ActorContext, codeOf } from "../../../actors/ac
 import type { ActorCode } from "../../../actors/engine/operations.ts";
 import * as Worker from "../../../actors/engine/worker.ts";
 import { Executions, type Named, type StartOptions } from "../../../actors/executions.ts";
+import { neverStuck } from "../../../actors/never_stuck.ts";
 import { executionStateOf } from "../../../schema/execution_state.ts";
-import { ActorName, type ExecutionId, type Tenant } from "../../../schema/ids.ts";
+import {
+  ActorName,
+  type ExecutionId,
+  executionIdentity,
+  type Tenant,
+} from "../../../schema/ids.ts";
 import type { JournalRecord } from "../../../schema/journal_record.ts";
 import { EventStore } from "../../../streams/event_store.ts";
+import type { ExecutionIndex } from "../../../streams/execution_index.ts";
 import type { HandOver } from "../../../streams/hand_over.ts";
 import type { Leases } from "../../../streams/lease.ts";
 import type { Log } from "../../../streams/log.ts";
@@ -30,6 +37,7 @@ import { type Run, tenant, uniqueWorker } from "../subject_matter.ts";
 
 export type Services =
   | EventStore
+  | ExecutionIndex
   | Executions
   | HandOver
   | Leases
@@ -103,8 +111,11 @@ export const resultOf = (of: Named, behind?: number) =>
 export const errorOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, A, R> =>
   Effect.flip(effect);
 
-export const describe = (of: Named) =>
-  Effect.flatMap(Executions, (executions) => executions.describe(of));
+/** Uses a verb. */
+export const verb = <A, E>(use: (executions: Executions["Service"]) => Effect.Effect<A, E>) =>
+  Effect.flatMap(Executions, use);
+
+export const describe = (of: Named) => verb((executions) => executions.describe(of));
 
 type Description = Effect.Success<ReturnType<typeof describe>>;
 
@@ -119,6 +130,18 @@ export const signal = (to: Named, name: string, payload?: unknown, key?: string)
     Executions,
     (executions) => executions.signal(to, name, payload, key === undefined ? {} : { key }),
   );
+
+/** Sends a signal as soon as it is awaited by somebody who is not in memory. */
+export const wake = (of: Named, name: string) =>
+  until(
+    `${of.execution} is suspended until ${name}`,
+    Effect.map(
+      describe(of),
+      ({ status, waitingFor }) =>
+        status === "suspended" &&
+        waitingFor.some((awaited) => awaited.kind === "wait" && awaited.signal === name),
+    ),
+  ).pipe(Effect.andThen(signal(of, name)));
 
 /** Every record of an execution, without its place in the log. */
 export const historyOf = (of: Named) =>
@@ -193,6 +216,13 @@ const toldAlike = (of: Named) =>
     });
   });
 
+/** Repeats what may fail while something is under way. */
+const soon = <A, E, R>(check: Effect.Effect<A, E, R>) =>
+  check.pipe(
+    Effect.catchDefect((defect) => Effect.fail(defect)),
+    Effect.retry({ times: 100, schedule: Schedule.spaced("20 millis") }),
+  );
+
 export class Stage {
   readonly #executions = new Map<string, Named>();
   readonly #id = randomUUID().slice(0, 8);
@@ -241,7 +271,10 @@ export class Stage {
   ) {
     return Effect.gen({ self: this }, function* () {
       const { tenant: owner = tenant, ...rest } = options ?? {};
-      const started = yield* (yield* Executions).start(ActorName.make(name), owner, input, rest);
+      const started = yield* (yield* Executions).start(ActorName.make(name), owner, input, {
+        unserved: true,
+        ...rest,
+      });
       this.follow(started.execution, started.tenant);
       return started;
     });
@@ -259,13 +292,22 @@ export class Stage {
     return named;
   }
 
-  /** Every execution is told alike, as soon as what is under way has been recorded. */
+  /** Every execution is told alike and not stuck, once what is under way has been recorded. */
   get curtain() {
-    return Effect.forEach(this.#executions.values(), (named) =>
-      toldAlike(named).pipe(
-        Effect.catchDefect((defect) => Effect.fail(defect)),
-        Effect.retry({ times: 100, schedule: Schedule.spaced("20 millis") }),
+    const actors = new Set(
+      Array.from(this.#executions.values(), ({ execution }) => executionIdentity(execution).actor),
+    );
+    const stuck = Effect.forEach(actors, (actor) =>
+      actor === undefined ? Effect.void : Effect.map(
+        Stream.runCollect(neverStuck({ actor })),
+        (found) => assert.deepEqual(found, []),
       ), { discard: true });
+    return Effect.andThen(
+      Effect.forEach(this.#executions.values(), (named) => soon(toldAlike(named)), {
+        discard: true,
+      }),
+      soon(stuck),
+    );
   }
 }
 

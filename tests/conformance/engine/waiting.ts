@@ -152,8 +152,12 @@ export const waitingSuite = (name: string, run: Run<Services>): void => {
         ]);
         yield* stage.work([waits], { residentGrace: atOnce });
         const started = yield* stage.start(waits);
-        yield* (yield* signal(started, "go", 1, "k-1")).effect;
         yield* untilStatus(started, "suspended");
+        yield* (yield* signal(started, "go", 1, "k-1")).effect;
+        yield* until(
+          "it waits for the next",
+          Effect.map(describe(started), ({ waitingFor }) => waitingFor[0]?.key === "stop"),
+        );
         yield* repeated(started, started.life, "k-1", 99);
         yield* (yield* signal(started, "stop", "on")).effect;
         assert.deepEqual(yield* resultOf(started), [1, "on", "none"]);
@@ -207,6 +211,82 @@ export const waitingSuite = (name: string, run: Run<Services>): void => {
       Effect.gen(function* () {
         const nobody = { execution: ExecutionId.make("order/nobody"), tenant };
         assert.equal((yield* errorOf(signal(nobody, "go", 1)))._tag, "ExecutionNotFound");
+      }));
+
+    test("seed 8: signals before, during and after a suspension: none lost, none twice", (stage) =>
+      Effect.gen(function* () {
+        const counts = stage.actor("counts", async (ctx, expected: number) => {
+          const seen: Array<number> = [];
+          for (let i = 0; i < expected; i++) seen.push(await ctx.wait(go));
+          return seen;
+        });
+        yield* stage.work([counts], { residentGrace: "8 millis" });
+        yield* Effect.forEach(
+          Array.from({ length: 25 }, (_, i) => i),
+          (pause) =>
+            Effect.gen(function* () {
+              const sent = [0, 1, 2, 3];
+              const started = yield* stage.start(counts, sent.length);
+              for (const payload of sent) {
+                yield* signal(started, "go", payload, `key ${payload}`);
+                if (payload % 2 === 0) yield* signal(started, "go", payload, `key ${payload}`);
+                yield* Effect.sleep(pause);
+              }
+              assert.deepEqual(yield* resultOf(started), sent);
+              assert.equal((yield* describe(started)).signals, sent.length);
+            }),
+          { concurrency: 25 },
+        );
+      }));
+
+    test("what is started with signals has them, also if it was there before", (stage) =>
+      Effect.gen(function* () {
+        const waits = stage.actor("waits", async (ctx) => [
+          await ctx.wait(go),
+          await ctx.wait(go),
+          await ctx.wait(stop),
+        ]);
+        const first = { name: "go", payload: 1, key: "k-1" };
+        const started = yield* stage.start(waits, undefined, {
+          id: "same",
+          signals: [first, { name: "go", payload: 2 }],
+        });
+        yield* stage.work([waits], { residentGrace: atOnce });
+        const again = yield* stage.start(waits, undefined, {
+          id: "same",
+          signals: [first, { name: "stop", payload: "now" }],
+        });
+        assert.deepEqual([started.created, again.created], [true, false]);
+        assert.deepEqual(yield* resultOf(started), [1, 2, "now"]);
+        assert.equal((yield* describe(started)).signals, 3);
+      }));
+
+    test("attack 3: mail that came before any start does not keep the start out", (stage) =>
+      Effect.gen(function* () {
+        const waits = stage.actor("waits", async (ctx) => [
+          await ctx.run("charge", () => 1),
+          await ctx.wait(go, { timeout: "200 millis" }) ?? "none",
+        ]);
+        yield* stage.work([waits], { residentGrace: atOnce });
+        const of = {
+          execution: ExecutionId.make(`${waits.name}/early`),
+          tenant,
+        };
+        yield* repeated(of, 7, "of another life", 1);
+        const started = yield* stage.start(waits, undefined, { id: "early" });
+        assert.equal(started.created, true);
+        assert.deepEqual(yield* resultOf(started), [1, "none"]);
+        assert.equal((yield* describe(started)).signals, 0);
+      }));
+
+    test("attack 5: keys of one execution mean nothing to another", (stage) =>
+      Effect.gen(function* () {
+        const waits = stage.actor("waits", (ctx) => ctx.wait(go));
+        yield* stage.work([waits]);
+        const started = yield* Effect.forEach([1, 2, 3], () => stage.start(waits));
+        for (const [i, of] of started.entries()) yield* signal(of, "go", i, "same key");
+        const found = yield* Effect.forEach(started, (of) => resultOf(of));
+        assert.deepEqual(found, [0, 1, 2]);
       }));
 
     test("a signal has 64 KiB at most", (stage) =>

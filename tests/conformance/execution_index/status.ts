@@ -38,7 +38,7 @@ const shows = (subject: Subject, status: ExecutionStatus) =>
 
 /** Another execution of the same shard, so that its life is another. */
 const strangerOf = (subject: Subject) =>
-  start(newTenant()).pipe(
+  Effect.suspend(() => start(newTenant())).pipe(
     Effect.repeat({ until: ({ address }) => address.shard === subject.address.shard }),
   );
 

@@ -1,0 +1,139 @@
+/**
+ * Starting other executions and awaiting their ends. That a child is wanted is recorded before it is
+ * started, so that it has one name and its parent's end can reach it; whoever takes over after a
+ * crash starts it again, which does nothing if it is there. It is the child that tells its end.
+ */
+import { createHash } from "node:crypto";
+import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
+import { ChildFailed } from "../../schema/execution_errors.ts";
+import { ExecutionId, executionIdentity, executionText, parse } from "../../schema/ids.ts";
+import type { StartRecord } from "../../schema/mail_record.ts";
+import { endOf, type Result as OperationResult } from "../core/state.ts";
+import { Tags } from "../tags.ts";
+import { failureOf } from "./failure_of.ts";
+import { failureIn, type Host, type Perform } from "./host.ts";
+import type { ChildOptions, Operations, Spawned } from "./operations.ts";
+
+export const childrenOf = (
+  host: Host,
+  { perform, performNamed }: { readonly perform: Perform; readonly performNamed: Perform },
+): Pick<Operations, "call" | "spawn"> => {
+  /** The children that were spawned in this run. */
+  const begun = new Set<string>();
+
+  const childOf = (key: string, { actor, execution }: ChildOptions): ExecutionId => {
+    const known = host.operation(key);
+    if (known !== undefined && "execution" in known) return known.execution;
+    if (execution !== undefined) return execution;
+    const { name } = executionIdentity(host.execution);
+    const suffix = host.attempt === 0 ? "" : `~${host.attempt}`;
+    return ExecutionId.make(executionText(actor, `${name}/${key}${suffix}`));
+  };
+
+  /** Starts a child, or joins the one that has its id already. */
+  const startChild = Effect.fnUntraced(function* (
+    key: string,
+    endKey: string,
+    execution: ExecutionId,
+    options: ChildOptions,
+  ) {
+    const { input, tenant, route, requires, tags } = options;
+    const parent = host.asParent(endKey);
+    const to = host.post.addressOf(execution, tenant);
+    const start: StartRecord = {
+      kind: "start",
+      seed: createHash("sha256").update(`${host.seed}\n${key}`).digest("base64url").slice(0, 22),
+      parent,
+      ...(input === undefined ? {} : { input }),
+      ...(route === undefined ? {} : { route }),
+      ...(requires === undefined ? {} : { requires }),
+      ...(tags === undefined ? {} : { tags }),
+    };
+    const started = yield* host.post.start(to, start);
+    const theirs = started.record.parent;
+    const isOwn = theirs?.execution === parent.execution && theirs.tenant === parent.tenant &&
+      theirs.life === parent.life && theirs.key === parent.key;
+    if (!isOwn) yield* host.post.join(to, started, parent);
+  });
+
+  /** Starts a child under an operation that the journal has, in vain or not. */
+  const starting = (key: string, endKey: string, options: ChildOptions) =>
+    host.whileBusy(
+      startChild(key, endKey, childOf(key, options), options).pipe(
+        Effect.retry({
+          while: (error) => error.retryable,
+          schedule: Schedule.spaced("1 second"),
+        }),
+        Effect.catch((error) =>
+          Effect.sync(() =>
+            host.submit({ kind: "callFailed", key: endKey, failure: failureOf(error) })
+          )
+        ),
+      ),
+    );
+
+  const child = (name: string, verb: "call" | "spawn", options: ChildOptions) =>
+    Effect.andThen(parse(Tags, "tags", options.tags ?? {}), beginChild(name, verb, options));
+
+  const beginChild = (name: string, verb: "call" | "spawn", options: ChildOptions) =>
+    performNamed(name, verb, (key, known, refused) => {
+      const execution = childOf(key, options);
+      const start = starting(key, verb === "call" ? key : endOf(key), options);
+      if (known !== undefined) return host.isContinued ? start : undefined;
+      const { actor, tenant, route, onParentEnd = "cancel" } = options;
+      host.submit(
+        {
+          kind: "calling",
+          key,
+          verb,
+          actor,
+          execution,
+          tenant,
+          ...(route === undefined ? {} : { route }),
+          onParentEnd,
+        },
+        () => {
+          if (verb === "spawn") begun.add(key);
+          host.fork(start);
+        },
+        refused,
+      );
+      return undefined;
+    });
+
+  const ended = (execution: string, result: OperationResult) => {
+    if (result.type === "ended" && result.outcome.type === "success") {
+      return Effect.succeed(result.outcome.value);
+    }
+    const outcome = result.type === "ended" ? result.outcome.type : "failure";
+    const failure = result.type === "ended"
+      ? result.outcome.type === "failure" ? result.outcome.failure : undefined
+      : failureIn(result);
+    return Effect.fail(
+      new ChildFailed({ execution, outcome, ...(failure === undefined ? {} : { failure }) }),
+    );
+  };
+
+  const call: Operations["call"] = (name, options) =>
+    Effect.flatMap(
+      child(name, "call", options),
+      ([key, result]) => ended(childOf(key, options), result),
+    );
+
+  const spawn: Operations["spawn"] = (name, options) =>
+    Effect.map(child(name, "spawn", options), ([key]): Spawned => {
+      // The journal has it; whether the child has been started as well, it does not say.
+      const end = host.operation(endOf(key));
+      const isCertain = end === undefined || end.settled !== undefined || begun.delete(key);
+      if (host.isContinued && !isCertain) host.fork(starting(key, endOf(key), options));
+      const execution = childOf(key, options);
+      const result = Effect.flatMap(
+        perform(endOf(key), "end", () => undefined),
+        ([, result]) => ended(execution, result),
+      );
+      return { execution, result };
+    });
+
+  return { call, spawn };
+};

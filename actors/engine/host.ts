@@ -1,0 +1,64 @@
+/**
+ * What the operations of an actor's code need of whoever runs it, and the form that all of them have:
+ * a place in the journal, a beginning, and a result.
+ */
+import type * as Effect from "effect/Effect";
+import type * as Fiber from "effect/Fiber";
+import type { PayloadTooLarge } from "../../schema/errors.ts";
+import type { Cancelled } from "../../schema/execution_errors.ts";
+import type { Failure } from "../../schema/failure.ts";
+import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
+import type { Command } from "../core/decide.ts";
+import type { Operation, OperationKind, Result } from "../core/state.ts";
+import type { OperationError } from "./operations.ts";
+import type { Post } from "./post.ts";
+import type { Program } from "./program.ts";
+
+/** What the operations need of their activation. */
+export interface Host {
+  readonly execution: ExecutionId;
+  readonly tenant: Tenant;
+  readonly attempt: number;
+  readonly life: number;
+  readonly seed: string;
+  /** Whether a run before this one may have left something half done. */
+  readonly isContinued: boolean;
+  readonly cancelled: AbortSignal;
+  /** What the journal has under a key. */
+  readonly operation: (key: string) => Operation | undefined;
+  readonly post: Post;
+  readonly program: Program;
+  /** The server's time in milliseconds. */
+  readonly now: Effect.Effect<Timestamp>;
+  readonly cancelledError: () => Cancelled;
+  readonly asParent: (key: string) => ParentReference;
+  /** Writes what a command says, if it still can be; `stored` is called in any case but a refusal. */
+  readonly submit: (
+    command: Command,
+    stored?: () => void,
+    refused?: (error: PayloadTooLarge) => void,
+  ) => void;
+  /** Calls back at a time of the server's clock, unless the activation ends before. */
+  readonly arm: (due: number, then: () => void) => void;
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<unknown>;
+  readonly whileBusy: (effect: Effect.Effect<void>) => Effect.Effect<void>;
+  readonly whileParked: (effect: Effect.Effect<void>) => Effect.Effect<void>;
+}
+
+export type Begin = (
+  key: string,
+  known: Operation | undefined,
+  refused: (error: PayloadTooLarge) => void,
+) => Effect.Effect<void> | undefined;
+
+/** An operation from its beginning to its result. */
+export type Perform = (
+  name: string,
+  kind: OperationKind,
+  begin: Begin,
+) => Effect.Effect<readonly [key: string, result: Result], OperationError>;
+
+/** Why an operation did not succeed. */
+export const failureIn = (result: Result): Failure =>
+  result.type === "failure" ? result.failure : { name: result.type, message: result.type };

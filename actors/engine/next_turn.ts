@@ -1,0 +1,32 @@
+/**
+ * The next turn of the event loop, shared by all who wait for it: what many executions do in one turn
+ * leaves the process in one write. Whoever is called lets microtasks run before its next turn comes.
+ */
+import { setImmediate } from "node:timers";
+import * as Scheduler from "effect/Scheduler";
+
+let waiting: Array<() => void> = [];
+
+const run = (): void => {
+  const due = waiting;
+  waiting = [];
+  let next = 0;
+  try {
+    while (next < due.length) due[next++]!();
+  } finally {
+    // One that throws takes nobody else along.
+    for (const each of due.slice(next)) nextTurn(each);
+  }
+};
+
+/** Calls back in the next turn of the event loop; the result takes that back. */
+export const nextTurn = (callback: () => void): () => void => {
+  if (waiting.length === 0) setImmediate(run);
+  waiting.push(callback);
+  return () => {
+    waiting = waiting.filter((each) => each !== callback);
+  };
+};
+
+/** Has fibers of many executions go on in one turn, and not each in its own. */
+export const scheduler: Scheduler.Scheduler = new Scheduler.MixedScheduler("async", nextTurn);

@@ -1,0 +1,135 @@
+/**
+ * The janitor: it removes what has been kept long enough, when the server says so, and nothing else
+ * ever is. Each removal ends with the message that asked for it, so that one which was interrupted is
+ * completed by the next; each is bounded by that message's sequence, so that it takes nothing of a
+ * later life. An execution that has run again since is left alone.
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import { journalRecord } from "../schema/journal_record.ts";
+import { ExecutionIndex } from "../streams/execution_index.ts";
+import { highest, noFloors, raiseFloors } from "../streams/floor.ts";
+import { Leases } from "../streams/lease.ts";
+import { Log } from "../streams/log.ts";
+import { Expiries, type Expiry } from "../streams/retention.ts";
+import { StateStore } from "../streams/state_store.ts";
+import { executionFilter } from "../streams/subjects.ts";
+import { floorsOf, removeForsaken } from "./janitor/forsaken.ts";
+import { type Found, makeRemoval, plainKinds } from "./janitor/removal.ts";
+
+/** What is to become of an execution. */
+type Verdict =
+  /** This is its end, and it goes. */
+  | "due"
+  /** It has run again, or is gone. */
+  | "over"
+  /** Somebody may be about to run it again. */
+  | "undecided";
+
+interface Judged {
+  readonly expiry: Expiry;
+  readonly found: Found;
+  readonly verdict: Verdict;
+}
+
+const removedAtOnce = 4;
+
+const make = Effect.gen(function* () {
+  const log = yield* Log;
+  const leases = yield* Leases;
+  const expiries = yield* Expiries;
+  const index = Option.getOrUndefined(yield* Effect.serviceOption(ExecutionIndex));
+  const states = Option.getOrUndefined(yield* Effect.serviceOption(StateStore));
+  const removal = makeRemoval(log);
+
+  /** Whether a claim since the end may still be used. */
+  const isClaimed = Effect.fnUntraced(function* ({ address, end }: Expiry) {
+    const lease = Option.getOrUndefined(yield* leases.current(address));
+    if (lease?.held !== true || lease.revision < end) return false;
+    return lease.expiresAt > (yield* log.tail(address.shard)).at;
+  });
+
+  const hasRunAgain = Effect.fnUntraced(function* ({ address, end }: Expiry, last: number) {
+    const entries = yield* log.readThrough(executionFilter(address, "log"), {
+      after: end,
+      through: last,
+    });
+    const records = yield* Effect.forEach(
+      entries,
+      (entry) => journalRecord.decode(entry.body, entry),
+    );
+    return records.some(({ kind }) => kind !== "claimed");
+  });
+
+  /**
+   * An owner that claims behind the message that we were told by runs nothing again, and one that
+   * claimed before shows by its lease. So nothing changes any more once this says that it is due.
+   */
+  const judge = Effect.fnUntraced(function* (expiry: Expiry) {
+    const found = yield* log.lastSequences(expiry.address, plainKinds);
+    const judged = (verdict: Verdict): Judged => ({ expiry, found, verdict });
+    if (found.get("done") !== expiry.end) return judged("over");
+    if (yield* isClaimed(expiry)) return judged("undecided");
+    const lastOfLog = found.get("log") ?? 0;
+    const isOver = lastOfLog > expiry.end && (yield* hasRunAgain(expiry, lastOfLog));
+    return judged(isOver ? "over" : "due");
+  });
+
+  /** Whether the mailbox, which goes after the payloads, is still as it was in that life. */
+  const hasMailbox = ({ address, sequence }: Expiry) =>
+    log.first(address, "mail").pipe(
+      Effect.map(Option.exists((first) => first.sequence <= sequence)),
+      Effect.catchTag("CorruptRecord", () => Effect.succeed(true)),
+    );
+
+  /** Takes a lapsed claim from its owner, who may have been on the point of running it again. */
+  const isTooLate = Effect.fnUntraced(function* (expiry: Expiry) {
+    const { address, end, sequence: upTo } = expiry;
+    yield* log.purge(executionFilter(address, "lease"), { upTo });
+    const last = (yield* log.lastSequences(address, ["log"])).get("log") ?? 0;
+    return last > end && (yield* hasRunAgain(expiry, last));
+  });
+
+  /** Says whether everything is gone that is to go. */
+  const remove = Effect.fnUntraced(function* ({ expiry, found }: Judged) {
+    const { address, tenant, execution, life, end, sequence: upTo } = expiry;
+    const doomed = { address, life, end, upTo };
+    if ((found.get("lease") ?? 0) > end && (yield* isTooLate(expiry))) return true;
+    if (index !== undefined) yield* index.forget(address, life);
+    if (states !== undefined) yield* states.deleteSnapshot(execution, tenant);
+    yield* removal.removeOthers(doomed, found);
+    if ((yield* hasMailbox(expiry)) && !(yield* log.dropPayloads(address))) return false;
+    yield* removal.removeLast(doomed, found);
+    return true;
+  });
+
+  const finish = Effect.fnUntraced(function* (judged: Judged) {
+    const { expiry: { address, sequence: upTo }, found, verdict } = judged;
+    if (verdict === "undecided") return false;
+    if (verdict === "due" && !(yield* remove(judged))) return false;
+    if (verdict === "due" || !found.has("done")) yield* removeForsaken(log, address);
+    yield* removal.removeTriggers({ address, upTo });
+    return true;
+  });
+
+  const handle = Effect.fnUntraced(function* (due: ReadonlyArray<Expiry>) {
+    const judged = yield* Effect.forEach(due, judge, { concurrency: removedAtOnce });
+    const doomed = judged.filter(({ verdict }) => verdict === "due");
+    if (doomed.length > 0) {
+      const floors = doomed.reduce(
+        (floors, { expiry, found }) => highest(floors, floorsOf(found, expiry.sequence)),
+        noFloors,
+      );
+      yield* raiseFloors(log, doomed[0]!.expiry.address.shard, floors);
+    }
+    const isDone = yield* Effect.forEach(judged, finish, { concurrency: removedAtOnce });
+    return due.filter((_, i) => !isDone[i]);
+  });
+
+  return expiries.serve(handle);
+});
+
+/** Removes what is due, beside all others who do, until it is interrupted. */
+export const serveJanitor: Effect.Effect<never, never, Expiries | Leases | Log> = Effect.flatten(
+  make,
+);

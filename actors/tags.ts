@@ -1,0 +1,24 @@
+/**
+ * What a tag may be called and say: names of two parts or more, like `team.name`, and short texts.
+ * Whoever attaches tags checks them here first.
+ */
+import * as Schema from "effect/Schema";
+
+export const TagName = Schema.String.check(
+  Schema.isPattern(/^[a-z][a-z0-9_]*\.[a-z0-9_][a-z0-9_.]*$/, {
+    expected: "a tag name in two parts or more, like team.name",
+  }),
+  Schema.isMaxLength(128),
+);
+
+export const TagValue = Schema.String.check(Schema.isMaxLength(256));
+
+const isTagName = Schema.is(TagName);
+
+/** A record of the schema alone would drop the names that it does not know. */
+export const Tags = Schema.Record(Schema.String, TagValue).check(
+  Schema.makeFilter<Readonly<Record<string, string>>>(
+    (tags) => Object.keys(tags).every(isTagName),
+    { expected: "tag names in two parts or more, like team.name" },
+  ),
+);

@@ -1,0 +1,74 @@
+/**
+ * How the end of an execution reaches the janitor when it has been kept long enough: by a schedule
+ * that the server fires into a subject of its own, where the message stays until the janitor has
+ * removed it. Nobody looks for executions that are due. What is removed then is not decided here.
+ */
+import * as Context from "effect/Context";
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import type { ExecutionId, Tenant, Timestamp } from "../schema/ids.ts";
+import { type RetentionRecord, retentionRecord } from "../schema/retention_record.ts";
+import type { AppendError, Entry, Log } from "./log.ts";
+import { type Address, addressOfSubject, executionOfSubject, type Layout } from "./subjects.ts";
+
+/** An execution that has been kept long enough, unless it has run again. */
+export interface Expiry extends Omit<RetentionRecord, "kind"> {
+  readonly address: Address;
+  readonly tenant: Tenant;
+  readonly execution: ExecutionId;
+  /** Of the message that says so: what was stored of the execution up to here may go. */
+  readonly sequence: number;
+}
+
+export class Expiries extends Context.Service<Expiries, {
+  /**
+   * Has what is due handled, some of one shard at a time, and whatever is given back again later.
+   * Any number of processes may serve; each message is with one of them, until it is handled or that
+   * one is silent. Ends only with its fiber.
+   */
+  readonly serve: <E extends { readonly message: string }>(
+    handle: (due: ReadonlyArray<Expiry>) => Effect.Effect<ReadonlyArray<Expiry>, E>,
+  ) => Effect.Effect<never>;
+}>()("@weir/weir/streams/Expiries") {}
+
+/** How long a janitor may be silent about a message before another is given it. */
+export const janitorWaitMs = 30_000;
+/** After which what could not be handled is handled again. */
+export const handleAgainMs = 1_000;
+/** The most that is handled together. */
+export const handledTogether = 64;
+
+/**
+ * Has an execution removed some day. To be repeated until it is known to be stored; each end has a
+ * schedule of its own, so that no deadline replaces another.
+ */
+export const removeLater = (
+  log: Log["Service"],
+  address: Address,
+  { life, end, at }: Omit<RetentionRecord, "kind"> & { readonly at: Timestamp },
+): Effect.Effect<void, AppendError> =>
+  Effect.asVoid(log.append(address, {
+    kind: "gc",
+    key: String(end),
+    schedule: { at, into: "gc" },
+    body: retentionRecord.encode({ kind: "retention", life, end }),
+  }));
+
+/** What a message on a `gc` subject says; nothing if it is not ours. */
+export const expiryOf = (layout: Layout, entry: Entry): Expiry | undefined => {
+  const address = addressOfSubject(layout, entry.shard, entry.subject);
+  const named = executionOfSubject(entry.subject);
+  const record = Option.getOrUndefined(
+    Effect.runSync(Effect.option(retentionRecord.decode(entry.body, entry))),
+  );
+  if (address === undefined || named === undefined || record === undefined) return undefined;
+  return {
+    address,
+    // An address was found, so both have been checked.
+    tenant: named.tenant as Tenant,
+    execution: named.execution as ExecutionId,
+    life: record.life,
+    end: record.end,
+    sequence: entry.sequence,
+  };
+};

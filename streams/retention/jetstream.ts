@@ -1,0 +1,160 @@
+/**
+ * What is due for removal, from JetStream: one durable consumer per shard, from which every worker
+ * pulls. A message that a janitor has handled is gone from the stream, and its acknowledgement is
+ * only the end of the matter; one that nobody handles comes again.
+ */
+import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
+import { nanos } from "@nats-io/nats-core";
+import * as Effect from "effect/Effect";
+import * as Layer from "effect/Layer";
+import * as Queue from "effect/Queue";
+import * as Schedule from "effect/Schedule";
+import * as Stream from "effect/Stream";
+import { Unavailable } from "../../schema/errors.ts";
+import { Connection } from "../connection.ts";
+import { findOrCreate, refuseDrift } from "../drift.ts";
+import { type Entry, Log } from "../log.ts";
+import { skippedRecords } from "../metrics.ts";
+import {
+  Expiries,
+  type Expiry,
+  expiryOf,
+  handleAgainMs,
+  handledTogether,
+  janitorWaitMs,
+} from "../retention.ts";
+import { type Layout, shardRoot, streamName } from "../subjects.ts";
+
+const consumerName = "gc";
+
+const consumerOf = (layout: Layout, shard: number): Partial<ConsumerConfig> => ({
+  durable_name: consumerName,
+  filter_subject: `${shardRoot(layout, shard)}.gc.*.*.*.*`,
+  deliver_policy: DeliverPolicy.All,
+  ack_policy: AckPolicy.Explicit,
+  ack_wait: nanos(janitorWaitMs),
+  max_deliver: -1,
+  max_ack_pending: -1,
+});
+
+const entryOf = (shard: number, { subject, seq, time, data }: JsMsg): Entry => ({
+  shard,
+  subject,
+  sequence: seq,
+  at: time.getTime(),
+  id: undefined,
+  removed: false,
+  body: data,
+});
+
+interface Given {
+  readonly message: JsMsg;
+  readonly expiry: Expiry;
+}
+
+const make = Effect.gen(function* () {
+  const connection = yield* Connection;
+  const { layout } = yield* Log;
+  const { ask, jetStream, manager } = connection;
+
+  const ensure = Effect.fnUntraced(function* (shard: number) {
+    const stream = streamName(layout, shard);
+    const expected = consumerOf(layout, shard);
+    const { config } = yield* findOrCreate(
+      ask(`look up ${consumerName}`, () => manager.consumers.info(stream, consumerName)),
+      ask(`create ${consumerName}`, () => manager.consumers.add(stream, expected)),
+    );
+    yield* refuseDrift(`${stream} consumer ${consumerName}`, { ...expected }, { ...config });
+  });
+
+  /** What the server gives, until the connection has been away: pulls do not outlive it. */
+  const messages = (shard: number) =>
+    Stream.unwrap(Effect.gen(function* () {
+      yield* ensure(shard);
+      const operation = `pull from ${consumerName}`;
+      const consumer = yield* ask(
+        operation,
+        () => jetStream.consumers.get(streamName(layout, shard), consumerName),
+      );
+      const given = yield* Effect.acquireRelease(
+        ask(operation, () => consumer.consume({ max_messages: handledTogether })),
+        (given) => Effect.promise(() => given.close()),
+      );
+      yield* connection.listen({
+        disconnected: () => undefined,
+        reconnected: () => void given.close(),
+        closed: () => undefined,
+      });
+      return Stream.fromAsyncIterable(
+        given,
+        (cause) =>
+          new Unavailable({ operation, reason: "the subscription ended", landed: "no", cause }),
+      );
+    }));
+
+  const givenBy = Effect.fnUntraced(function* (shard: number, message: JsMsg) {
+    const expiry = expiryOf(layout, entryOf(shard, message));
+    if (expiry !== undefined) return [{ message, expiry }];
+    skippedRecords.updateUnsafe(1, yield* Effect.context<never>());
+    message.term();
+    return [];
+  });
+
+  const serveShard = <E extends { readonly message: string }>(
+    shard: number,
+    handle: (due: ReadonlyArray<Expiry>) => Effect.Effect<ReadonlyArray<Expiry>, E>,
+  ) => {
+    const settle = (given: ReadonlyArray<Given>) => {
+      const expiries = given.map(({ expiry }) => expiry);
+      const patience = Effect.sync(() => given.forEach(({ message }) => message.working())).pipe(
+        Effect.delay(janitorWaitMs / 3),
+        Effect.forever,
+      );
+      return handle(expiries).pipe(
+        Effect.tapError(({ message }) =>
+          Effect.logWarning(`what is due cannot be removed: ${message}`)
+        ),
+        Effect.orElseSucceed(() => expiries),
+        Effect.raceFirst(patience),
+        Effect.onInterrupt(() => Effect.sync(() => given.forEach(({ message }) => message.nak()))),
+        Effect.map((postponed) => {
+          for (const { message, expiry } of given) {
+            if (postponed.includes(expiry)) message.nak(handleAgainMs);
+            else message.ack();
+          }
+        }),
+      );
+    };
+    return Effect.gen(function* () {
+      const given = yield* Queue.unbounded<Given>();
+      const takeIn = messages(shard).pipe(
+        Stream.mapEffect((message) => givenBy(shard, message)),
+        Stream.runForEach((found) => Queue.offerAll(given, found)),
+      );
+      // Whatever has come while the last was handled is handled together.
+      const work = Queue.takeBetween(given, 1, handledTogether).pipe(
+        Effect.flatMap(settle),
+        Effect.forever,
+      );
+      yield* Effect.raceFirst(takeIn, work);
+    }).pipe(
+      Effect.catch((error) => Effect.logWarning("what is due is not removed for now", error)),
+      Effect.repeat(Schedule.spaced(handleAgainMs)),
+      Effect.andThen(Effect.never),
+    );
+  };
+
+  return Expiries.of({
+    serve: (handle) =>
+      Effect.forEach(
+        Array.from({ length: layout.shards }, (_, shard) => shard),
+        (shard) => serveShard(shard, handle),
+        { concurrency: "unbounded", discard: true },
+      ).pipe(Effect.andThen(Effect.never)),
+  });
+});
+
+export const layerJetStream: Layer.Layer<Expiries, never, Connection | Log> = Layer.effect(
+  Expiries,
+  make,
+);

@@ -1,0 +1,133 @@
+/** What the log does for retention: schedules into `gc`, floors, and payloads that go. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as Effect from "effect/Effect";
+import * as Fiber from "effect/Fiber";
+import * as Option from "effect/Option";
+import * as Ref from "effect/Ref";
+import { Timestamp } from "../../schema/ids.ts";
+import { Connection } from "../../streams/connection.ts";
+import { noFloors, raiseFloors, readFloors } from "../../streams/floor.ts";
+import { Log } from "../../streams/log.ts";
+import { Expiries, type Expiry, removeLater } from "../../streams/retention.ts";
+import { layerJetStream } from "../../streams/retention/jetstream.ts";
+import { executionFilter, keyedFilter, shardRoot } from "../../streams/subjects.ts";
+import { collect } from "../conformance/log_suite/log_test.ts";
+import { body } from "../conformance/subject_matter.ts";
+import { newAddress, publish, scratchNamespace } from "../fixtures/scratch_namespace.ts";
+import { leftovers } from "../fixtures/server.ts";
+import { until } from "../conformance/engine/stage.ts";
+
+describe("retention on a server", () => {
+  const spillThresholdBytes = 1_024;
+  const { test } = scratchNamespace({ spillThresholdBytes, giveUpAfter: "1 second" });
+  const large = new Uint8Array(3 * 128 * 1_024 + 7).map((_, i) => i);
+
+  /** Objects and their pieces, whosever they are. */
+  const objects = Effect.gen(function* () {
+    const { manager } = yield* Connection;
+    const stream = `OBJ_${shardRoot((yield* Log).layout, 0)}`;
+    const { state } = yield* Effect.promise(() =>
+      manager.streams.info(stream, { subjects_filter: ">" })
+    );
+    return Object.keys(state.subjects ?? {});
+  });
+
+  test("an end comes to a janitor when it is due, and again until it was handled", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const address = yield* newAddress;
+      const { at } = yield* log.tail(0);
+      yield* removeLater(log, address, { life: 3, end: 9, at: Timestamp.make(at + 300) });
+      const given = yield* Ref.make<ReadonlyArray<Expiry>>([]);
+      const expiries = yield* Expiries;
+      const janitor = yield* Effect.forkChild(expiries.serve((due) =>
+        Effect.gen(function* () {
+          const all = yield* Ref.updateAndGet(given, (before) => [...before, ...due]);
+          return all.length < 2 ? due : [];
+        })
+      ));
+      const [first, second] = yield* until(
+        "it came twice",
+        Effect.map(Ref.get(given), (all) => all.length === 2 && all),
+      );
+      assert.deepEqual(first, second);
+      assert.deepEqual([first!.life, first!.end, first!.address.tail], [3, 9, address.tail]);
+      assert.ok(Option.isSome(yield* log.last(address, "gc")));
+      assert.deepEqual(yield* collect(log.read(keyedFilter(address, "gc"))), []);
+      yield* Fiber.interrupt(janitor);
+      yield* log.purge(executionFilter(address, "gc"), { upTo: first!.sequence });
+    }).pipe(Effect.provide(layerJetStream)));
+
+  test("what is none of ours is passed over", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const address = yield* newAddress;
+      yield* publish(`${address.root}.gc.${address.tail}`, body("nonsense"));
+      yield* publish(`${address.root}.gc.9.a.b.c`, body('{"v":1,"kind":"retention"}'));
+      const { at } = yield* log.tail(0);
+      yield* removeLater(log, address, { life: 1, end: 2, at: Timestamp.make(at) });
+      const given = yield* Ref.make<ReadonlyArray<Expiry>>([]);
+      const janitor = yield* Effect.forkChild(
+        (yield* Expiries).serve((due) => Effect.as(Ref.set(given, due), [])),
+      );
+      const [only, ...others] = yield* until(
+        "ours came",
+        Effect.map(Ref.get(given), (all) => all.length > 0 && all),
+      );
+      assert.deepEqual([only!.end, others], [2, []]);
+      yield* Fiber.interrupt(janitor);
+    }).pipe(Effect.provide(layerJetStream)));
+
+  test("floors only rise, whoever raises them, and leave one record", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      assert.deepEqual(yield* readFloors(log, 0), noFloors);
+      yield* Effect.forEach(
+        Array.from({ length: 10 }, (_, i) => i),
+        (i) => raiseFloors(log, 0, { ...noFloors, done: i, tag: 10 - i }),
+        { concurrency: "unbounded", discard: true },
+      );
+      yield* raiseFloors(log, 0, { ...noFloors, done: 3 });
+      assert.deepEqual(yield* readFloors(log, 0), { ...noFloors, done: 9, tag: 10 });
+      const all = yield* collect(log.read({ shard: 0, subject: "$KV.weir.floor.*" }));
+      assert.equal(all.length, 1);
+    }));
+
+  test("payloads go with their execution, those of failed appends too, and no other's", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const [gone, kept] = [yield* newAddress, yield* newAddress];
+      for (const address of [gone, kept]) {
+        yield* log.append(address, { kind: "log", body: large });
+        yield* Effect.flip(
+          log.append(address, { kind: "mail", body: large, guard: { after: 77 } }),
+        );
+      }
+      // As if the process had died between two chunks.
+      yield* publish(`$O.weir.C.${gone.tail}.half`, body("half"));
+      assert.equal((yield* objects).length, 9);
+      assert.equal(yield* log.dropPayloads(gone), false);
+      yield* until("they are old enough", log.dropPayloads(gone));
+      assert.equal((yield* objects).length, 4);
+      const error = yield* Effect.flip(log.last(gone, "log"));
+      assert.equal(error._tag, "CorruptRecord");
+      assert.deepEqual([...(yield* log.lastSequences(gone, ["log", "mail"])).keys()], ["log"]);
+      const last = Option.getOrThrow(yield* log.last(kept, "log"));
+      assert.deepEqual(last.body, large);
+    }));
+
+  test("payloads can be fetched more often than a stream has consumers", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const address = yield* newAddress;
+      yield* log.append(address, { kind: "log", body: large.subarray(0, 2_000) });
+      yield* Effect.forEach(
+        Array.from({ length: 1_100 }),
+        () => log.last(address, "log"),
+        { concurrency: 32, discard: true },
+      );
+    }));
+});
+
+it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));
