@@ -14,6 +14,7 @@ import {
   executionIdentity,
   type Tenant,
   Timestamp,
+  WorkerInstanceId,
 } from "../schema/ids.ts";
 import type { Route } from "../schema/route.ts";
 import { mailRecord } from "../schema/mail_record.ts";
@@ -52,6 +53,8 @@ export interface NeverStuckOptions {
   /** Whether deadlines are scheduled again, and what nobody attends to is sent a wake-up. */
   readonly repair?: boolean;
 }
+
+const doctor = WorkerInstanceId.make("doctor");
 
 interface Named {
   readonly address: Address;
@@ -193,6 +196,12 @@ const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
     return troubles.map((trouble): Stuck => ({ execution, tenant, life, trouble }));
   });
 
+  /** Has the next owner begin its children again, as if the last one had not come to rest. */
+  const disturb = Effect.fnUntraced(function* (address: Address) {
+    const lease = yield* leases.acquire(address, { worker: doctor, ttl: "10 seconds" });
+    yield* leases.release(lease);
+  }, Effect.catchTags({ LeaseHeld: () => Effect.void, InvalidInput: Effect.die }));
+
   /** A timer of no operation changes nothing but that somebody looks at the execution. */
   const repair = Effect.fnUntraced(function* (
     { address }: Named,
@@ -201,6 +210,7 @@ const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
   ) {
     const timer = (key: string, due: Timestamp) =>
       mailRecord.encode({ kind: "timer", ...meant, key, due });
+    if (trouble.type === "lostChild") yield* disturb(address);
     if (trouble.type !== "missingTimer" && trouble.type !== "overdueTimer") {
       const now = Timestamp.make(Math.round(yield* clock.now));
       return yield* Effect.asVoid(

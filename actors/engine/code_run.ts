@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
-import type * as Fiber from "effect/Fiber";
+import * as Fiber from "effect/Fiber";
 import * as Scope from "effect/Scope";
 import type { PayloadTooLarge } from "../../schema/errors.ts";
 import { Cancelled } from "../../schema/execution_errors.ts";
@@ -140,11 +140,14 @@ export class CodeRun {
     return new Cancelled({ execution, ...(reason === undefined ? {} : { reason }) });
   }
 
-  /** Something that keeps the execution from being suspended while it lasts. */
+  /** Keeps the execution from being let go while it lasts, and from the moment it is forked on. */
   #whileBusy(effect: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#busy++;
-      return Effect.ensuring(effect, Effect.sync(() => this.#rest()));
+      return Effect.ensuring(
+        Effect.andThen(Effect.yieldNow, effect),
+        Effect.sync(() => this.#rest()),
+      );
     });
   }
 
@@ -187,7 +190,7 @@ export class CodeRun {
         watch(due, () => {
           if (!this.#stopped) then();
         }),
-      fork: (effect) => runFork(Effect.forkIn(effect, this.#scope)),
+      fork: (effect) => Fiber.runIn(runFork(effect), this.#scope),
       whileBusy: (effect) => this.#whileBusy(effect),
       whileParked: (effect) => this.#whileParked(effect),
     };

@@ -112,7 +112,8 @@ export const make = (log: Log["Service"]) => {
         outcome,
         ...(route === undefined ? {} : { route }),
       },
-      idOf(to, life, "child", key),
+      // A later attempt may call another child under the same key.
+      idOf(to, life, "child", `${child}\n${key}`),
     );
   };
 

@@ -1,6 +1,7 @@
 /** Executions: what they cost in messages, time, processor and memory: `deno task bench engine`. */
 import { cell, figure, keep, table } from "../report.ts";
 import { ratio, summarise } from "../statistics.ts";
+import { type Blocked, measureBlocked } from "./blocked.ts";
 import { type Cost, measureMessages, type MessageCost } from "./messages.ts";
 import { type Idle, type Lateness, measureParked, type Parked } from "./parked.ts";
 import { loads, type Measured, measureRates, stepCounts, type Workload } from "./rates.ts";
@@ -13,6 +14,7 @@ export interface EngineOptions {
   readonly parked: Parameters<typeof measureParked>[0];
   /** The last step whose latency is measured. */
   readonly deepest: number;
+  readonly blocked: { readonly seconds: ReadonlyArray<number>; readonly rounds: number };
 }
 
 const durabilities = ["bounded", "power-safe"] as const;
@@ -31,6 +33,8 @@ export const reportEngine = async (options: EngineOptions): Promise<void> => {
   tellLatencies(latencies);
   const parked = await measureParked(options.parked);
   tellParked(parked, options.parked.count);
+  const blocked = await measureBlocked(options.blocked.seconds, options.blocked.rounds);
+  tellBlocked(blocked);
   await keep("engine", {
     options,
     messages: messages.map(({ operation, cost }) => ({
@@ -41,10 +45,15 @@ export const reportEngine = async (options: EngineOptions): Promise<void> => {
     rates,
     latencies,
     parked,
+    blocked,
   });
 };
 
-// ------------------------------------------------------------------ messages
+const tellBlocked = (found: ReadonlyArray<Blocked>): void =>
+  table(
+    ["an event loop blocked for", "executions taken over"],
+    found.map(({ seconds, takenOver, rounds }) => [`${seconds} s`, `${takenOver} of ${rounds}`]),
+  );
 
 const columns: ReadonlyArray<readonly [head: string, belongs: (what: string) => boolean]> = [
   ["records", (what) => what === "records"],
@@ -76,8 +85,6 @@ const tellRoundTrips = (found: ReadonlyArray<RoundTrips>): void =>
     ["one after another", "round trips"],
     found.map(({ operation, count }) => [operation, String(Math.round(count * 2) / 2)]),
   );
-
-// ------------------------------------------------------------------ rates
 
 const nameOf = ({ processes, what }: Workload): string =>
   what === "spike"
@@ -147,8 +154,6 @@ const tellRates = (measured: ReadonlyArray<Measured>): void => {
   );
 };
 
-// ------------------------------------------------------------------ latency
-
 const tellLatencies = (latencies: ReadonlyArray<StepLatency>): void => {
   const [first] = latencies;
   table(
@@ -161,8 +166,6 @@ const tellLatencies = (latencies: ReadonlyArray<StepLatency>): void => {
     ]),
   );
 };
-
-// ------------------------------------------------------------------ parked
 
 const tellParked = (parked: ReadonlyArray<Parked>, count: number): void => {
   const states: ReadonlyArray<readonly [string, (round: Parked) => Idle]> = [

@@ -5,6 +5,7 @@
  */
 import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
+import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as Queue from "effect/Queue";
@@ -111,10 +112,11 @@ const make = Effect.gen(function* () {
         Effect.forever,
       );
       return handle(expiries).pipe(
-        Effect.tapError(({ message }) =>
-          Effect.logWarning(`what is due cannot be removed: ${message}`)
+        Effect.catchCause((cause) =>
+          Cause.hasInterruptsOnly(cause)
+            ? Effect.failCause(cause)
+            : Effect.as(Effect.logWarning("what is due cannot be removed", cause), expiries)
         ),
-        Effect.orElseSucceed(() => expiries),
         Effect.raceFirst(patience),
         Effect.onInterrupt(() => Effect.sync(() => given.forEach(({ message }) => message.nak()))),
         Effect.map((postponed) => {

@@ -253,6 +253,31 @@ const suite = (name: string, run: Run<Services>, { executions, untilEmpty }: Loa
         yield* untilGone(shaky);
       }));
 
+    test("an end that another has followed removes nothing", (stage) =>
+      Effect.gen(function* () {
+        const shaky = stage.actor("shaky", () => Promise.reject(new Error("no")), {
+          keep: "3 seconds",
+        });
+        yield* stage.work([shaky]);
+        const of = yield* begin(shaky);
+        yield* Effect.flip(resultOf(of));
+        // The two ends are not to be due at once.
+        yield* Effect.sleep("2 seconds");
+        const behind = yield* (yield* Executions).retry(of);
+        yield* Effect.flip(resultOf(of, behind));
+        const log = yield* Log;
+        const address = yield* addressOf(of);
+        yield* until(
+          "the first is due, and was looked at",
+          Effect.all({
+            pending: Stream.runCollect(log.read(keyedFilter(address, "gc"))),
+            fired: log.last(address, "gc"),
+          }).pipe(Effect.map(({ pending, fired }) => pending.length === 1 && Option.isNone(fired))),
+        );
+        assert.equal((yield* Stages.describe(of)).status, "failed");
+        yield* untilGone(shaky);
+      }));
+
     test("nobody runs it again once the janitor was told", (stage) =>
       Effect.gen(function* () {
         let runs = 0;
@@ -277,7 +302,8 @@ const suite = (name: string, run: Run<Services>, { executions, untilEmpty }: Loa
 
     test("what the owner did not live to schedule is made good by the next", (stage) =>
       Effect.gen(function* () {
-        const child = stage.actor("child", () => "grown", { keep: soon });
+        // What brings its next owner is the signal, not the start.
+        const child = stage.actor("child", (context) => context.wait(go), { keep: soon });
         const parent = stage.actor("parent", (context) => context.call(child, undefined), {
           keep: "forever",
         });
@@ -298,6 +324,8 @@ const suite = (name: string, run: Run<Services>, { executions, untilEmpty }: Loa
         const dead = yield* stage.work([child], { drainTimeout: "10 millis" }).pipe(
           Effect.provideService(Log, deaf),
         );
+        yield* untilStatus(named, "active");
+        yield* Stages.signal(named, "go", "grown");
         yield* untilStatus(named, "completed");
         yield* dead.leave;
         assert.equal((yield* untilStatus(of, "suspended")).status, "suspended");

@@ -45,7 +45,7 @@ it(`a signal reaches one of ${many} executions that all have a message unacknowl
   await using scene = await openScene(server, { namespace: "crowd", parts: 1 });
   const worker = await scene.launch("only", { serve: { concurrency: 2 * many } });
   const runs = await startMany(scene, many, "o");
-  await eventually("all of them run", under(scene, runs), 60_000);
+  await eventually("all of them run", under(scene, runs), 120_000);
   await approve(runs);
   await approved(scene, runs);
   await worker.drain();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe as suite } from "node:test";
 import * as Effect from "effect/Effect";
-import type { Named } from "../../../actors/executions.ts";
+import type { Named, StartedExecution } from "../../../actors/executions.ts";
 import { signal as defineSignal } from "../../../actors/signal.ts";
 import { ChildFailed } from "../../../schema/execution_errors.ts";
 import { ExecutionId } from "../../../schema/ids.ts";
@@ -31,14 +31,16 @@ const go = defineSignal<number>("go");
 
 const graces = [["in memory", "5 seconds"], ["suspended", atOnce]] as const;
 
-/** A start that is offered again, as after a crash: a second one within a life. */
-const startAgain = (of: Named) =>
+/** Asks a child again how it ends, as a parent does that was taken up anew. */
+const askAgain = (child: Named, parent: StartedExecution, key: string) =>
   Effect.gen(function* () {
     const log = yield* Log;
-    const address = executionAddress(log.layout, of.tenant, of.execution);
-    yield* log.append(address, {
+    const { life } = yield* describe(child);
+    const { execution, tenant } = parent;
+    const reference = { execution, tenant, life: parent.life, key };
+    yield* log.append(executionAddress(log.layout, child.tenant, child.execution), {
       kind: "mail",
-      body: mailRecord.encode({ kind: "start", seed: "another", input: "another" }),
+      body: mailRecord.encode({ kind: "join", life, parent: reference }),
     });
   });
 
@@ -246,7 +248,7 @@ export const childrenSuite = (name: string, run: Run<Services>): void => {
         assert.equal(yield* resultOf(own), 1);
       }));
 
-    test("a child's end is told once, however often the child is offered again", (stage) =>
+    test("a child's end is told once, however often its parent asks", (stage) =>
       Effect.gen(function* () {
         let runs = 0;
         const child = stage.actor("child", () => ++runs);
@@ -261,7 +263,7 @@ export const childrenSuite = (name: string, run: Run<Services>): void => {
           Effect.map(describe(started), ({ reason }) => reason === "signal"),
         );
         const of = stage.follow(ExecutionId.make(`${child.name}/c-1`));
-        for (let i = 0; i < 3; i++) yield* startAgain(of);
+        for (let i = 0; i < 3; i++) yield* askAgain(of, started, child.name);
         const echo = yield* stage.start(child);
         yield* resultOf(echo);
         yield* signal(started, "go", 2);

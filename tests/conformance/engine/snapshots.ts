@@ -6,7 +6,8 @@ import * as Option from "effect/Option";
 import type { Named } from "../../../actors/executions.ts";
 import { signal as defineSignal } from "../../../actors/signal.ts";
 import { stateRecord } from "../../../schema/state_record.ts";
-import { Log } from "../../../streams/log.ts";
+import { nonceOfId } from "../../../streams/fence.ts";
+import { type Entry, Log } from "../../../streams/log.ts";
 import { executionAddress, executionFilter } from "../../../streams/subjects.ts";
 import { body, type Run } from "../subject_matter.ts";
 import {
@@ -35,11 +36,16 @@ const snapshotOf = (of: Named) =>
     return yield* log.last(yield* addressOf(of), "snap");
   });
 
-/** Leaves another snapshot as the last one. */
-const leave = (of: Named, bytes: Uint8Array) =>
+/** Leaves another snapshot as the last one, in the name of who left the one before. */
+const leave = (of: Named, change: (last: Entry) => Effect.Effect<Uint8Array, unknown>) =>
   Effect.gen(function* () {
     const log = yield* Log;
-    yield* log.append(yield* addressOf(of), { kind: "snap", body: bytes });
+    const last = Option.getOrThrow(yield* snapshotOf(of));
+    yield* log.append(yield* addressOf(of), {
+      kind: "snap",
+      id: `${nonceOfId(last.id!)}.another`,
+      body: yield* change(last),
+    });
   });
 
 const harms: Readonly<Record<string, (of: Named) => Effect.Effect<void, unknown, Log>>> = {
@@ -50,20 +56,22 @@ const harms: Readonly<Record<string, (of: Named) => Effect.Effect<void, unknown,
       const filter = executionFilter(yield* addressOf(of), "snap");
       yield* log.purge(filter, { upTo: Number.MAX_SAFE_INTEGER });
     }),
-  "is no record": (of) => leave(of, body("{}")),
+  "is no record": (of) => leave(of, () => Effect.succeed(body("{}"))),
   "is only half of one": (of) =>
-    Effect.flatMap(snapshotOf(of), (last) => {
-      const { body } = Option.getOrThrow(last);
-      return leave(of, body.subarray(0, body.length / 2));
-    }),
+    leave(of, ({ body }) => Effect.succeed(body.subarray(0, body.length / 2))),
   "tells what never was": (of) =>
-    Effect.gen(function* () {
-      const last = Option.getOrThrow(yield* snapshotOf(of));
-      const { operations, ...record } = yield* stateRecord.decode(last.body, last);
-      yield* leave(of, stateRecord.encode({ ...record, operations: operations.slice(1) }));
-    }),
+    leave(
+      of,
+      (last) =>
+        Effect.map(stateRecord.decode(last.body, last), ({ operations, ...record }) =>
+          stateRecord.encode({ ...record, operations: operations.slice(1) })),
+    ),
   "is nobody's": (of) =>
-    Effect.flatMap(snapshotOf(of), (last) => leave(of, Option.getOrThrow(last).body)),
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const { body } = Option.getOrThrow(yield* snapshotOf(of));
+      yield* log.append(yield* addressOf(of), { kind: "snap", body });
+    }),
 };
 
 export const snapshotsSuite = (name: string, run: Run<Services>): void => {

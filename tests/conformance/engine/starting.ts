@@ -12,6 +12,7 @@ import {
   engineTests,
   errorOf,
   gate,
+  historyOf,
   resultOf,
   type Services,
   type Stage,
@@ -171,6 +172,15 @@ export const startingSuite = (name: string, run: Run<Services>): void => {
         yield* stage.work([tagged]);
         yield* resultOf(started);
         assert.deepEqual((yield* describe(started)).tags, tags);
+      }));
+
+    test("its priority is recorded with the start", (stage) =>
+      Effect.gen(function* () {
+        const quick = stage.actor("quick", () => {});
+        const started = yield* stage.start(quick, undefined, { priority: -7 });
+        const [start] = yield* historyOf(started);
+        assert.ok(start?.kind === "start");
+        assert.equal(start.priority, -7);
       }));
 
     test("a worker without the lane never runs it; one that has it does", (stage) =>
