@@ -25,9 +25,6 @@ const insert = (letters: Array<Letter>, from: number, letter: Letter, choices: C
   return at;
 };
 
-const callsShared = ({ groups }: Program): boolean =>
-  groups.flat().some((operation) => "isShared" in operation && operation.isShared);
-
 export const lettersTo = (
   program: Program,
   isRacy: boolean,
@@ -50,11 +47,6 @@ export const lettersTo = (
     const force = choices.oneIn(2);
     const at = insert(letters, 0, { kind: "cancel", ...(force ? { force } : {}) }, choices);
     if (choices.oneIn(3)) insert(letters, at + 1, { kind: "cancel", force: true }, choices);
-  }
-  // Who calls a child again under its old id would be told nothing more by it.
-  if (choices.oneIn(3) && !callsShared(program)) {
-    const from = choices.of(["failure", "start"] as const);
-    insert(letters, 0, { kind: "retry", from }, choices);
   }
   return letters;
 };

@@ -12,7 +12,7 @@ import { Book } from "./book.ts";
 import type { Choices } from "./choices.ts";
 import { type Letter, lettersTo, signalOf } from "./letters.ts";
 import { Owner } from "./owner.ts";
-import { anyProgram, type Program, programOf } from "./programs.ts";
+import { anyProgram, callsShared, type Program, programOf } from "./programs.ts";
 import { judge, judgeOwner, unfinished, Wrong } from "./verdict.ts";
 import { type Item, World } from "./world.ts";
 
@@ -118,6 +118,8 @@ class Schedule {
         this.#send();
         return;
       case 23:
+        this.#retry();
+        return;
       case 22:
       case 21:
       case 20:
@@ -252,6 +254,22 @@ class Schedule {
     this.#world.offerAgain(address, mail);
   }
 
+  /** Runs again what has ended otherwise than it was meant to. */
+  #retry(): boolean {
+    if (!this.#isRacy) return false;
+    const ended = this.#roots.filter(({ address }) => {
+      const name = executionIdentity(ExecutionId.make(address.label));
+      return !callsShared(programOf(name, this.#programs)) &&
+        this.#book.stateOf(address).done !== undefined;
+    });
+    if (ended.length === 0) return false;
+    const { address } = this.#choices.of(ended);
+    const from = this.#choices.of(["start", "failure"] as const);
+    this.#world.say(`an operator runs ${address.label} again, from ${from}`);
+    this.#world.run(this.#world.post.send(address, { kind: "retry", from }));
+    return true;
+  }
+
   #revoke(): void {
     const { address } = this.#choices.of(this.#roots);
     const { leases } = this.#world;
@@ -280,7 +298,9 @@ class Schedule {
       if (this.#goesOn()) continue;
       const next = this.#nextTime();
       if (this.#isEmpty() && this.#world.timers.size === 0) {
-        if (unfinished(this.#book, this.#world).length === 0) return;
+        const isOver = unfinished(this.#book, this.#world).length === 0;
+        if (isOver && !(this.#choices.oneIn(4) && this.#retry())) return;
+        if (isOver) continue;
       }
       const isStuck = next === Infinity || this.#world.now - quietSince > patienceMs;
       if (isStuck && !(this.#isRacy && this.#help())) {
