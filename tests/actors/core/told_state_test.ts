@@ -210,6 +210,7 @@ it("the state that the events tell is the one that the records give, whatever ha
       const execution = simulation();
       assert.equal(executionStateOf(execution.events), undefined);
       execution.post(start);
+      let epoch = 1;
       for (const action of actions) {
         switch (action.type) {
           case "mail":
@@ -224,7 +225,8 @@ it("the state that the events tell is the one that the records give, whatever ha
           case "claim": {
             const { attempt } = action;
             const worker = WorkerInstanceId.make("w");
-            execution.write({ kind: "claimed", worker, epoch: 2, attempt, reclaims: 1 });
+            epoch++;
+            execution.write({ kind: "claimed", worker, epoch, attempt, reclaims: 1 });
           }
         }
         assert.deepEqual(executionStateOf(execution.events), shown(execution.rest()));
