@@ -47,7 +47,8 @@ export type JournalError = CorruptRecord | UnsupportedRecordVersion;
 
 const passOver = (error: CorruptRecord) =>
   Metric.update(skippedRecords, 1).pipe(
-    Effect.andThen(Effect.logWarning(error.message)),
+    // Everybody who reads the execution meets it again.
+    Effect.andThen(Effect.logDebug(error.message)),
     Effect.as(undefined),
   );
 

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import * as HashMap from "effect/HashMap";
 import fc from "fast-check";
 import { type Command, timers } from "../../../actors/core/decide.ts";
+import { record as evolve } from "../../../actors/core/evolve.ts";
 import { operation } from "../../../actors/core/state.ts";
 import { Timestamp } from "../../../schema/ids.ts";
 import {
@@ -146,6 +147,36 @@ describe("an attempt", () => {
       type: "ended",
       outcome: { type: "success", value: 7 },
     });
+  });
+
+  it("is not told how the child of an earlier one ended, nor of its deadlines", () => {
+    const stage = new Stage(start);
+    stage.command(callOf("ship"));
+    stage.command({ kind: "sleeping", key: "nap", due: later });
+    stage.deliver({ kind: "cancel" });
+    stage.command(done({ type: "cancelled" }));
+    stage.deliver({ kind: "retry", from: "failure" });
+    stage.command(callOf("ship", { execution: "child/ship~1" }));
+    stage.command({ kind: "sleeping", key: "nap", due: Timestamp.make(later + 1) });
+
+    stage.deliver(childEnded("ship", { type: "cancelled" }));
+    stage.deliver({ kind: "timer", key: "nap", due: later });
+    assert.equal(operation(stage.state, "ship")?.settled, undefined);
+    assert.equal(operation(stage.state, "nap")?.settled, undefined);
+
+    stage.deliver(childEnded("ship", { type: "success" }, "child/ship~1"));
+    stage.deliver({ kind: "timer", key: "nap", due: Timestamp.make(later + 1) });
+    assert.equal(operation(stage.state, "ship")?.settled?.result.type, "ended");
+    assert.equal(operation(stage.state, "nap")?.settled?.result.type, "value");
+  });
+
+  it("that a snapshot has begun already is not begun anew by the claim behind it", () => {
+    const stage = new Stage(start);
+    stage.command(stepOf("paid"));
+    stage.claim(true);
+    assert.equal(stage.state.attempt, 1);
+    const { record, at } = stage.entries.findLast((entry) => entry.type === "journal")!;
+    assert.equal(evolve(stage.state, record, at).attempt, 1);
   });
 
   it("from the start knows nothing of what was done before, but the signals that nobody took", () => {

@@ -1,0 +1,114 @@
+/**
+ * Sending signals, and learning what became of them. What is too large, too many or too late is
+ * refused before it is sent; a signal that crosses the end of its execution is told so.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Schema from "effect/Schema";
+import * as Stream from "effect/Stream";
+import { InvalidInput } from "../../schema/errors.ts";
+import { SignalLimitExceeded } from "../../schema/execution_errors.ts";
+import { parse, SignalId } from "../../schema/ids.ts";
+import { journalRecord } from "../../schema/journal_record.ts";
+import { Json } from "../../schema/json.ts";
+import type { SignalEffect } from "../../schema/signal_delivery.ts";
+import type { ReadError } from "../../streams/log.ts";
+import { type Address, executionFilter } from "../../streams/subjects.ts";
+import { defaultLimits } from "../core/decide.ts";
+import type { Executions } from "../executions.ts";
+import { traced } from "../traced.ts";
+import type { Means, Presence } from "./present.ts";
+
+type Json = Schema.Json;
+
+const SignalName = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(128));
+const signalLimitBytes = 64 * 1024;
+
+const utf8 = new TextEncoder();
+
+/** What becomes of a signal that its execution did not live to take up. */
+const endedBefore: SignalEffect = { type: "other", raw: "execution_ended" };
+
+/** A signal's payload as JSON, if both it and the name will do. */
+export const checkSignal = Effect.fnUntraced(function* (name: string, payload: unknown) {
+  yield* parse(SignalName, "signal name", name);
+  const value = yield* (payload === undefined ? Effect.undefined : parse(Json, "payload", payload));
+  const size = value === undefined ? 0 : utf8.encode(JSON.stringify(value)).length;
+  if (size > signalLimitBytes) {
+    return yield* new InvalidInput({
+      what: "payload",
+      value: `${size} bytes`,
+      rule: `a signal has at most ${signalLimitBytes} bytes`,
+    });
+  }
+  return value;
+});
+
+/** A signal as it lies in a mailbox. */
+export const signalMail = (
+  name: string,
+  payload: Json | undefined,
+  { key, source }: { readonly key?: string | undefined; readonly source?: string | undefined },
+  life = 0,
+) => ({
+  kind: "signal" as const,
+  signalId: SignalId.make(
+    key === undefined
+      ? randomUUID()
+      : createHash("sha256").update(`${life}\n${key}`).digest("hex").slice(0, 32),
+  ),
+  name,
+  ...(payload === undefined ? {} : { payload }),
+  ...(key === undefined ? {} : { key }),
+  ...(source === undefined ? {} : { source }),
+});
+
+export const makeSignal = ({ log, completions, post }: Means, { living, meant }: Presence) => {
+  const signal: Executions["Service"]["signal"] = Effect.fnUntraced(
+    function* (to, name, payload, { key, source } = {}) {
+      const value = yield* checkSignal(name, payload);
+      const found = yield* living(to);
+      const { lastSignal } = found;
+      if (lastSignal !== undefined) {
+        const record = yield* journalRecord.decode(lastSignal.body, lastSignal);
+        const limit = defaultLimits.signals;
+        if (record.kind === "signal" && record.life === found.life && record.count >= limit) {
+          return yield* new SignalLimitExceeded({ execution: to.execution, limit });
+        }
+      }
+      const record = signalMail(name, value, { key, source }, found.life);
+      const id = key === undefined
+        ? undefined
+        : post.idOf(found.address, found.life, "signal", key);
+      const { sequence } = yield* post.send(found.address, { ...record, ...meant(found) }, id);
+      const { signalId } = record;
+      return { signalId, effect: effectOf(found.address, sequence) };
+    },
+    traced("Executions.signal"),
+  );
+
+  /** What the owner says of the signal at a sequence, or its end without a word about it. */
+  const effectOf = (
+    address: Address,
+    sequence: number,
+  ): Effect.Effect<SignalEffect, ReadError> => {
+    const said = log.follow(executionFilter(address, "signal"), { after: sequence }).pipe(
+      Stream.mapEffect((entry) => journalRecord.decode(entry.body, entry)),
+      Stream.filter((record) => record.kind === "signal" && record.sequence === sequence),
+      Stream.runHead,
+      Effect.flatMap((found) =>
+        Option.isSome(found) && found.value.kind === "signal"
+          ? Effect.succeed(found.value.effect)
+          : Effect.never
+      ),
+    );
+    const tooLate = Effect.flatMap(
+      completions.wait(address, sequence),
+      ({ record }) => record.mail < sequence ? Effect.succeed(endedBefore) : Effect.never,
+    );
+    return Effect.raceFirst(said, tooLate);
+  };
+
+  return signal;
+};

@@ -1,0 +1,124 @@
+/**
+ * Reading executions: where one stands and why, everything that happened to it, and how it ended. All
+ * of it is read from the log; nothing is remembered.
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Stream from "effect/Stream";
+import {
+  ExecutionCancelled,
+  ExecutionExpired,
+  ExecutionFailed,
+  ExecutionNotFound,
+} from "../../schema/execution_errors.ts";
+import type { ExecutionState as Shown } from "../../schema/execution_state.ts";
+import type { ExecutionId } from "../../schema/ids.ts";
+import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import { after, beforeStart, type Counted } from "../../streams/journal.ts";
+import type { LeaseState } from "../../streams/lease.ts";
+import type { ServerClock } from "../../streams/server_clock.ts";
+import { executionFilter } from "../../streams/subjects.ts";
+import { because, publicStatus, shown } from "../core/describe.ts";
+import { takeUpRest } from "../core/take_up.ts";
+import { readAll, unread } from "../engine/history.ts";
+import type { Executions, Named } from "../executions.ts";
+import { traced } from "../traced.ts";
+import type { Means, Presence } from "./present.ts";
+
+/** The attempt and epoch of whoever owns it now, which its records may not say yet. */
+const numbersOf = ({ attempt, epoch }: Shown, lease: LeaseState | undefined) => ({
+  attempt: Math.max(attempt, lease?.record.attempt ?? 0),
+  epoch: Math.max(epoch, lease?.record.epoch ?? 0),
+  ...(lease === undefined
+    ? {}
+    : { owner: lease.record.workerInstanceId, leaseExpiresAt: lease.expiresAt }),
+});
+
+const valueOf = (execution: ExecutionId, outcome: OutcomeRecord) => {
+  switch (outcome.type) {
+    case "success":
+      return Effect.succeed(outcome.value);
+    case "failure":
+      return Effect.fail(new ExecutionFailed({ execution, failure: outcome.failure }));
+    case "cancelled": {
+      const { reason } = outcome;
+      return Effect.fail(
+        new ExecutionCancelled({ execution, ...(reason === undefined ? {} : { reason }) }),
+      );
+    }
+    case "expired":
+    case "skipped":
+      return Effect.fail(new ExecutionExpired({ execution, outcome: outcome.type }));
+  }
+};
+
+export const makeView = (
+  { log, leases, completions }: Means,
+  { addressOf, present }: Presence,
+  clock: ServerClock["Service"],
+) => {
+  const result: Executions["Service"]["result"] = Effect.fnUntraced(
+    function* (of, { behind } = {}) {
+      const life = of.life ?? (yield* present(of)).life;
+      const address = addressOf(of);
+      const { record: { outcome } } = yield* completions.wait(
+        address,
+        Math.max(life, behind ?? 0),
+      );
+      return yield* valueOf(of.execution, outcome);
+    },
+    traced("Executions.result"),
+  );
+
+  const stateOf = Effect.fnUntraced(function* (of: Named) {
+    const entries = yield* Stream.runCollect(log.read(executionFilter(addressOf(of))));
+    const state = takeUpRest((yield* readAll(unread, entries)).state);
+    if (state.start === undefined) {
+      return yield* new ExecutionNotFound({ execution: of.execution });
+    }
+    return { state, start: state.start };
+  });
+
+  const describe: Executions["Service"]["describe"] = Effect.fn("Executions.describe")(
+    function* (of) {
+      // In this order: whoever let it go had recorded all that is read behind.
+      const lease = Option.getOrUndefined(yield* leases.current(addressOf(of)));
+      const { state, start } = yield* stateOf(of);
+      const now = yield* clock.now;
+      const isOwned = state.done === undefined && lease?.held === true;
+      const status = publicStatus(state, isOwned, now);
+      const view = shown(state);
+      const { route, requires, deadline } = start.record;
+      const lane = route?.slice(route.indexOf("@") + 1);
+      return {
+        ...view,
+        ...numbersOf(view, isOwned ? lease : undefined),
+        execution: of.execution,
+        tenant: of.tenant,
+        life: state.life,
+        status,
+        ...because(status, view),
+        ...(lane === undefined || lane === "" ? {} : { lane }),
+        ...(requires === undefined ? {} : { requires }),
+        ...(deadline === undefined ? {} : { deadline }),
+      };
+    },
+  );
+
+  const history: Executions["Service"]["history"] = (of) =>
+    Stream.unwrap(Effect.map(present(of), ({ address }) =>
+      log.read(executionFilter(address)).pipe(
+        Stream.mapAccumEffect(() => beforeStart, (position, entry) =>
+          Effect.map(after(position, entry), (step) =>
+            [
+              step.position,
+              [{ sequence: entry.sequence, at: entry.at, counted: step.counted }],
+            ] as const)),
+        Stream.filter((step): step is typeof step & { readonly counted: Counted } =>
+          step.counted !== undefined
+        ),
+        Stream.map(({ sequence, at, counted }) => ({ sequence, at, record: counted.record })),
+      )));
+
+  return { result, stateOf, describe, history };
+};
