@@ -31,10 +31,11 @@ import {
   keyedFilter,
   shardRoot,
 } from "../streams/subjects.ts";
+import { takeUpToReplay } from "./core/take_up.ts";
 import { readAll, unread } from "./engine/history.ts";
 import { readHistory } from "./engine/snapshot.ts";
 import * as Children from "./never_stuck/children.ts";
-import { afterMail, judge, type Trouble } from "./never_stuck/verdict.ts";
+import { judge, type Trouble } from "./never_stuck/verdict.ts";
 
 /** An execution that will not go on by itself. */
 export interface Stuck {
@@ -147,7 +148,7 @@ const make = Effect.fnUntraced(function* (options: NeverStuckOptions) {
     const own = judge(evidence);
     const troubles = own.length > 0 || fate !== "acked"
       ? own
-      : yield* childrenOf(afterMail(state), { execution, tenant, life: state.life });
+      : yield* childrenOf(takeUpToReplay(state), { execution, tenant, life: state.life });
     if (troubles.length === 0) return { isSteady: true, troubles };
     const again = yield* marksOf(address);
     const isSteady = markedKinds.every((kind) => again.sequences.get(kind) === at(kind));

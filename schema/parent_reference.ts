@@ -11,6 +11,8 @@ export const ParentReference = Schema.Struct({
   /** The sequence of the parent's start. */
   life: Schema.Natural,
   key: Schema.String,
+  /** Which of the parent's operations it is; a later attempt may call the same child again. */
+  call: Schema.optionalKey(Schema.Natural),
   /** The route by which the parent is reached, so that the answer needs no look-up. */
   route: Schema.optionalKey(Route),
 });

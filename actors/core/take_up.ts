@@ -12,3 +12,13 @@ export const takeUpRest = (state: ExecutionState): ExecutionState => {
   while (next.inbox.length > 0 && beforeTakingUp(next) === undefined) next = takeUp(next);
   return next;
 };
+
+/** The same of what may have ended, which answers nothing but a request to run it again. */
+export const takeUpToReplay = (state: ExecutionState): ExecutionState => {
+  let next = takeUpRest(state);
+  while (next.done !== undefined && next.inbox.length > 0) {
+    if (next.inbox[0]!.record.kind === "retry") break;
+    next = takeUpRest(takeUp(next));
+  }
+  return next;
+};

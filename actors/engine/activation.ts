@@ -182,8 +182,16 @@ export class Activation {
 
   /** Takes a message over; it is acked when all that follows from it is durable. */
   take(delivery: Delivery): void {
-    this.#deliveries.push(delivery);
+    const others = this.#deliveries.filter(({ entry }) =>
+      entry.sequence !== delivery.entry.sequence
+    );
+    this.#deliveries = [...others, delivery].sort(byMail);
     this.#offer({ type: "wake", mail: delivery.mail, read: () => {} });
+  }
+
+  /** Whether a message is what brings the execution back, and must not be acked by another. */
+  holds(mail: number): boolean {
+    return this.#deliveries.some((delivery) => delivery.mail === mail);
   }
 
   /** Has the mailbox read up to a message; says whether that was done. */
@@ -457,7 +465,7 @@ export class Activation {
     return Effect.gen({ self: this }, function* () {
       yield* this.#ownership.readMail(through);
       yield* this.#takeUpMail();
-      this.#ackBut(1);
+      this.#ackAllButLast();
     });
   }
 
@@ -583,13 +591,17 @@ export class Activation {
     return tell(this.#engine.post, as, followUps);
   }
 
-  /** Acks what was offered, but for the last few, which bring the execution back if we die. */
-  #ackBut(count: number): void {
-    const kept = this.#deliveries.length - count;
-    for (let i = 0; i < kept; i++) this.#deliveries[i]!.ack();
-    if (kept > 0) this.#deliveries = this.#deliveries.slice(kept);
+  /**
+   * Acks what was offered, but for the last message of the mailbox, which brings the execution back if
+   * we die. An owner that is none any more keeps that as well, so that no two of them can ack all.
+   */
+  #ackAllButLast(): void {
+    for (const delivery of this.#deliveries.splice(0, this.#deliveries.length - 1)) delivery.ack();
   }
 }
+
+const byMail = (a: Delivery, b: Delivery): number =>
+  a.mail - b.mail || a.entry.sequence - b.entry.sequence;
 
 const reasonOf = (
   from: { readonly reason?: string } | undefined,

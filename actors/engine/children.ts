@@ -53,7 +53,7 @@ export const childrenOf = (
     const started = yield* host.post.start(to, start);
     const theirs = started.record.parent;
     const isOwn = theirs?.execution === parent.execution && theirs.tenant === parent.tenant &&
-      theirs.life === parent.life && theirs.key === parent.key;
+      theirs.life === parent.life && theirs.key === parent.key && theirs.call === parent.call;
     if (!isOwn) yield* host.post.join(to, started, parent);
   });
 

@@ -20,7 +20,7 @@ import { expiryOf, removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
 import { afterEnd } from "../core/decide.ts";
-import { takeUpRest } from "../core/take_up.ts";
+import { takeUpToReplay } from "../core/take_up.ts";
 import { readMailbox, removeForsaken } from "../janitor/forsaken.ts";
 import { tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
@@ -211,7 +211,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     const entries = yield* log.readThrough(executionFilter(delivery.address), {
       through: delivery.mail,
     });
-    const state = takeUpRest((yield* readAll(unread, entries)).state);
+    const state = takeUpToReplay((yield* readAll(unread, entries)).state);
     if (state.done === undefined) return;
     const { execution, tenant, address } = delivery;
     const { outcome, keepUntil } = state.done.record;

@@ -201,9 +201,17 @@ export class CodeRun {
 export const asParent = (
   execution: ExecutionId,
   tenant: Tenant,
-  { life, start }: ExecutionState,
+  state: ExecutionState,
   key: string,
 ): ParentReference => {
-  const route = start?.record.route;
-  return { execution, tenant, life, key, ...(route === undefined ? {} : { route }) };
+  const route = state.start?.record.route;
+  const call = operation(state, key)?.opened;
+  return {
+    execution,
+    tenant,
+    life: state.life,
+    key,
+    ...(call === undefined ? {} : { call }),
+    ...(route === undefined ? {} : { route }),
+  };
 };

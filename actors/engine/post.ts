@@ -101,7 +101,7 @@ export const make = (log: Log["Service"]) => {
   /** Tells a parent how its child has ended. */
   const notify = (parent: ParentReference, child: ExecutionId, outcome: OutcomeRecord) => {
     const to = addressOf(parent.execution, parent.tenant);
-    const { life, key, route } = parent;
+    const { life, key, call, route } = parent;
     return send(
       to,
       {
@@ -112,8 +112,7 @@ export const make = (log: Log["Service"]) => {
         outcome,
         ...(route === undefined ? {} : { route }),
       },
-      // A later attempt may call another child under the same key.
-      idOf(to, life, "child", `${child}\n${key}`),
+      idOf(to, life, "child", `${child}\n${key}\n${call}`),
     );
   };
 
@@ -131,7 +130,7 @@ export const make = (log: Log["Service"]) => {
         to,
         start.life,
         "join",
-        `${parent.tenant}\n${parent.execution}\n${parent.life}\n${parent.key}`,
+        [parent.tenant, parent.execution, parent.life, parent.key, parent.call].join("\n"),
       ),
     );
   };

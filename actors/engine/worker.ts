@@ -268,7 +268,9 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   });
   yield* handOver.serve(identity, ({ mail, ...address }) => {
     const resident = residents.get(executionKey(address));
-    if (!(resident instanceof Activation)) return Effect.succeed("unknown");
+    if (!(resident instanceof Activation) || resident.holds(mail)) {
+      return Effect.succeed("unknown");
+    }
     return Effect.map(resident.wake(mail), (read) => read ? "taken" : "unknown");
   });
   serving = yield* mailboxes.serve({

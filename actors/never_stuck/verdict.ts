@@ -7,9 +7,8 @@ import type { Timestamp } from "../../schema/ids.ts";
 import type { LeaseState } from "../../streams/lease.ts";
 import type { Fate } from "../../streams/mailbox.ts";
 import { timers } from "../core/decide.ts";
-import { takeUp } from "../core/evolve.ts";
 import { attemptTimer, delayTimer, type ExecutionState, openOperations } from "../core/state.ts";
-import { takeUpRest } from "../core/take_up.ts";
+import { takeUpToReplay } from "../core/take_up.ts";
 
 /** Why an execution will not go on by itself. */
 export type Trouble =
@@ -51,16 +50,6 @@ export interface Evidence {
 }
 
 const iso = (time: number): string => new Date(time).toISOString();
-
-/** The state behind the mail that needs no record; what has ended answers nothing but a replay. */
-export const afterMail = (state: ExecutionState): ExecutionState => {
-  let next = takeUpRest(state);
-  while (next.done !== undefined && next.inbox.length > 0) {
-    if (next.inbox[0]!.record.kind === "retry") break;
-    next = takeUpRest(takeUp(next));
-  }
-  return next;
-};
 
 /** When it is to begin, or to try again. */
 const begin = ({ retryAt, start, failures }: ExecutionState) => {
@@ -127,7 +116,7 @@ const whileSuspended = (evidence: Evidence, state: ExecutionState): ReadonlyArra
 /** Why an execution has no way out; nothing if it has one, as far as it does not await children. */
 export const judge = (evidence: Evidence): ReadonlyArray<Trouble> => {
   const { state, fate, isOwned, lastAt, now, graceMs } = evidence;
-  const after = afterMail(state);
+  const after = takeUpToReplay(state);
   const [unread] = after.inbox;
   if (fate === "acked" && unread !== undefined) {
     const why = `${unread.record.kind} was acknowledged, and no record says what became of it`;

@@ -26,7 +26,7 @@ import {
 } from "../../actors/core/state.ts";
 import { type History, readAll, readOne, unread } from "../../actors/engine/history.ts";
 import { leave, type Left, readHistory } from "../../actors/engine/snapshot.ts";
-import { afterMail } from "../../actors/never_stuck/verdict.ts";
+import { takeUpToReplay } from "../../actors/core/take_up.ts";
 import { type ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
 import { ActorName, ExecutionId as Execution, WorkerInstanceId } from "../../schema/ids.ts";
 import { type JournalRecord, journalRecord } from "../../schema/journal_record.ts";
@@ -252,7 +252,7 @@ export class Owner {
       through: mail,
     }));
     const history = world.run(readAll(unread, entries));
-    const known = afterMail(history.state);
+    const known = takeUpToReplay(history.state);
     if (known.done === undefined || known.inbox.length > 0) return true;
     this.#state = known;
     yield* this.#follow(afterEnd(known, known.done.record.outcome));
@@ -444,12 +444,14 @@ export class Owner {
     const { post } = this.world;
     const { key } = called;
     const execution = this.#childOf(called);
-    const parent = { execution: this.execution, tenant, life: this.#state.life, key: endKey };
+    const { life } = this.#state;
+    const call = operation(this.#state, endKey)!.opened;
+    const parent = { execution: this.execution, tenant, life, key: endKey, call };
     const to = this.world.addressOf(execution);
     const started = yield* this.#do(post.start(to, { kind: "start", seed: key, parent }));
     const theirs = started.record.parent;
     const isOwn = theirs?.execution === parent.execution && theirs.life === parent.life &&
-      theirs.key === parent.key;
+      theirs.key === parent.key && theirs.call === parent.call;
     if (!isOwn) yield* this.#do(post.join(to, started, parent));
   }
 

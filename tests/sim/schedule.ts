@@ -12,7 +12,7 @@ import { Book } from "./book.ts";
 import type { Choices } from "./choices.ts";
 import { type Letter, lettersTo, signalOf } from "./letters.ts";
 import { Owner } from "./owner.ts";
-import { anyProgram, callsShared, type Program, programOf } from "./programs.ts";
+import { anyProgram, type Program, programOf } from "./programs.ts";
 import { judge, judgeOwner, unfinished, Wrong } from "./verdict.ts";
 import { type Item, World } from "./world.ts";
 
@@ -257,11 +257,9 @@ class Schedule {
   /** Runs again what has ended otherwise than it was meant to. */
   #retry(): boolean {
     if (!this.#isRacy) return false;
-    const ended = this.#roots.filter(({ address }) => {
-      const name = executionIdentity(ExecutionId.make(address.label));
-      return !callsShared(programOf(name, this.#programs)) &&
-        this.#book.stateOf(address).done !== undefined;
-    });
+    const ended = this.#roots.filter(({ address }) =>
+      this.#book.stateOf(address).done !== undefined
+    );
     if (ended.length === 0) return false;
     const { address } = this.#choices.of(ended);
     const from = this.#choices.of(["start", "failure"] as const);

@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { contentOf } from "../../actors/core/snapshot.ts";
 import type { ExecutionState } from "../../actors/core/state.ts";
 import { takeUpRest } from "../../actors/core/take_up.ts";
-import { afterMail } from "../../actors/never_stuck/verdict.ts";
+import { takeUpToReplay } from "../../actors/core/take_up.ts";
 import { ExecutionId, executionIdentity } from "../../schema/ids.ts";
 import { isHeld, leaseRecord } from "../../schema/lease_record.ts";
 import type { JournalRecord, SignalRecord } from "../../schema/journal_record.ts";
@@ -26,7 +26,7 @@ export class Wrong extends Error {}
 const started = (book: Book, world: World) =>
   [...world.addresses.values()].flatMap((address) => {
     const state = book.stateOf(address);
-    return state.start === undefined ? [] : [{ address, state: afterMail(state) }];
+    return state.start === undefined ? [] : [{ address, state: takeUpToReplay(state) }];
   });
 
 /** What has not ended. */

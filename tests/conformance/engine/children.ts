@@ -37,7 +37,7 @@ const askAgain = (child: Named, parent: StartedExecution, key: string) =>
     const log = yield* Log;
     const { life } = yield* describe(child);
     const { execution, tenant } = parent;
-    const reference = { execution, tenant, life: parent.life, key };
+    const reference = { execution, tenant, life: parent.life, key, call: 1 };
     yield* log.append(executionAddress(log.layout, child.tenant, child.execution), {
       kind: "mail",
       body: mailRecord.encode({ kind: "join", life, parent: reference }),
@@ -271,6 +271,25 @@ export const childrenSuite = (name: string, run: Run<Services>): void => {
         const ends = (yield* historyOf(started)).filter(({ kind }) => kind === "child");
         assert.equal(ends.length, 1);
         assert.deepEqual((yield* kindsOf(of)).filter((kind) => kind === "done"), ["done"]);
+      }));
+
+    test("a child that an attempt calls anew, under the id that it has, tells its end anew", (stage) =>
+      Effect.gen(function* () {
+        let runs = 0;
+        const child = stage.actor("child", () => {
+          runs++;
+          throw new Error("no");
+        });
+        const parent = stage.actor(
+          "parent",
+          (ctx) => ctx.call(child, undefined, { id: "c-1" }),
+          { retry: { attempts: 3, delay: "1 second" } },
+        );
+        yield* stage.work([parent, child]);
+        const started = yield* stage.start(parent);
+        assert.equal((yield* errorOf(resultOf(started)))._tag, "ExecutionFailed");
+        assert.equal((yield* describe(started)).attempt, 2);
+        assert.equal(runs, 1);
       }));
 
     test("what a child is started with reaches it", (stage) =>
