@@ -32,7 +32,8 @@ export const subscribe = Effect.fnUntraced(function* (
     }));
   const messages = yield* Effect.acquireRelease(
     ask(operation, () => consumer.consume({ max_messages: prefetchedMessages })),
-    (messages) => Effect.promise(() => messages.close()),
+    // It has closed when its last message was taken, for which a reader that is gone does not come.
+    (messages) => Effect.sync(() => void messages.close()),
   );
   yield* listen({
     disconnected: () => undefined,
