@@ -19,10 +19,11 @@ import {
   scratchServer,
 } from "../fixtures/server.ts";
 
-const sleeps = process.env["WEIR_TEST_FULL"] === "1" ? 10_000 : 1_000;
+const isFull = process.env["WEIR_TEST_FULL"] === "1";
+const sleeps = isFull ? 10_000 : 1_000;
 const atOnce = 100;
 /** Enough to have all of them asleep before the first is due. */
-const firstMs = 6_000 + 10 * sleeps;
+const firstMs = isFull ? 120_000 : 12_000;
 const secondMs = 2 * firstMs;
 let server: ScratchServer;
 let scene: Scene;

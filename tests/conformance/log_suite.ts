@@ -18,7 +18,7 @@ import {
   subjectOf,
   tenantFilter,
 } from "../../streams/subjects.ts";
-import { claim, collect, logTest, move } from "./log_suite/log_test.ts";
+import { claim, collect, logTest, move } from "./log_suite/log_case.ts";
 import { removalSuite } from "./log_suite/removal.ts";
 import { scheduleSuite } from "./log_suite/schedules.ts";
 import { wholeReadSuite } from "./log_suite/whole_reads.ts";

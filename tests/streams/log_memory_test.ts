@@ -9,7 +9,7 @@ import { Namespace } from "../../schema/ids.ts";
 import { Log } from "../../streams/log.ts";
 import { layerMemory } from "../../streams/log_memory.ts";
 import { type Address, executionAddress, executionFilter } from "../../streams/subjects.ts";
-import { collect } from "../conformance/log_suite/log_test.ts";
+import { collect } from "../conformance/log_suite/log_case.ts";
 import { logSuite } from "../conformance/log_suite.ts";
 import { body, tenant, text, uniqueExecution } from "../conformance/subject_matter.ts";
 

@@ -12,7 +12,7 @@ import { Log } from "../../streams/log.ts";
 import { Expiries, type Expiry, removeLater } from "../../streams/retention.ts";
 import { layerJetStream } from "../../streams/retention/jetstream.ts";
 import { executionFilter, keyedFilter, shardRoot } from "../../streams/subjects.ts";
-import { collect } from "../conformance/log_suite/log_test.ts";
+import { collect } from "../conformance/log_suite/log_case.ts";
 import { body } from "../conformance/subject_matter.ts";
 import { newAddress, publish, scratchNamespace } from "../fixtures/scratch_namespace.ts";
 import { leftovers } from "../fixtures/server.ts";

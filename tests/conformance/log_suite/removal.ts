@@ -6,7 +6,7 @@ import * as Option from "effect/Option";
 import type { Log } from "../../../streams/log.ts";
 import { executionAddress, executionFilter, keyedFilter } from "../../../streams/subjects.ts";
 import { body, type Run, tenant, text, uniqueExecution } from "../subject_matter.ts";
-import { logTest, stored } from "./log_test.ts";
+import { logTest, stored } from "./log_case.ts";
 
 export const removalSuite = (name: string, run: Run<Log>): void => {
   const test = logTest(run);

@@ -13,7 +13,7 @@ import {
   subjectOf,
 } from "../../../streams/subjects.ts";
 import { body, type Run, text } from "../subject_matter.ts";
-import { claim, collect, logTest, move, stored } from "./log_test.ts";
+import { claim, collect, logTest, move, stored } from "./log_case.ts";
 
 const hourMs = 3_600_000;
 

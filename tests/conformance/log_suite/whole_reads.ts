@@ -8,7 +8,7 @@ import type { Log } from "../../../streams/log.ts";
 import * as ServerClock from "../../../streams/server_clock.ts";
 import { executionFilter, type Kind } from "../../../streams/subjects.ts";
 import { body, type Run, text } from "../subject_matter.ts";
-import { claim, logTest } from "./log_test.ts";
+import { claim, logTest } from "./log_case.ts";
 
 export const wholeReadSuite = (name: string, run: Run<Log>): void => {
   const test = logTest(run);
