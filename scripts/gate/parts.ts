@@ -1,7 +1,8 @@
 /**
  * The test files of each part of the gate: every test on Deno, the examples in the documentation,
  * the public tests on the installed package under three releases of Node, and the tests of internals
- * compiled, under the newest. Chaos stays off the oldest two: they prove the package, not the crash.
+ * compiled, under the newest. Chaos stays off the oldest two: they prove the package, not the crash;
+ * the simulation, which knows no platform, runs once.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,6 +17,7 @@ const fileLimitSeconds = 180;
 const fullLimitSeconds = 3600;
 
 const isPublic = (file: string): boolean => file.startsWith("tests/public/");
+const isSimulation = (file: string): boolean => file.startsWith("tests/sim/");
 const isChaos = (file: string): boolean => file.includes("/chaos/");
 
 const mentioning = async (
@@ -99,7 +101,9 @@ export const documentationTests = async (): Promise<ReadonlyArray<TestFile>> => 
 export const internalTestsOnNode = async (
   nodes: NodeBinaries,
 ): Promise<ReadonlyArray<TestFile>> => {
-  const files = (await testFiles()).filter((file) => !isPublic(file) && !isChaos(file));
+  const files = (await testFiles()).filter((file) =>
+    !isPublic(file) && !isChaos(file) && !isSimulation(file)
+  );
   const compiled = files.map((file) => file.replace(/\.ts$/, ".js"));
   return onNode(nodes, 24, "internals", compiledFolder, compiled);
 };
