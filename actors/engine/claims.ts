@@ -10,6 +10,7 @@ import type { InvalidInput, LeaseHeld } from "../../schema/errors.ts";
 import { WorkerInstanceId } from "../../schema/ids.ts";
 import { ClaimedRecord, journalRecord } from "../../schema/journal_record.ts";
 import type { MailRecord } from "../../schema/mail_record.ts";
+import { readMoment } from "../../streams/execution_records.ts";
 import { nonceOfId } from "../../streams/fence.ts";
 import type { HandOver } from "../../streams/hand_over.ts";
 import type { AcquireOptions, Lease, Leases } from "../../streams/lease.ts";
@@ -208,9 +209,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     const isAsked = kind === undefined || kind === "start" || kind === "join";
     // What is offered again may have been its owner's, who died before all was told.
     if (!isAsked && delivery.offers === 1) return;
-    const entries = yield* log.readThrough(executionFilter(delivery.address), {
-      through: delivery.mail,
-    });
+    const entries = yield* readMoment(log, delivery.address);
     const state = takeUpToReplay((yield* readAll(unread, entries)).state);
     if (state.done === undefined) return;
     const { execution, tenant, address } = delivery;

@@ -11,10 +11,11 @@ import { Timestamp } from "../../schema/ids.ts";
 import { journalRecord } from "../../schema/journal_record.ts";
 import { mailRecord } from "../../schema/mail_record.ts";
 import { type StateRecord, stateRecord } from "../../schema/state_record.ts";
+import { readRecords } from "../../streams/execution_records.ts";
 import { type Fence, nonceOfId } from "../../streams/fence.ts";
 import type { JournalError } from "../../streams/journal.ts";
 import type { AppendError, Entry, Log, ReadError } from "../../streams/log.ts";
-import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
+import { type Address, kindOfSubject } from "../../streams/subjects.ts";
 import { contentOf, stateOf } from "../core/snapshot.ts";
 import type { ExecutionState } from "../core/state.ts";
 import { type History, readAll, unread } from "./history.ts";
@@ -101,9 +102,8 @@ export const readHistory = Effect.fnUntraced(function* (
   { readonly history: History; readonly left: Left | undefined },
   JournalError | ReadError
 > {
-  const filter = executionFilter(address);
   const whole = Effect.map(
-    Effect.flatMap(log.readThrough(filter, { through }), (entries) => readAll(unread, entries)),
+    Effect.flatMap(readRecords(log, address, { through }), (entries) => readAll(unread, entries)),
     (history) => ({ history, left: undefined }),
   );
   const last = yield* log.last(address, "snap");
@@ -115,7 +115,7 @@ export const readHistory = Effect.fnUntraced(function* (
   );
   if (opened === undefined) return yield* whole;
   const { history, record, nonce, left } = opened;
-  const entries = yield* log.readThrough(filter, {
+  const entries = yield* readRecords(log, address, {
     after: Math.min(record.sequence - 1, record.mail),
     through,
   });

@@ -14,10 +14,10 @@ import {
 import type { ExecutionState as Shown } from "../../schema/execution_state.ts";
 import type { ExecutionId } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
+import { readMoment } from "../../streams/execution_records.ts";
 import { after, beforeStart, type Counted } from "../../streams/journal.ts";
 import type { LeaseState } from "../../streams/lease.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
-import { executionFilter } from "../../streams/subjects.ts";
 import { because, publicStatus, shown } from "../core/describe.ts";
 import { takeUpRest } from "../core/take_up.ts";
 import { readAll, unread } from "../engine/history.ts";
@@ -71,7 +71,7 @@ export const makeView = (
   );
 
   const stateOf = Effect.fnUntraced(function* (of: Named) {
-    const entries = yield* Stream.runCollect(log.read(executionFilter(addressOf(of))));
+    const entries = yield* readMoment(log, addressOf(of));
     const state = takeUpRest((yield* readAll(unread, entries)).state);
     if (state.start === undefined) {
       return yield* new ExecutionNotFound({ execution: of.execution });
@@ -105,9 +105,12 @@ export const makeView = (
     },
   );
 
+  const readHistory = (of: Named) =>
+    Effect.flatMap(present(of), ({ address }) => readMoment(log, address));
+
   const history: Executions["Service"]["history"] = (of) =>
-    Stream.unwrap(Effect.map(present(of), ({ address }) =>
-      log.read(executionFilter(address)).pipe(
+    Stream.unwrap(Effect.map(readHistory(of), (entries) =>
+      Stream.fromIterable(entries).pipe(
         Stream.mapAccumEffect(() => beforeStart, (position, entry) =>
           Effect.map(after(position, entry), (step) =>
             [

@@ -1,0 +1,38 @@
+/**
+ * Reading everything that the state of one execution follows from, in the order of the stream. Each
+ * kind is read under its own subject: a wildcard makes the server look into every block of the stream
+ * between the first record and the last, which takes longer the more others there are.
+ */
+import * as Effect from "effect/Effect";
+import type { Entry, Log, ReadError } from "./log.ts";
+import { type Address, executionFilter } from "./subjects.ts";
+
+const kinds = ["mail", "log", "signal", "tag", "done"] as const;
+
+const bySequence = (a: Entry, b: Entry): number => a.sequence - b.sequence;
+
+/**
+ * Everything up to a sequence, and perhaps some of what follows. It is for the owner: nobody else's
+ * records can come between the reads, save mail.
+ */
+export const readRecords = (
+  log: Log["Service"],
+  address: Address,
+  options: { readonly after?: number; readonly through: number },
+): Effect.Effect<ReadonlyArray<Entry>, ReadError> =>
+  Effect.map(
+    Effect.forEach(kinds, (kind) => log.readThrough(executionFilter(address, kind), options), {
+      concurrency: "unbounded",
+    }),
+    (found) => found.flat().sort(bySequence),
+  );
+
+/** An execution as it stood at one moment, for who does not own it. */
+export const readMoment = Effect.fnUntraced(function* (
+  log: Log["Service"],
+  address: Address,
+): Effect.fn.Return<ReadonlyArray<Entry>, ReadError> {
+  const { sequence } = yield* log.tail(address.shard);
+  const entries = yield* readRecords(log, address, { through: sequence });
+  return entries.filter((entry) => entry.sequence <= sequence);
+});
