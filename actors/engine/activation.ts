@@ -98,6 +98,9 @@ class Over {
   }
 }
 
+/** How far executions are kept apart that were claimed together and lost together, each time. */
+const apartMs = 500;
+
 export class Activation {
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
@@ -297,6 +300,11 @@ export class Activation {
           retryable: false,
         };
         return yield* this.#end({ type: "failure", failure });
+      }
+      // What takes its worker along each time must not take its neighbours along each time.
+      if (reclaims > 1) {
+        const longest = Math.min(reclaims * apartMs, this.#ownership.ttlMs / 4);
+        yield* Effect.sleep(longest * (yield* Random.next));
       }
       const now = yield* this.#now;
       const { notBefore } = start.record;

@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
+import * as Semaphore from "effect/Semaphore";
 import * as Stream from "effect/Stream";
 import type { InvalidInput, LeaseHeld } from "../../schema/errors.ts";
 import { WorkerInstanceId } from "../../schema/ids.ts";
@@ -53,6 +54,9 @@ export type ClaimError =
   | RemoveError
   | JournalError;
 
+/** Executions that are claimed at once, histories and all; more would keep renewals waiting. */
+const claimsAtOnce = 64;
+
 /** An owner that is not reachable is given this long, so that a broken connection costs no lease. */
 const absenceMs = 2_000;
 /** An absence that was noticed so long ago is another one. */
@@ -71,6 +75,10 @@ export const later = (afterMs: number): Settlement => ({
 export const executionKey = ({ shard, tail }: Pick<Address, "shard" | "tail">): string =>
   `${shard}.${tail}`;
 
+/** Whether nobody else can have had it before, which makes it cheap. */
+const isFirst = ({ offers }: Delivery, mail: MailRecord | undefined): boolean =>
+  mail?.kind === "start" && offers === 1;
+
 export const makeClaims = (options: ClaimsOptions) => {
   const { log, leases, handOver, post, clock, acquire, monotonicMs } = options;
   const identity = acquire.worker;
@@ -81,7 +89,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     mail: MailRecord | undefined,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address } = delivery;
-    if (mail?.kind === "start" && delivery.offers === 1) {
+    if (isFirst(delivery, mail)) {
       const lease = yield* leases.acquire(address, { ...acquire, fresh: true });
       if (lease.epoch > 1) return yield* readUnder(address, lease);
       if (yield* isSure(delivery)) {
@@ -244,10 +252,18 @@ export const makeClaims = (options: ClaimsOptions) => {
     return later(0);
   });
 
+  const turns = Semaphore.makeUnsafe(claimsAtOnce);
+
   return {
     /** Claims an execution for a message, or says what becomes of the message. */
-    claim: (delivery: Delivery, mail: MailRecord | undefined) =>
-      Effect.catchTag(claim(delivery, mail), "LeaseHeld", (held) => reclaimOwn(delivery, held)),
+    claim: (delivery: Delivery, mail: MailRecord | undefined) => {
+      const claimed = Effect.catchTag(
+        claim(delivery, mail),
+        "LeaseHeld",
+        (held) => reclaimOwn(delivery, held),
+      );
+      return isFirst(delivery, mail) ? claimed : Semaphore.withPermits(turns, 1)(claimed);
+    },
     /** Passes a message on to the owner of its execution; none, if nobody owns it. */
     passOn: Effect.fnUntraced(function* (delivery: Delivery) {
       const lease = Option.getOrUndefined(yield* leases.current(delivery.address));

@@ -78,6 +78,10 @@ export class Ownership {
     return this.#lease.reclaims;
   }
 
+  get ttlMs(): number {
+    return this.#lease.ttlMs;
+  }
+
   /** Whether the owner before, if there was one, left nothing half done. */
   get atRest(): boolean {
     return this.#lease.atRest;

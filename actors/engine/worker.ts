@@ -281,7 +281,11 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   }, handle);
 
   yield* Effect.sync(() => {
-    for (const activation of activations()) activation.keepAlive(monotonicMs());
+    const now = monotonicMs();
+    for (const resident of residents.values()) {
+      if (resident instanceof Activation) resident.keepAlive(now);
+      else resident.deliveries.forEach((delivery) => delivery.working());
+    }
   }).pipe(
     Effect.schedule(
       Schedule.spaced(Math.min(workingEveryMs, Math.max(100, millis(leaseTtl) / 6))),

@@ -123,7 +123,7 @@ export const idsOf = (listed: ReadonlyArray<{ readonly execution: ExecutionId }>
 export const eventually = <A, E, R>(
   ask: Effect.Effect<A, E, R>,
   expected: A,
-  deadline: Duration.Input = "10 seconds",
+  deadline: Duration.Input = "30 seconds",
 ) =>
   Effect.flatMap(ask, (actual) =>
     Effect.try({
