@@ -74,6 +74,31 @@ export const stoppingSuite = (name: string, run: Run<Services>): void => {
         }));
     }
 
+    test("a step that waits for its next try is not tried again once it is cancelled", (stage) =>
+      Effect.gen(function* () {
+        let tries = 0;
+        const flaky = stage.actor("flaky", async (ctx) => {
+          try {
+            await ctx.run("call", () => {
+              tries++;
+              throw new Error("busy");
+            }, { retry: { attempts: 100, backoff: "fixed", delay: "400 millis", jitter: false } });
+          } finally {
+            await ctx.sleep("cool off", "1 second");
+          }
+        });
+        yield* stage.work([flaky]);
+        const started = yield* stage.start(flaky);
+        yield* until(
+          "it waits for its next try",
+          Effect.map(describe(started), ({ waitingFor }) => waitingFor.length > 0),
+        );
+        yield* cancel(started);
+        const before = tries;
+        assert.equal((yield* errorOf(resultOf(started)))._tag, "ExecutionCancelled");
+        assert.ok(tries <= before + 1, `${tries} tries, ${before} before the cancel`);
+      }));
+
     test("who is cancelled before any code ran ends at once, and runs none", (stage) =>
       Effect.gen(function* () {
         let runs = 0;
