@@ -77,7 +77,7 @@ type Event =
     readonly refused: (error: PayloadTooLarge) => void;
   }
   | { readonly type: "wake"; readonly mail: number; readonly read: () => void }
-  | { readonly type: "finish"; readonly exit: Exit.Exit<unknown, unknown> }
+  | { readonly type: "finish"; readonly run: CodeRun }
   | {
     readonly type:
       | "renew"
@@ -355,7 +355,7 @@ export class Activation {
         this.#offer({ type: "command", run, command, stored, refused }),
       onQuiet: () => this.#considerSuspension(),
       onRest: () => this.#offer({ type: "rest" }),
-      onFinish: (exit) => this.#offer({ type: "finish", exit }),
+      onFinish: () => this.#offer({ type: "finish", run }),
     });
     this.#codeRun = run;
     if (this.state.paused !== undefined) run.hold();
@@ -387,7 +387,9 @@ export class Activation {
       case "wake":
         return Effect.tap(this.#readMail(event.mail), () => Effect.sync(event.read));
       case "finish":
-        return this.#finish(event.exit);
+        return event.run === this.#codeRun && event.run.exit !== undefined
+          ? this.#finish(event.run.exit)
+          : Effect.void;
       case "renew":
         return this.#ownership.renew();
       case "verify":

@@ -59,7 +59,7 @@ export const childrenOf = (
 
   /** Starts a child under an operation that the journal has, in vain or not. */
   const starting = (key: string, endKey: string, options: ChildOptions) =>
-    host.whileBusy(
+    host.whileStarting(
       startChild(key, endKey, childOf(key, options), options).pipe(
         Effect.retry({
           while: (error) => error.retryable,

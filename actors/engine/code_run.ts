@@ -40,7 +40,8 @@ export interface CodeRunOptions {
   readonly onQuiet: () => void;
   /** Nothing is under way any more. */
   readonly onRest: () => void;
-  readonly onFinish: (exit: Exit.Exit<unknown, unknown>) => void;
+  /** There may be an exit. */
+  readonly onFinish: () => void;
 }
 
 const nothing = () => {};
@@ -52,7 +53,10 @@ export class CodeRun {
   readonly #abort = new AbortController();
   /** Steps and starts of children that are under way. */
   #busy = 0;
-  #finished = false;
+  /** Starts of children among them. */
+  #starting = 0;
+  /** How the code has ended. */
+  #exit: Exit.Exit<unknown, unknown> | undefined;
   #stopped = false;
 
   constructor(options: CodeRunOptions) {
@@ -66,14 +70,22 @@ export class CodeRun {
   }
 
   start(): void {
-    const { code, state, runFork, onFinish } = this.#options;
+    const { code, state, runFork } = this.#options;
     const { input } = state().start!.record;
     const fiber = runFork(Effect.suspend(() => code.run(operationsOf(this.#host()), input)));
     fiber.addObserver((exit) => {
-      this.#finished = true;
-      if (!this.#stopped) onFinish(exit);
+      this.#exit = exit;
+      if (!this.#stopped) this.#options.onFinish();
     });
     this.#program.turn();
+  }
+
+  /**
+   * How the code has ended, as soon as that counts: nobody would start the children of what has ended,
+   * so it waits until they are started.
+   */
+  get exit(): Exit.Exit<unknown, unknown> | undefined {
+    return this.#starting > 0 ? undefined : this.#exit;
   }
 
   get isBusy(): boolean {
@@ -123,7 +135,9 @@ export class CodeRun {
   abandon(): void {
     this.#stopped = true;
     this.#program.close();
-    if (!this.#finished) this.#abort.abort(new Error("the execution is not run here any more"));
+    if (this.#exit === undefined) {
+      this.#abort.abort(new Error("the execution is not run here any more"));
+    }
   }
 
   /** Abandons it, and waits until what was under way has ended. */
@@ -148,6 +162,18 @@ export class CodeRun {
         Effect.andThen(Effect.yieldNow, effect),
         Effect.sync(() => this.#rest()),
       );
+    });
+  }
+
+  /** The start of a child, without which the execution does not end of itself. */
+  #whileStarting(effect: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#starting++;
+      const started = Effect.sync(() => {
+        this.#starting--;
+        if (this.exit !== undefined && !this.#stopped) this.#options.onFinish();
+      });
+      return this.#whileBusy(Effect.ensuring(effect, started));
     });
   }
 
@@ -193,6 +219,7 @@ export class CodeRun {
       fork: (effect) => Fiber.runIn(runFork(effect), this.#scope),
       whileBusy: (effect) => this.#whileBusy(effect),
       whileParked: (effect) => this.#whileParked(effect),
+      whileStarting: (effect) => this.#whileStarting(effect),
     };
   }
 }

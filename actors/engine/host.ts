@@ -44,6 +44,8 @@ export interface Host {
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<unknown>;
   readonly whileBusy: (effect: Effect.Effect<void>) => Effect.Effect<void>;
   readonly whileParked: (effect: Effect.Effect<void>) => Effect.Effect<void>;
+  /** Something that the execution's end waits for. */
+  readonly whileStarting: (effect: Effect.Effect<void>) => Effect.Effect<void>;
 }
 
 export type Begin = (
