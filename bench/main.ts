@@ -43,6 +43,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
         watchMs: values.quick ? 1_000 : 15_000,
       },
       deepest: values.quick ? 100 : 5_000,
+      among: values.quick ? [1_000] : [20_000, 200_000],
       blocked: values.quick
         ? { seconds: [1], rounds: 1 }
         : { seconds: [2, 4, 6, 8, 10, 12, 14], rounds: 2 },

@@ -2,6 +2,7 @@
 import { cell, figure, keep, table } from "../report.ts";
 import { ratio, summarise } from "../statistics.ts";
 import { type Blocked, measureBlocked } from "./blocked.ts";
+import { type HistoryRead, measureHistoryReads } from "./history_read.ts";
 import { type Cost, measureMessages, type MessageCost } from "./messages.ts";
 import { type Idle, type Lateness, measureParked, type Parked } from "./parked.ts";
 import { loads, type Measured, measureRates, stepCounts, type Workload } from "./rates.ts";
@@ -14,6 +15,8 @@ export interface EngineOptions {
   readonly parked: Parameters<typeof measureParked>[0];
   /** The last step whose latency is measured. */
   readonly deepest: number;
+  /** Among how many executions one is read. */
+  readonly among: ReadonlyArray<number>;
   readonly blocked: { readonly seconds: ReadonlyArray<number>; readonly rounds: number };
 }
 
@@ -33,6 +36,8 @@ export const reportEngine = async (options: EngineOptions): Promise<void> => {
   tellLatencies(latencies);
   const parked = await measureParked(options.parked);
   tellParked(parked, options.parked.count);
+  const reads = await measureHistoryReads(options.among, options.rounds);
+  tellReads(reads);
   const blocked = await measureBlocked(options.blocked.seconds, options.blocked.rounds);
   tellBlocked(blocked);
   await keep("engine", {
@@ -45,9 +50,21 @@ export const reportEngine = async (options: EngineOptions): Promise<void> => {
     rates,
     latencies,
     parked,
+    reads,
     blocked,
   });
 };
+
+const tellReads = (found: ReadonlyArray<HistoryRead>): void =>
+  table(
+    ["reading one execution, ms", "the stream holds", "alone", "200 at once, a read"],
+    found.map(({ how, records, alone, crowded }) => [
+      how,
+      `${records} records`,
+      cell(summarise(alone)),
+      cell(summarise(crowded)),
+    ]),
+  );
 
 const tellBlocked = (found: ReadonlyArray<Blocked>): void =>
   table(
