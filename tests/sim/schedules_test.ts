@@ -5,7 +5,7 @@ import { named } from "../chaos/seed.ts";
 import { Choices, shrink } from "./choices.ts";
 import { problemOf } from "./schedule.ts";
 
-const schedules = process.env["WEIR_TEST_FULL"] === undefined ? 10_000 : 200_000;
+const schedules = process.env["WEIR_TEST_FULL"] === undefined ? 10_000 : 50_000;
 
 describe("the core, whatever happens to its owners", () => {
   it(`comes to the same end in ${schedules} schedules, ${named}`, () => {
