@@ -13,7 +13,7 @@ import { librarySources, root, testFiles } from "./library.ts";
 import type { NodeBinaries, NodeMajor } from "./node_binary.ts";
 import type { TestFile } from "./test_file.ts";
 
-const fileLimitSeconds = 180;
+const fileLimitSeconds = 300;
 const fullLimitSeconds = 3600;
 
 const isPublic = (file: string): boolean => file.startsWith("tests/public/");
