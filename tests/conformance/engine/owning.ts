@@ -207,7 +207,10 @@ export const owningSuite = (name: string, run: Run<Services>): void => {
         const started = yield* stage.start(slow);
         const { owner, epoch } = yield* until(
           "it has charged",
-          Effect.map(describe(started), (found) => "charge" in found.steps ? found : undefined),
+          Effect.map(
+            describe(started),
+            (found) => "charge" in found.steps && found.owner !== undefined ? found : undefined,
+          ),
         );
         assert.ok(owner !== undefined);
         assert.equal(epoch, 1);
