@@ -60,6 +60,8 @@ interface Operation {
   readonly result: StepResult | undefined;
   /** Whether it is over, and whether a new attempt goes by how it ended. */
   readonly settled: "kept" | "forgotten" | undefined;
+  /** Whether it is a child that ends with its parent. */
+  readonly isDependent: boolean;
 }
 
 /** The state while it is rebuilt. */
@@ -92,9 +94,10 @@ class Rebuilding {
     this.tags = new Map(Object.entries(start.tags ?? {}));
   }
 
-  open(key: string, awaited: AwaitedMatter, at: Timestamp): void {
+  open(key: string, awaited: AwaitedMatter, at: Timestamp, isDependent = false): void {
     const since = this.operations.get(key)?.since ?? at;
-    this.operations.set(key, { since, awaited, result: undefined, settled: undefined });
+    const settled = undefined;
+    this.operations.set(key, { since, awaited, result: undefined, settled, isDependent });
   }
 
   settle(key: string, settled: "kept" | "forgotten"): void {
@@ -120,6 +123,13 @@ class Rebuilding {
       if (isUnfinishedStep || settled === "forgotten" || result?.type === "failure") {
         this.operations.delete(key);
       }
+    }
+  }
+
+  /** Another attempt after the end, which has cancelled the children that were awaited. */
+  forgetDependents(): void {
+    for (const [key, { settled, isDependent }] of this.operations) {
+      if (isDependent && settled === undefined) this.operations.delete(key);
     }
   }
 
@@ -182,7 +192,8 @@ class Rebuilding {
         if (found?.settled !== undefined) return;
         const since = found?.since ?? at;
         const settled = result.type === "value" ? "kept" : "forgotten";
-        this.operations.set(key, { since, awaited: undefined, result, settled });
+        const step = { since, awaited: undefined, result, settled, isDependent: false } as const;
+        this.operations.set(key, step);
         return;
       }
       case "stepFailed": {
@@ -198,10 +209,11 @@ class Rebuilding {
       case "elapsed":
         return this.elapse(record.key);
       case "calling": {
-        const { key, verb, execution, tenant } = record;
+        const { key, verb, execution, tenant, onParentEnd } = record;
+        const isDependent = onParentEnd === "cancel";
         return verb === "call"
-          ? this.open(key, { kind: "call", execution, tenant }, at)
-          : this.open(`weir.end/${key}`, { kind: "end", execution, tenant }, at);
+          ? this.open(key, { kind: "call", execution, tenant }, at, isDependent)
+          : this.open(`weir.end/${key}`, { kind: "end", execution, tenant }, at, isDependent);
       }
       case "callFailed":
         return this.settle(record.key, "forgotten");
@@ -224,7 +236,10 @@ class Rebuilding {
         if (record.from === "start") {
           this.operations.clear();
           this.cells.clear();
-        } else this.forgetFailures();
+        } else {
+          this.forgetFailures();
+          this.forgetDependents();
+        }
         this.outcome = undefined;
         this.cancel = undefined;
         this.expired = false;

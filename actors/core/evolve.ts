@@ -227,15 +227,23 @@ const isWorthKeeping = ({ kind, settled }: Operation): boolean => {
     (result.type === "ended" && result.outcome.type === "success");
 };
 
+/** What an end leaves behind: it has cancelled the children that were awaited, whatever they say of it. */
+const outlivesEnd = (found: Operation): boolean =>
+  isWorthKeeping(found) &&
+  (found.settled !== undefined || !("onParentEnd" in found) || found.onParentEnd === "abandon");
+
 /**
  * A new attempt begins with what succeeded, and with what is still awaited; it fails anew. What was
  * spawned goes with its end, or else nobody would spawn it again and its end would never come.
  */
-const forgetFailures = (state: ExecutionState): ExecutionState => ({
+const keepOnly = (
+  state: ExecutionState,
+  isKept: (operation: Operation) => boolean,
+): ExecutionState => ({
   ...state,
   operations: HashMap.filter(state.operations, (found, key) => {
     const end = found.kind === "spawn" ? operation(state, endOf(key)) : undefined;
-    return isWorthKeeping(found) && (end === undefined || isWorthKeeping(end));
+    return isKept(found) && (end === undefined || isKept(end));
   }),
 });
 
@@ -310,7 +318,7 @@ const apply = (
     }
     case "attemptFailed":
       return {
-        ...forgetFailures(state),
+        ...keepOnly(state, isWorthKeeping),
         failures: state.failures + 1,
         attempt: state.attempt + 1,
         retryAt: record.retryAt,
@@ -319,7 +327,7 @@ const apply = (
       return {
         ...(record.from === "start"
           ? { ...state, operations: HashMap.empty(), cells: HashMap.empty() }
-          : forgetFailures(state)),
+          : keepOnly(state, outlivesEnd)),
         done: undefined,
         retry: undefined,
         cancel: undefined,

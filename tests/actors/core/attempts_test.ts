@@ -149,6 +149,18 @@ describe("an attempt", () => {
     });
   });
 
+  it("that follows an end calls the children anew that the end has cancelled", () => {
+    const stage = new Stage(start);
+    stage.command(callOf("ship"));
+    stage.command(callOf("bill", { verb: "spawn" }));
+    stage.command(callOf("mail", { onParentEnd: "abandon" }));
+    stage.command(done({ type: "expired" }));
+    stage.deliver({ kind: "retry", from: "failure" });
+    assert.deepEqual([...HashMap.keys(stage.state.operations)], ["mail"]);
+    stage.deliver(childEnded("ship", { type: "cancelled" }));
+    assert.equal(stage.command(callOf("ship", { execution: "child/ship~1" })), true);
+  });
+
   it("is not told how the child of an earlier one ended, nor of its deadlines", () => {
     const stage = new Stage(start);
     stage.command(callOf("ship"));
