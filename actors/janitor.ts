@@ -93,7 +93,7 @@ const make = Effect.gen(function* () {
   /** Says whether everything is gone that is to go. */
   const remove = Effect.fnUntraced(function* ({ expiry, found }: Judged) {
     const { address, tenant, execution, life, end, sequence: upTo } = expiry;
-    const doomed = { address, life, end, upTo };
+    const doomed = { address, upTo };
     if ((found.get("lease") ?? 0) > end && (yield* isTooLate(expiry))) return true;
     if (index !== undefined) yield* index.forget(address, life);
     if (states !== undefined) yield* states.deleteSnapshot(execution, tenant);
@@ -104,11 +104,11 @@ const make = Effect.gen(function* () {
   });
 
   const finish = Effect.fnUntraced(function* (judged: Judged) {
-    const { expiry: { address, sequence: upTo }, found, verdict } = judged;
+    const { expiry: { address, sequence }, found, verdict } = judged;
     if (verdict === "undecided") return false;
     if (verdict === "due" && !(yield* remove(judged))) return false;
     if (verdict === "due" || !found.has("done")) yield* removeForsaken(log, address);
-    yield* removal.removeTriggers({ address, upTo });
+    yield* log.remove(address.shard, sequence);
     return true;
   });
 

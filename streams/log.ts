@@ -164,12 +164,12 @@ export class Log extends Context.Service<Log, {
   readonly tail: (shard: number) => Effect.Effect<Tail, ReadError>;
   /**
    * Deletes the records under a filter up to a sequence, inclusive, so that what is stored later is
-   * safe; payloads in the object store stay. Returns how many the last attempt deleted.
+   * safe; payloads in the object store stay. Returns how many it deleted.
    */
   readonly purge: (
     filter: Filter,
     options: { readonly upTo: number },
-  ) => Effect.Effect<number, RemoveError>;
+  ) => Effect.Effect<number, ReadError>;
   /**
    * Deletes the payloads that an execution has in the object store, of failed appends too, unless
    * one of them is so new that its record may be on its way; says whether they are gone.

@@ -71,7 +71,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     maxPayloadBytes,
   });
   const reader = yield* Reader.make(layout, replicas, spill);
-  const { purge, remove } = yield* Removal.make(layout);
+  const { purge, remove } = yield* Removal.make(layout, reader);
 
   const giveUpAfterMs = Duration.toMillis(
     Duration.fromInputUnsafe(options.giveUpAfter ?? "30 seconds"),

@@ -86,6 +86,8 @@ const byKind = <A>(
   return new Map(entries.map((entry) => [kindOf.get(entry.subject)!, what(entry)]));
 };
 
+export type Reader = Effect.Success<ReturnType<typeof make>>;
+
 export const make = Effect.fnUntraced(function* (layout: Layout, replicas: number, spill: Spill) {
   const connection = yield* Connection;
   const { manager } = connection;
@@ -130,19 +132,23 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
         }),
     );
 
-  const read = (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) =>
-    Stream.paginate(after + 1, (from) =>
-      Effect.gen(function* () {
-        if (from > upTo) return [[], Option.none()] as const;
-        const { messages, more } = yield* page(filter, from, upTo);
-        const within = messages.filter(({ entry }) => entry.sequence <= upTo);
-        const last = messages.at(-1)?.entry.sequence;
-        const entries = yield* Effect.forEach(within, resolve);
-        const next = more && last !== undefined && last < upTo
-          ? Option.some(last + 1)
-          : Option.none();
-        return [entries, next] as const;
-      }));
+  const reading =
+    <E>(entryOf: (found: Found) => Effect.Effect<Entry, E>) =>
+    (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) =>
+      Stream.paginate(after + 1, (from) =>
+        Effect.gen(function* () {
+          if (from > upTo) return [[], Option.none()] as const;
+          const { messages, more } = yield* page(filter, from, upTo);
+          const within = messages.filter(({ entry }) => entry.sequence <= upTo);
+          const last = messages.at(-1)?.entry.sequence;
+          const entries = yield* Effect.forEach(within, entryOf);
+          const next = more && last !== undefined && last < upTo
+            ? Option.some(last + 1)
+            : Option.none();
+          return [entries, next] as const;
+        }));
+
+  const read = reading(resolve);
 
   const follow = (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) => {
     const operation = `follow ${filter.subject}`;
@@ -261,9 +267,8 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
     );
   };
 
-  const readThrough = WholeRead.make({
+  const readWhole = WholeRead.make({
     replicas,
-    read,
     tail,
     lastSequence: ({ shard, subject }) =>
       Effect.map(
@@ -274,6 +279,26 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
         (message) => message?.seq ?? 0,
       ),
   });
+  const readThrough = readWhole(read);
+  const unresolvedThrough = readWhole(reading(({ entry }) => Effect.succeed(entry)));
 
-  return { read, follow, first, last, lastOfEach, lastSequences, readThrough, tail, firstAfter };
+  /** Where all the records under a filter are, up to a sequence; payloads are not asked for. */
+  const sequencesThrough = Effect.fnUntraced(function* (filter: Filter, upTo: number) {
+    const through = replicas === 1 ? upTo : Math.min(upTo, (yield* tail(filter.shard)).sequence);
+    const entries = yield* unresolvedThrough(filter, { through });
+    return entries.flatMap(({ sequence }) => sequence <= upTo ? [sequence] : []);
+  });
+
+  return {
+    read,
+    follow,
+    first,
+    last,
+    lastOfEach,
+    lastSequences,
+    readThrough,
+    sequencesThrough,
+    tail,
+    firstAfter,
+  };
 });

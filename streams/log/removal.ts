@@ -1,31 +1,22 @@
 /**
- * Deleting records. Every deletion names the last sequence that it may take, so that a late or
- * repeated one never takes what was stored since. What is deleted here is not known to the object
- * store, and who may delete is not decided here.
+ * Deleting records, one by one: the server's own purge makes a consumer that shares the subject lose
+ * what it has to deliver again, and move its floor past what nobody acknowledged (ADR 12). Every
+ * deletion names the last sequence that it may take, so that a late or repeated one never takes what
+ * was stored since. What is deleted here is not known to the object store, and who may delete is not
+ * decided here.
  */
 import * as Effect from "effect/Effect";
 import { Connection } from "../connection.ts";
 import type { Log } from "../log.ts";
 import { type Layout, streamName } from "../subjects.ts";
+import type { Reader } from "./reader.ts";
 
 /** The server has no message with this sequence. */
 const sequenceNotFound = 10043;
+const deletedAtOnce = 64;
 
-export const make = Effect.fnUntraced(function* (layout: Layout) {
+export const make = Effect.fnUntraced(function* (layout: Layout, reader: Reader) {
   const { ask, manager } = yield* Connection;
-
-  const purge: Log["Service"]["purge"] = ({ shard, subject }, { upTo }) => {
-    // The server takes 0, and a number that JSON cannot say, for no bound at all.
-    if (!(upTo >= 1)) return Effect.succeed(0);
-    const seq = Math.min(upTo + 1, Number.MAX_SAFE_INTEGER);
-    return Effect.map(
-      ask(
-        `purge ${subject}`,
-        () => manager.streams.purge(streamName(layout, shard), { filter: subject, seq }),
-      ),
-      ({ purged }) => purged,
-    );
-  };
 
   const remove: Log["Service"]["remove"] = (shard, sequence) =>
     ask(
@@ -37,6 +28,17 @@ export const make = Effect.fnUntraced(function* (layout: Layout) {
         () => Effect.succeed(false),
       ),
     );
+
+  const purge: Log["Service"]["purge"] = Effect.fnUntraced(function* (filter, { upTo }) {
+    if (!(upTo >= 1)) return 0;
+    const sequences = yield* reader.sequencesThrough(filter, upTo);
+    const deleted = yield* Effect.forEach(
+      sequences,
+      (sequence) => remove(filter.shard, sequence),
+      { concurrency: deletedAtOnce },
+    );
+    return deleted.filter((isDeleted) => isDeleted).length;
+  });
 
   return { purge, remove };
 });

@@ -12,7 +12,6 @@ import type { Filter } from "../subjects.ts";
 
 export interface WholeReadOptions {
   readonly replicas: number;
-  readonly read: Log["Service"]["read"];
   readonly tail: Log["Service"]["tail"];
   /** The sequence of the last record under a filter, as the leader has it; 0 if there is none. */
   readonly lastSequence: (filter: Filter) => Effect.Effect<number, ReadError>;
@@ -22,31 +21,31 @@ const readAgain = Schedule.spaced("10 millis").pipe(Schedule.upTo({ duration: "1
 
 const sequenceOf = (entry: Entry | undefined): number => entry?.sequence ?? 0;
 
-export const make = (
-  { replicas, read, tail, lastSequence }: WholeReadOptions,
-): Log["Service"]["readThrough"] =>
-(filter, { after = 0, through }) => {
-  const lagging = new Unavailable({
-    operation: `read ${filter.subject} through ${through}`,
-    reason: "the replica that answers lags behind",
-    landed: "no",
-  });
+export const make =
+  ({ replicas, tail, lastSequence }: WholeReadOptions) =>
+  (read: Log["Service"]["read"]): Log["Service"]["readThrough"] =>
+  (filter, { after = 0, through }) => {
+    const lagging = new Unavailable({
+      operation: `read ${filter.subject} through ${through}`,
+      reason: "the replica that answers lags behind",
+      landed: "no",
+    });
 
-  /** Whether nothing follows the last record up to `through`, though it comes before. */
-  const isAll = Effect.fnUntraced(function* (reached: number) {
-    // Who thinks that it leads, but lacks what was acknowledged, is not asked.
-    if ((yield* tail(filter.shard)).sequence < through) return false;
-    return (yield* lastSequence(filter)) <= Math.max(reached, after);
-  });
+    /** Whether nothing follows the last record up to `through`, though it comes before. */
+    const isAll = Effect.fnUntraced(function* (reached: number) {
+      // Who thinks that it leads, but lacks what was acknowledged, is not asked.
+      if ((yield* tail(filter.shard)).sequence < through) return false;
+      return (yield* lastSequence(filter)) <= Math.max(reached, after);
+    });
 
-  const attempt = Effect.gen(function* () {
-    const entries = yield* Effect.map(
-      Stream.runCollect(read(filter, { after })),
-      (chunk) => Array.from(chunk),
-    );
-    const reached = sequenceOf(entries.at(-1));
-    if (replicas === 1 || through <= after || reached >= through) return entries;
-    return (yield* isAll(reached)) ? entries : yield* Effect.fail(lagging);
-  });
-  return Effect.retry(attempt, { while: (error) => error === lagging, schedule: readAgain });
-};
+    const attempt = Effect.gen(function* () {
+      const entries = yield* Effect.map(
+        Stream.runCollect(read(filter, { after })),
+        (chunk) => Array.from(chunk),
+      );
+      const reached = sequenceOf(entries.at(-1));
+      if (replicas === 1 || through <= after || reached >= through) return entries;
+      return (yield* isAll(reached)) ? entries : yield* Effect.fail(lagging);
+    });
+    return Effect.retry(attempt, { while: (error) => error === lagging, schedule: readAgain });
+  };

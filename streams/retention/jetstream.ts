@@ -128,7 +128,8 @@ const make = Effect.gen(function* () {
       );
     };
     return Effect.gen(function* () {
-      const given = yield* Queue.unbounded<Given>();
+      // What waits here for longer than its server does would be given again, and be done twice.
+      const given = yield* Queue.bounded<Given>(handledTogether);
       const takeIn = messages(shard).pipe(
         Stream.mapEffect((message) => givenBy(shard, message)),
         Stream.runForEach((found) => Queue.offerAll(given, found)),

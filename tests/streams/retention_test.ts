@@ -1,6 +1,8 @@
 /** What the log does for retention: schedules into `gc`, floors, and payloads that go. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { AckPolicy } from "@nats-io/jetstream";
+import { nanos } from "@nats-io/nats-core";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Option from "effect/Option";
@@ -11,7 +13,7 @@ import { noFloors, raiseFloors, readFloors } from "../../streams/floor.ts";
 import { Log } from "../../streams/log.ts";
 import { Expiries, type Expiry, removeLater } from "../../streams/retention.ts";
 import { layerJetStream } from "../../streams/retention/jetstream.ts";
-import { executionFilter, keyedFilter, shardRoot } from "../../streams/subjects.ts";
+import { executionFilter, keyedFilter, shardRoot, streamName } from "../../streams/subjects.ts";
 import { collect } from "../conformance/log_suite/log_case.ts";
 import { body } from "../conformance/subject_matter.ts";
 import { newAddress, publish, scratchNamespace } from "../fixtures/scratch_namespace.ts";
@@ -58,6 +60,35 @@ describe("retention on a server", () => {
       yield* Fiber.interrupt(janitor);
       yield* log.purge(executionFilter(address, "gc"), { upTo: first!.sequence });
     }).pipe(Effect.provide(layerJetStream)));
+
+  test("what is removed takes nothing from who has yet to acknowledge the rest", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const { jetStream, manager } = yield* Connection;
+      const [waits, goes, comes] = [yield* newAddress, yield* newAddress, yield* newAddress];
+      const stream = streamName(log.layout, 0);
+      for (const address of [waits, goes, comes]) {
+        yield* log.append(address, { kind: "gc", body: body(address.label) });
+      }
+      yield* Effect.promise(() =>
+        manager.consumers.add(stream, {
+          durable_name: "reader",
+          filter_subject: `${waits.root}.gc.>`,
+          ack_policy: AckPolicy.Explicit,
+          ack_wait: nanos(1_000),
+        })
+      );
+      const consumer = yield* Effect.promise(() => jetStream.consumers.get(stream, "reader"));
+      const next = Effect.promise(() => consumer.next({ expires: 10_000 }));
+      const first = yield* next;
+      yield* next;
+      const last = yield* next;
+      assert.equal(yield* log.purge(executionFilter(goes, "gc"), { upTo: last!.seq }), 1);
+      yield* Effect.promise(() => last!.ackAck());
+      first!.nak(100);
+      const again = yield* next;
+      assert.deepEqual([again?.seq, again?.info.deliveryCount], [first!.seq, 2]);
+    }));
 
   test("what is none of ours is passed over", () =>
     Effect.gen(function* () {

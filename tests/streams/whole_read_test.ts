@@ -32,14 +32,14 @@ const make = ({ replicas = 3, answers, leader = [], tail = Infinity }: Replicas)
   let reads = 0;
   const readThrough = WholeRead.make({
     replicas,
-    read: (_, { after = 0 } = {}) =>
-      Stream.suspend(() => {
-        const answer = answers[Math.min(reads++, answers.length - 1)]!;
-        return Stream.fromIterable(answer.filter((sequence) => sequence > after).map(entry));
-      }),
     tail: () => Effect.succeed({ sequence: tail, at: 0 }),
     lastSequence: () => Effect.succeed(leader.at(-1) ?? 0),
-  });
+  })((_, { after = 0 } = {}) =>
+    Stream.suspend(() => {
+      const answer = answers[Math.min(reads++, answers.length - 1)]!;
+      return Stream.fromIterable(answer.filter((sequence) => sequence > after).map(entry));
+    })
+  );
   const read = (options: { readonly after?: number; readonly through: number }) =>
     Effect.map(
       readThrough(filter, options),
