@@ -32,7 +32,7 @@ interface Judged {
   readonly verdict: Verdict;
 }
 
-const removedAtOnce = 4;
+const removedAtOnce = 16;
 
 const make = Effect.gen(function* () {
   const log = yield* Log;
@@ -84,23 +84,31 @@ const make = Effect.gen(function* () {
 
   /** Takes a lapsed claim from its owner, who may have been on the point of running it again. */
   const isTooLate = Effect.fnUntraced(function* (expiry: Expiry) {
-    const { address, end, sequence: upTo } = expiry;
-    yield* log.purge(executionFilter(address, "lease"), { upTo });
+    const { address, end } = expiry;
+    yield* removal.removeLease(expiry);
     const last = (yield* log.lastSequences(address, ["log"])).get("log") ?? 0;
     return last > end && (yield* hasRunAgain(expiry, last));
   });
 
+  /** Says whether the payloads are gone; those behind an end that lies in the mailbox no more are. */
+  const removePayloads = (expiry: Expiry) =>
+    Effect.flatMap(
+      hasMailbox(expiry),
+      (isThere) => isThere ? log.dropPayloads(expiry.address) : Effect.succeed(true),
+    );
+
   /** Says whether everything is gone that is to go. */
   const remove = Effect.fnUntraced(function* ({ expiry, found }: Judged) {
-    const { address, tenant, execution, life, end, sequence: upTo } = expiry;
-    const doomed = { address, upTo };
+    const { address, tenant, execution, life, end } = expiry;
     if ((found.get("lease") ?? 0) > end && (yield* isTooLate(expiry))) return true;
-    if (index !== undefined) yield* index.forget(address, life);
-    if (states !== undefined) yield* states.deleteSnapshot(execution, tenant);
-    yield* removal.removeOthers(doomed, found);
-    if ((yield* hasMailbox(expiry)) && !(yield* log.dropPayloads(address))) return false;
-    yield* removal.removeLast(doomed, found);
-    return true;
+    const [isEmpty] = yield* Effect.all([
+      removePayloads(expiry),
+      removal.removeOthers(expiry, found),
+      index === undefined ? Effect.void : index.forget(address, life),
+      states === undefined ? Effect.void : states.deleteSnapshot(execution, tenant),
+    ], { concurrency: "unbounded" });
+    if (isEmpty) yield* removal.removeLast(expiry, found);
+    return isEmpty;
   });
 
   const finish = Effect.fnUntraced(function* (judged: Judged) {

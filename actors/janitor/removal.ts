@@ -24,32 +24,29 @@ export type Found = ReadonlyMap<Kind, number>;
 /** What is to go, and up to where. */
 export interface Doomed {
   readonly address: Address;
-  readonly upTo: number;
+  readonly sequence: number;
 }
 
 export const makeRemoval = (log: Log["Service"]) => {
-  /** Timers, lanes and pending removals, which have a token more. */
-  const removeKeyed = ({ address, upTo }: Doomed) => log.purge(everyKeyedFilter(address), { upTo });
+  const removeKind = ({ address, sequence: upTo }: Doomed, kind: Kind) =>
+    log.purge(executionFilter(address, kind), { upTo });
 
-  const removeKinds = (
-    { address, upTo }: Doomed,
-    kinds: ReadonlyArray<Kind>,
-    found: Found,
-    concurrency: number,
-  ) =>
-    Effect.forEach(
-      kinds.filter((kind) => found.has(kind)),
-      (kind) => log.purge(executionFilter(address, kind), { upTo }),
-      { concurrency, discard: true },
-    );
+  const remove = (doomed: Doomed, kinds: ReadonlyArray<Kind>, found: Found) =>
+    kinds.filter((kind) => found.has(kind)).map((kind) => removeKind(doomed, kind));
 
   return {
+    removeLease: (doomed: Doomed) => removeKind(doomed, "lease"),
     /** Everything but what still says that the execution existed, and that it has ended. */
-    removeOthers: (doomed: Doomed, found: Found) =>
-      Effect.all(
-        [removeKeyed(doomed), removeKinds(doomed, otherKinds, found, otherKinds.length)],
-        { concurrency: "unbounded", discard: true },
-      ),
-    removeLast: (doomed: Doomed, found: Found) => removeKinds(doomed, lastKinds, found, 1),
+    removeOthers: (doomed: Doomed, found: Found) => {
+      const { address, sequence: upTo } = doomed;
+      // Timers, lanes and pending removals, which have a token more.
+      const keyed = log.purge(everyKeyedFilter(address), { upTo });
+      return Effect.all([keyed, ...remove(doomed, otherKinds, found)], {
+        concurrency: "unbounded",
+        discard: true,
+      });
+    },
+    removeLast: (doomed: Doomed, found: Found) =>
+      Effect.all(remove(doomed, lastKinds, found), { discard: true }),
   };
 };
