@@ -175,6 +175,11 @@ export class Log extends Context.Service<Log, {
    * one of them is so new that its record may be on its way; says whether they are gone.
    */
   readonly dropPayloads: (of: Address) => Effect.Effect<boolean, ReadError>;
+  /**
+   * Publishes schedules again that fell due while the server had no space, whenever appends of this
+   * process were refused and are served again. Ends only with its fiber.
+   */
+  readonly healSchedules: Effect.Effect<never>;
   /** Deletes one record; returns whether it was there. */
   readonly remove: (shard: number, sequence: number) => Effect.Effect<boolean, RemoveError>;
 }>()("@weir/weir/streams/Log") {}

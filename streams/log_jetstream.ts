@@ -6,13 +6,17 @@
 import * as Context from "effect/Context";
 import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
 import * as Layer from "effect/Layer";
+import * as Option from "effect/Option";
+import * as Queue from "effect/Queue";
 import * as Tracer from "effect/Tracer";
 import { InvalidBatch } from "../schema/errors.ts";
 import { Connection } from "./connection.ts";
 import { Fence } from "./fence.ts";
 import { Appender } from "./log/appender.ts";
 import { AppendUnit } from "./log/append_unit.ts";
+import * as Healing from "./log/healing.ts";
 import * as Reader from "./log/reader.ts";
 import * as Removal from "./log/removal.ts";
 import { asStored, scheduleHeaders } from "./log/schedule.ts";
@@ -99,6 +103,17 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     Effect.sync(() => appenders.forEach((appender) => appender.close()))
   );
 
+  const regained = yield* Queue.sliding<void>(1);
+  let wasRefused = false;
+  /** A disk that is full is met with silence, and only a quota with words. */
+  const heedSpace = (exit: Exit.Exit<Appended, AppendError>): void => {
+    const error = Option.getOrUndefined(Exit.findErrorOption(exit));
+    wasRefused ||= error?._tag === "NoSpace" || error?._tag === "Unavailable";
+    if (exit._tag === "Failure" || !wasRefused) return;
+    wasRefused = false;
+    Queue.offerUnsafe(regained, undefined);
+  };
+
   const outgoing = (
     to: Address,
     message: Message,
@@ -121,6 +136,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     Effect.callback<Appended, AppendError>((resume) => {
       const unit = new AppendUnit(to, messages, (exit) => {
         countAppend(exit, context);
+        heedSpace(exit);
         resume(exit);
       });
       appenders[to.shard]!.submit(unit);
@@ -182,6 +198,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
       const { at } = yield* reader.tail(of.shard);
       return yield* spill.drop(of, at - giveUpAfterMs - answerTimeoutMs);
     }),
+    healSchedules: Healing.make(layout, reader, append, regained),
     remove,
   });
 });

@@ -287,6 +287,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
         return entries.length;
       }),
     dropPayloads: () => Effect.succeed(true),
+    healSchedules: Effect.never,
     remove: (index, sequence) =>
       Effect.sync(() => {
         const { shard } = at(index);

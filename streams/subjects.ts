@@ -151,6 +151,24 @@ export const everyKeyedFilter = (address: Address): Filter => ({
   subject: `${address.root}.*.${address.tail}.*`,
 });
 
+const scheduleKinds = ["timer", "gc"] as const;
+
+/** All that the server is to fire in one shard. */
+export const everyScheduleFilter = (layout: Layout, shard: number): ReadonlyArray<Filter> =>
+  scheduleKinds.map((kind) => ({
+    shard,
+    subject: `${shardRoot(layout, shard)}.${kind}.*.*.*.*.*`,
+  }));
+
+/** The kind and the key of a schedule's subject, if it is ours. */
+export const scheduleKey = (
+  subject: string,
+): { readonly kind: typeof scheduleKinds[number]; readonly key: string } | undefined => {
+  const kind = scheduleKinds.find((kind) => kind === kindOfSubject(subject));
+  const key = decodeToken(subject.split(".")[6] ?? "");
+  return kind === undefined || key === undefined ? undefined : { kind, key };
+};
+
 /** One kind of record of every execution of a tenant in one shard. */
 export const tenantFilter = (
   layout: Layout,

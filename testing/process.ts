@@ -112,6 +112,7 @@ export class MortalProcess {
       readThrough: (filter, options) => this.#alive(log.readThrough(filter, options)),
       tail: (shard) => this.#alive(log.tail(shard)),
       purge: (filter, options) => this.#alive(log.purge(filter, options)),
+      healSchedules: this.#alive(log.healSchedules),
       dropPayloads: (of) => this.#alive(log.dropPayloads(of)),
       remove: (shard, sequence) => this.#alive(log.remove(shard, sequence)),
     });

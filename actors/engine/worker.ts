@@ -292,6 +292,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     ),
     Effect.forkScoped,
   );
+  yield* Effect.forkScoped(log.healSchedules);
   if (Option.isSome(index)) yield* Effect.forkScoped(index.value.project);
   if (Option.isSome(expiries)) {
     yield* Effect.forkScoped(

@@ -25,6 +25,7 @@ import {
   type Layout,
   streamName,
 } from "../subjects.ts";
+import { scheduleOf } from "./schedule.ts";
 import { objectHeader, type Spill } from "./spill.ts";
 import { resumed, subscribe } from "./subscription.ts";
 import * as WholeRead from "./whole_read.ts";
@@ -49,6 +50,7 @@ interface Stored {
 interface Found {
   readonly entry: Entry;
   readonly object: string | undefined;
+  readonly headers: MsgHdrs | undefined;
 }
 
 interface Page {
@@ -73,6 +75,7 @@ const found = (shard: number, message: Stored): Found => ({
   },
   // Bucket keys are small: one that claims an object was made by hand, and is judged as it stands.
   object: message.subject.startsWith("$KV.") ? undefined : header(message.header, objectHeader),
+  headers: message.header,
 });
 
 /** What there is of one kind each. */
@@ -133,7 +136,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
     );
 
   const reading =
-    <E>(entryOf: (found: Found) => Effect.Effect<Entry, E>) =>
+    <A, E>(what: (found: Found) => Effect.Effect<A, E>) =>
     (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) =>
       Stream.paginate(after + 1, (from) =>
         Effect.gen(function* () {
@@ -141,7 +144,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
           const { messages, more } = yield* page(filter, from, upTo);
           const within = messages.filter(({ entry }) => entry.sequence <= upTo);
           const last = messages.at(-1)?.entry.sequence;
-          const entries = yield* Effect.forEach(within, entryOf);
+          const entries = yield* Effect.forEach(within, what);
           const next = more && last !== undefined && last < upTo
             ? Option.some(last + 1)
             : Option.none();
@@ -149,6 +152,9 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
         }));
 
   const read = reading(resolve);
+  const readSchedules = reading(({ entry, headers }) =>
+    Effect.succeed({ entry, ...scheduleOf(headers) })
+  );
 
   const follow = (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) => {
     const operation = `follow ${filter.subject}`;
@@ -291,6 +297,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
 
   return {
     read,
+    readSchedules,
     follow,
     first,
     last,
