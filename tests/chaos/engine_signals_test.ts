@@ -1,14 +1,23 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Run } from "../../mod.ts";
 import { item } from "../fixtures/engine_actors.ts";
 import { historyOf } from "../fixtures/engine_chronicle.ts";
-import { openScene, type Scene } from "../fixtures/engine_scene.ts";
-import { eventually, leftovers, scratchServer } from "../fixtures/server.ts";
+import { openScene, type Scene, type SceneOptions } from "../fixtures/engine_scene.ts";
+import {
+  eventually,
+  leftovers,
+  scratchCluster,
+  scratchServer,
+  withConnection,
+} from "../fixtures/server.ts";
 import { type Chance, chance, named } from "./seed.ts";
 
-const interleavings = process.env["WEIR_TEST_FULL"] === "1" ? 1_000 : 300;
+const isFull = process.env["WEIR_TEST_FULL"] === "1";
+const interleavings = isFull ? 1_000 : 300;
+const onReplicas = isFull ? 300 : 20;
 const atOnce = 20;
 const signals = 4;
 
@@ -46,26 +55,66 @@ const interleave = async (
   assert.deepEqual([...result].sort(), Array.from({ length: signals }, (_, n) => n), name);
 };
 
+interface Play {
+  readonly interleavings: number;
+  readonly disturb?: (namespace: string) => Promise<unknown>;
+}
+
+const namespace = "signals";
+
+/** Plays all of them with two workers, while something goes on beside. */
+const playAll = async (
+  url: string,
+  options: Omit<SceneOptions, "namespace">,
+  { interleavings, disturb }: Play,
+): Promise<void> => {
+  await using scene = await openScene({ url }, {
+    ...options,
+    namespace,
+    serve: { residentGrace: "20 millis", leaseTtl: "2 seconds" },
+  });
+  const workers = await Promise.all([scene.launch("first"), scene.launch("second")]);
+  let next = 0;
+  let isOver = false;
+  const go = async () => {
+    while (next < interleavings) {
+      const name = `o-${next++}`;
+      await interleave(scene, name, chance(name));
+    }
+  };
+  const disturbed = (async () => {
+    while (!isOver && disturb !== undefined) await disturb(namespace);
+  })();
+  await Promise.all(Array.from({ length: atOnce }, go)).finally(() => isOver = true);
+  await disturbed;
+  await Promise.all(workers.map((worker) => worker.drain()));
+  await scene.noneIsStuck();
+};
+
 it(`${interleavings} interleavings: no signal is lost or applied twice (${named})`, async () => {
   const server = await scratchServer({ durability: "bounded" });
   try {
-    await using scene = await openScene(server, {
-      namespace: "signals",
-      serve: { residentGrace: "20 millis", leaseTtl: "2 seconds" },
-    });
-    const workers = await Promise.all([scene.launch("first"), scene.launch("second")]);
-    let next = 0;
-    const go = async () => {
-      while (next < interleavings) {
-        const name = `o-${next++}`;
-        await interleave(scene, name, chance(name));
-      }
-    };
-    await Promise.all(Array.from({ length: atOnce }, go));
-    await Promise.all(workers.map((worker) => worker.drain()));
-    await scene.noneIsStuck();
+    await playAll(server.url, {}, { interleavings });
   } finally {
     await server.stop();
+  }
+});
+
+/** Has the server that leads a stream, or one that does not, hand over. */
+const stepDown = (url: string) => async (namespace: string) => {
+  await pause(500);
+  const subject = `$JS.API.STREAM.LEADER.STEPDOWN.KV_${namespace}`;
+  await withConnection(url, (connection) => connection.request(subject).catch(() => undefined));
+};
+
+// Attack 11: what is read comes from followers, each as far as it has got.
+it(`${onReplicas} of them on three replicas whose leader changes all the time (${named})`, async () => {
+  const cluster = await scratchCluster({ durability: "bounded" });
+  try {
+    const [url] = cluster.urls;
+    await playAll(url!, { replicas: 3 }, { interleavings: onReplicas, disturb: stepDown(url!) });
+  } finally {
+    await cluster.stop();
   }
 });
 
