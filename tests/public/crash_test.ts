@@ -33,7 +33,7 @@ const restLonger = { residentGrace: "2 hours" } as const;
 
 describe("a worker that dies", () => {
   // Seed 3: nobody but the next worker does anything.
-  for (const residentGrace of ["0 millis", "2 hours"]) {
+  for (const residentGrace of ["0 millis", "2 hours"] as const) {
     for (const moment of moments) {
       for (const step of ["book room", "think", "pick"]) {
         it(`${moment} ${step}, kept ${residentGrace}, is followed by one that comes to the end`, async () => {
