@@ -208,6 +208,42 @@ export class InvalidCursor extends Schema.TaggedError<InvalidCursor>("@weir/weir
   }
 }
 
+/** Events behind the cursor are gone, since what they were about was removed. */
+export class CursorGap extends Schema.TaggedError<CursorGap>("@weir/weir/CursorGap")(
+  "CursorGap",
+  {
+    /** Where reading was to begin. */
+    requested: Schema.String,
+    /** From where on nothing is missing. */
+    earliest: Schema.String,
+  },
+) {
+  readonly code = "WEIR_CURSOR_GAP";
+  readonly retryable = false;
+  override get message(): string {
+    return `Events behind the cursor ${this.requested} were removed with their executions. ` +
+      `Take stock of what you follow, then read on from ${this.earliest}.`;
+  }
+}
+
+/** A reader lost its connection; what it has seen, the cursor says. */
+export class StreamDisconnected
+  extends Schema.TaggedError<StreamDisconnected>("@weir/weir/StreamDisconnected")(
+    "StreamDisconnected",
+    {
+      /** Of the last event that was given, or where reading was to begin. */
+      cursor: Schema.String,
+      reason: Schema.String,
+      cause: Cause,
+    },
+  ) {
+  readonly code = "WEIR_STREAM_DISCONNECTED";
+  readonly retryable = true;
+  override get message(): string {
+    return `The stream has ended: ${this.reason}. Read on from ${this.cursor}.`;
+  }
+}
+
 /** The connected nats-server lacks something that Weir is built on. */
 export class ServerTooOld extends Schema.TaggedError<ServerTooOld>("@weir/weir/ServerTooOld")(
   "ServerTooOld",

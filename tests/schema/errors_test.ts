@@ -31,6 +31,8 @@ const samples: ReadonlyArray<errors.WeirError | execution.ExecutionProblem> = [
   new errors.LeaseNotHeld({ execution: "order/o-1" }),
   new errors.CorruptRecord({ subject: "weir.log.0.order.acme.o-1", sequence: 7, reason: "empty" }),
   new errors.UnsupportedRecordVersion({ kind: "event", version: 2, supported: 1 }),
+  new errors.CursorGap({ requested: "AwE", earliest: "AwI" }),
+  new errors.StreamDisconnected({ cursor: "AwE", reason: "the server is gone" }),
   new errors.InvalidCursor({ reason: "foreign", detail: '"1-0" was not issued by Weir' }),
   new errors.ServerTooOld({ version: "2.10.0", required: "2.14.0", missing: ["schedules"] }),
   new errors.TopologyDrift({
