@@ -222,7 +222,7 @@ export class CursorGap extends Schema.TaggedError<CursorGap>("@weir/weir/CursorG
   readonly retryable = false;
   override get message(): string {
     return `Events behind the cursor ${this.requested} were removed with their executions. ` +
-      `Take stock of what you follow, then read on from ${this.earliest}.`;
+      `Read what you follow anew, then go on from ${this.earliest}.`;
   }
 }
 
@@ -334,7 +334,9 @@ export type WeirError =
   | LeaseNotHeld
   | CorruptRecord
   | UnsupportedRecordVersion
+  | CursorGap
   | InvalidCursor
+  | StreamDisconnected
   | ServerTooOld
   | TopologyDrift
   | ConnectionFailed
