@@ -96,6 +96,14 @@ export class Leases extends Context.Service<Leases, {
       readonly atRest?: boolean;
     },
   ) => Effect.Effect<void, AppendError>;
+  /**
+   * Gives the claim of that nonce up in the name of its owner, under whom the execution was seen to
+   * end; nothing, if it is over already.
+   */
+  readonly conclude: (
+    execution: Address,
+    nonce: string,
+  ) => Effect.Effect<void, AppendError | ReadError>;
   /** Takes a claim from its owner. */
   readonly revoke: (
     execution: Address,
@@ -273,6 +281,14 @@ const make = Effect.gen(function* () {
       onStored: () => lease.fence.lose(),
     }));
 
+  const conclude: Leases["Service"]["conclude"] = Effect.fnUntraced(function* (execution, nonce) {
+    const { state } = yield* known(execution);
+    if (state?.held !== true || state.record.nonce !== nonce) return;
+    yield* write(execution, { ...commonOf(state.record), kind: "released" }, state.revision).pipe(
+      Effect.catchIf(isMoved, () => Effect.void),
+    );
+  });
+
   const revoke: Leases["Service"]["revoke"] = Effect.fn("Leases.revoke")(
     function* (execution, { by, reason }) {
       const { state } = yield* known(execution);
@@ -299,7 +315,7 @@ const make = Effect.gen(function* () {
   const current = (execution: Address) =>
     Effect.map(known(execution), ({ state }) => Option.fromUndefinedOr(state));
 
-  return Leases.of({ acquire, renew, release, revoke, expireIfDue, current });
+  return Leases.of({ acquire, renew, release, conclude, revoke, expireIfDue, current });
 });
 
 /** What every record of one claim repeats. */

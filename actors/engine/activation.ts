@@ -573,7 +573,10 @@ export class Activation {
       if (done !== undefined) {
         yield* Effect.all([
           this.#follow(afterEnd(before, done.record.outcome)),
-          this.#deadlines.takeBackAll(this.#ownership),
+          Effect.andThen(
+            this.#deadlines.takeBackAll(this.#ownership),
+            this.#ownership.release(true),
+          ),
           this.#removeLater(done.record),
         ], { concurrency: "unbounded", discard: true });
       }

@@ -75,6 +75,9 @@ export const later = (afterMs: number): Settlement => ({
 export const executionKey = ({ shard, tail }: Pick<Address, "shard" | "tail">): string =>
   `${shard}.${tail}`;
 
+/** Under which claim an execution has ended; what has another's id was written by hand. */
+const nonceOfEnd = ({ id = "" }: Entry): string => nonceOfId(id) ?? "";
+
 /** Whether nobody else can have had it before, which makes it cheap. */
 const isFirst = ({ offers }: Delivery, mail: MailRecord | undefined): boolean =>
   mail?.kind === "start" && offers === 1;
@@ -140,19 +143,11 @@ export const makeClaims = (options: ClaimsOptions) => {
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address } = delivery;
     if (mail?.kind !== "retry") {
-      yield* answerForEnded(delivery, mail);
+      yield* answerForEnded(delivery, mail, done);
       return acked(delivery);
     }
-    const current = yield* leases.current(address);
-    const nonce = done.id === undefined ? undefined : nonceOfId(done.id);
-    const isOver = Option.exists(
-      current,
-      ({ record, held }) => held && record.nonce === nonce,
-    );
-    const lease = yield* leases.acquire(address, {
-      ...acquire,
-      ...(isOver ? { endedRevision: Option.getOrThrow(current).revision } : {}),
-    });
+    yield* leases.conclude(address, nonceOfEnd(done));
+    const lease = yield* leases.acquire(address, acquire);
     // Before the history is read, which may be on its way out from then on.
     if (yield* isRetired(address, done.sequence)) {
       yield* Effect.ignore(leases.release(lease));
@@ -212,11 +207,13 @@ export const makeClaims = (options: ClaimsOptions) => {
   const answerForEnded = Effect.fnUntraced(function* (
     delivery: Delivery,
     mail: MailRecord | undefined,
+    done: Entry,
   ) {
     const kind = mail?.kind;
     const isAsked = kind === undefined || kind === "start" || kind === "join";
     // What is offered again may have been its owner's, who died before all was told.
     if (!isAsked && delivery.offers === 1) return;
+    yield* leases.conclude(delivery.address, nonceOfEnd(done));
     const entries = yield* readMoment(log, delivery.address);
     const state = takeUpToReplay((yield* readAll(unread, entries)).state);
     if (state.done === undefined) return;

@@ -209,6 +209,24 @@ export const leaseSuite = (name: string, run: Run<Services>): void => {
         }),
     );
 
+    test(
+      "a claim that has seen its end is concluded by anybody, and no other is",
+      (leases, execution) =>
+        Effect.gen(function* () {
+          const lease = yield* acquire(leases, execution);
+          yield* leases.conclude(execution, "another nonce");
+          assert.deepEqual(yield* kinds(execution), ["acquired"]);
+          yield* leases.conclude(execution, lease.record.nonce);
+          yield* leases.conclude(execution, lease.record.nonce);
+          assert.deepEqual(yield* kinds(execution), ["acquired", "released"]);
+          yield* assertShutOut(lease);
+          const next = yield* acquire(leases, execution);
+          assert.deepEqual([next.record.kind, next.epoch, next.attempt], ["acquired", 2, 0]);
+          yield* leases.conclude(execution, lease.record.nonce);
+          yield* work(next);
+        }),
+    );
+
     test("revoking what nobody holds is refused", (leases, execution) =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(leases.revoke(execution, { by: "operator" }));

@@ -213,14 +213,11 @@ export class Owner {
     const { world, address } = this;
     const last = yield* this.#do(world.log.lastOfEach(address, ["done", "log"]));
     const done = last.get("done");
-    let ended: number | undefined;
     if (done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence) {
+      yield* this.#do(world.leases.conclude(address, nonceOfId(done.id!)!));
       if (!(yield* this.#isRetried(item))) return;
-      const current = yield* this.#do(world.leases.current(address));
-      const held = Option.getOrUndefined(current);
-      if (held?.held === true && held.record.nonce === nonceOfId(done.id!)) ended = held.revision;
     }
-    this.#lease = yield* this.#claim(ended);
+    this.#lease = yield* this.#claim();
     this.#leaseWrittenAt = world.now;
     const { epoch, attempt, reclaims } = this.#lease;
     this.#say(`is claimed, epoch ${epoch}, attempt ${attempt}, reclaims ${reclaims}`);
@@ -260,15 +257,12 @@ export class Owner {
     return false;
   }
 
-  *#claim(ended: number | undefined): Generator<Pause, Lease> {
+  *#claim(): Generator<Pause, Lease> {
     const { world, address } = this;
     const worker = WorkerInstanceId.make(this.worker);
     const options = { worker, ttl: leaseTtl, session: true } as const;
     try {
-      return yield* this.#do(world.leases.acquire(address, {
-        ...options,
-        ...(ended === undefined ? {} : { endedRevision: ended }),
-      }));
+      return yield* this.#do(world.leases.acquire(address, options));
     } catch (error) {
       if (!(error instanceof Lost) || error.holder !== this.worker) throw error;
     }
@@ -522,6 +516,7 @@ export class Owner {
     const before = this.#state;
     yield* this.#execute({ kind: "done", outcome });
     yield* this.#follow(afterEnd(before, outcome));
+    yield* this.#do(this.world.leases.release(this.#lease));
     this.ending = "ended";
     this.#ackThrough(this.#history.mail);
   }

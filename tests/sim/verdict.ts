@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
+import * as Option from "effect/Option";
 import { contentOf } from "../../actors/core/snapshot.ts";
 import type { ExecutionState } from "../../actors/core/state.ts";
 import { takeUpRest } from "../../actors/core/take_up.ts";
@@ -58,6 +59,12 @@ export const judgeOwner = (book: Book, { address, mailRead, state, worker, writt
   const known = comparable(state);
   if (JSON.stringify(told) === JSON.stringify(known)) return;
   assert.deepEqual(known, told, `${worker} knew ${address.label} as it was not`);
+};
+
+/** What has ended is nobody's, and the lease says so. */
+const judgeLease = (world: World, address: Address): void => {
+  const lease = world.run(world.leases.current(address));
+  if (Option.exists(lease, ({ held }) => held)) throw new Wrong(`${address.label} is still owned`);
 };
 
 /** Whoever wrote held the lease at that very place in the log. */
@@ -205,6 +212,7 @@ export const judge = (
     const name = address.label;
     const lines = book.linesOf(address);
     judgeFence(world, address, lines);
+    judgeLease(world, address);
     const life = lifeOf(lines);
     judgeSteps(name, life);
     judgeSignals(name, life);
