@@ -123,7 +123,7 @@ export const TagRecord = entry("tag", {
 });
 export type TagRecord = typeof TagRecord.Type;
 
-/** The record on the subject `done`: how the execution ended, which ends its lease as well. */
+/** The record on the subject `done`: how the execution ended. Its owner writes nothing behind it. */
 export const DoneRecord = entry("done", {
   outcome: OutcomeRecord,
   attempt: Schema.Natural,

@@ -4,6 +4,7 @@
  * lies in the mailbox. Mail that names no life may be meant for one that is to come, and has time.
  */
 import * as Effect from "effect/Effect";
+import { floorKinds } from "../../schema/floor_record.ts";
 import { mailRecord } from "../../schema/mail_record.ts";
 import { noFloors, raiseFloors } from "../../streams/floor.ts";
 import type { Entry, Log } from "../../streams/log.ts";
@@ -33,7 +34,7 @@ export const readMailbox = Effect.fnUntraced(function* (
 /** The families' records among what was found. */
 export const floorsOf = (found: Found, upTo = Infinity) => {
   const floors = { ...noFloors };
-  for (const kind of ["lease", "done", "signal", "tag"] as const) {
+  for (const kind of floorKinds) {
     floors[kind] = Math.min(found.get(kind) ?? 0, upTo);
   }
   return floors;
