@@ -5,6 +5,7 @@ import * as ExecutionIndex from "../../streams/execution_index.ts";
 import * as Leases from "../../streams/lease.ts";
 import { layerMemory } from "../../streams/log_memory.ts";
 import * as Sessions from "../../streams/session.ts";
+import { VirtualClock } from "../../testing/virtual_clock.ts";
 import { executionIndexSuite } from "../conformance/execution_index_suite.ts";
 
 for (const shards of [1, 3]) {
@@ -15,6 +16,6 @@ for (const shards of [1, 3]) {
   );
   executionIndexSuite(
     `memory, ${shards} shards`,
-    (effect) => Effect.runPromise(Effect.provide(effect, layer)),
+    (effect) => new VirtualClock(Date.UTC(2026, 0, 1)).run(Effect.provide(effect, layer)),
   );
 }
