@@ -13,11 +13,13 @@ export type {
   Spawned,
   Step,
 } from "./actors/engine/operations.ts";
+export type { Emit, EmitError } from "./actors/engine/emit.ts";
 export type { ActorCode } from "./actors/engine/operations.ts";
 export { make as makeWorker, type Worker, type WorkerOptions } from "./actors/engine/worker.ts";
 export {
   type Description,
   Executions,
+  type FollowOutputOptions,
   type HistoryEntry,
   layer as layerExecutions,
   type Named,
@@ -46,6 +48,17 @@ export {
   layerJetStream as layerExecutionIndex,
   layerMemory as layerExecutionIndexMemory,
 } from "./streams/execution_index.ts";
+export {
+  Families,
+  type Family,
+  type FamilyError,
+  type FamilyEvents,
+  type FamilyFilter,
+  layerJetStream as layerFamilies,
+  layerMemory as layerFamiliesMemory,
+  type ReadFamilyOptions,
+  type Tick,
+} from "./streams/families.ts";
 export { Fence } from "./streams/fence.ts";
 export {
   HandOver,
@@ -68,6 +81,7 @@ export {
   type ReadError,
   type ReadOptions,
 } from "./streams/log.ts";
+export type { OutputError, OutputFrame, ReadOutputOptions } from "./streams/output.ts";
 export { layerJetStream as layerLog, type LogOptions } from "./streams/log_jetstream.ts";
 export { layerMemory as layerLogMemory, type MemoryOptions } from "./streams/log_memory.ts";
 export { type Delivery, Mailboxes } from "./streams/mailbox.ts";
@@ -79,6 +93,29 @@ export {
   type NamespaceServices,
   type NamespaceServicesOptions,
 } from "./streams/namespace.ts";
+export { Inbox, type InboxOptions, layer as layerInbox } from "./streams/outbox/inbox.ts";
+export { layer as layerOutboxStore, type LogStoreOptions } from "./streams/outbox/log_store.ts";
+export {
+  layer as layerOutboxManager,
+  make as makeOutboxManager,
+  type ManagerOptions as OutboxManagerOptions,
+} from "./streams/outbox/manager.ts";
+export {
+  type AddOptions as AddOutboxEventOptions,
+  layer as layerOutboxService,
+  OutboxService,
+  type ProducerOptions as OutboxProducerOptions,
+} from "./streams/outbox/service.ts";
+export { type Claim as OutboxClaim, OutboxStore } from "./streams/outbox/store.ts";
+export {
+  layerFunction as layerOutboxFunction,
+  OutboxTransport,
+  type Publish as PublishOutboxEvent,
+} from "./streams/outbox/transport.ts";
+export {
+  type JetStreamTransportOptions,
+  layer as layerOutboxJetStream,
+} from "./streams/outbox/transport_jetstream.ts";
 export { layer as layerServerClock, ServerClock } from "./streams/server_clock.ts";
 export { layer as layerSessions, Sessions } from "./streams/session.ts";
 export {
@@ -94,6 +131,16 @@ export {
   layerMemory as layerStorageBackendMemory,
   StorageBackend,
 } from "./streams/storage_backend.ts";
+export {
+  type ResetTarget,
+  type SubscribeError,
+  type SubscribeOptions,
+  type Subscription,
+  type SubscriptionKey,
+  Subscriptions,
+} from "./streams/subscriptions.ts";
+export { layerJetStream as layerSubscriptions } from "./streams/subscriptions/jetstream.ts";
+export { layerMemory as layerSubscriptionsMemory } from "./streams/subscriptions/memory.ts";
 export {
   type Address,
   executionAddress,

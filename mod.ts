@@ -22,14 +22,18 @@ export {
   type ActorContext,
   type ActorOptions,
   type ChildOptions,
+  type Outbox,
   type SpawnedChild,
   type StateCell,
   type StepContext,
 } from "./actors/actor.ts";
+export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
 export type { RunOptions } from "./actors/engine/operations.ts";
+export type { AddEventOptions } from "./actors/engine/outbox.ts";
 export type { Description, HistoryEntry, SignalOptions } from "./actors/executions.ts";
 export type { RetryPolicy } from "./actors/retry_policy.ts";
 export type { Run, SentSignal } from "./actors/run.ts";
+export type { OutputFrame, ReadOutputOptions } from "./streams/output.ts";
 export { signal, type SignalDefinition } from "./actors/signal.ts";
 export type { AnySchema, StandardSchema } from "./actors/standard_schema.ts";
 export type {
@@ -38,7 +42,10 @@ export type {
   ListedExecution as ListedRun,
   TagQuery,
 } from "./streams/execution_index.ts";
+export type { SubscriptionVerbs } from "./actors/subscriptions.ts";
+export type { Subscription } from "./streams/subscriptions.ts";
 export type { Session } from "./streams/session.ts";
+export type { Tick } from "./streams/families.ts";
 export type { AppendEventOptions, AppendEventsOptions, Events } from "./actors/events.ts";
 export type { EmbeddedServerOptions } from "./streams/server.ts";
 export type { ExecutionPage, ListedExecution } from "./streams/event_store.ts";
@@ -46,9 +53,11 @@ export {
   AlreadyExists,
   Cancelled,
   ChildFailed,
+  type CompletionEvent,
   ConnectionFailed,
   CorruptRecord,
   Cursor,
+  CursorGap,
   ExecutionCancelled,
   ExecutionEnded,
   type ExecutionEventInput,
@@ -56,13 +65,16 @@ export {
   ExecutionFailed,
   ExecutionNotEnded,
   ExecutionNotFound,
+  type InstanceTagEvent,
   InvalidBatch,
   InvalidCursor,
   InvalidInput,
   KindMismatch,
+  type LeaseHistoryEvent,
   NameInUse,
   NonRetryable,
   NoSpace,
+  OutputClosed,
   PayloadTooLarge,
   RetryLimitExceeded,
   SequenceConflict,
@@ -70,9 +82,13 @@ export {
   ServerNotFound,
   ServerRefused,
   ServerTooOld,
+  type SignalDeliveryEvent,
   SignalLimitExceeded,
   StepFailed,
   type StoredEvent,
+  StreamDisconnected,
+  SubscriptionConflict,
+  SubscriptionNotFound,
   TopologyDrift,
   Unavailable,
   UnknownActor,

@@ -3,12 +3,15 @@
  * because they go through its context. The function runs again from the top after a crash or a
  * suspension, and is answered from the log; what it does outside of the context is not recorded.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import * as Effect from "effect/Effect";
 import type * as Duration from "effect/Duration";
 import type * as Schema from "effect/Schema";
 import { type ActorName, ExecutionId, executionText, type Lane } from "../schema/ids.ts";
 import { routeOf } from "../schema/route.ts";
+import type { Emit } from "./engine/emit.ts";
 import type { ActorCode, Operations, RunOptions } from "./engine/operations.ts";
+import type { AddEventOptions } from "./engine/outbox.ts";
 import type { Keep } from "./keep.ts";
 import type { RetryPolicy } from "./retry_policy.ts";
 import type { SignalDefinition } from "./signal.ts";
@@ -28,6 +31,11 @@ export interface StepContext {
   readonly progress: unknown;
   /** Says that the step is alive, and how far it has come. */
   heartbeat(progress?: unknown): void;
+  /**
+   * Gives out a frame of this try for whoever follows the execution. Resolves as soon as there is
+   * room for more; the frame is stored before the result of the step is.
+   */
+  emit(output: string, frame: unknown): Promise<void>;
 }
 
 export interface ChildOptions {
@@ -52,6 +60,15 @@ export interface SpawnedChild<Output> {
 export interface StateCell<A> {
   get(): A | undefined;
   set(value: A | undefined): Promise<void>;
+}
+
+/** The outbox as an actor has it. */
+export interface Outbox {
+  /**
+   * Adds an event that is published whatever becomes of this worker, and gives its id. It is stored
+   * in one step with the record of it, so that no replay adds it again.
+   */
+  add(eventType: string, payload: unknown, options?: AddEventOptions): Promise<string>;
 }
 
 /** What an actor's function does durably. */
@@ -92,6 +109,14 @@ export interface ActorContext {
   uuid(): string;
   /** A random number from 0 to 1, the same in every replay. */
   random(): number;
+  /**
+   * Gives out a frame, any JSON value up to 64 KiB, for whoever follows the execution. Resolves as
+   * soon as there is room for more. A replay does not give out again what was given; within a step
+   * this is the step's own `emit`.
+   */
+  emit(output: string, frame: unknown): Promise<void>;
+  /** What is told to others once what the actor has done is recorded. */
+  readonly outbox: Outbox;
   tag(name: string, value?: string): Promise<void>;
   untag(name: string): Promise<void>;
   state<A>(name: string): StateCell<A>;
@@ -150,6 +175,9 @@ export function actor<Input, Output>(
   return { ...options, name, run };
 }
 
+/** The try of a step within which code runs, and whose it is. */
+const tried = new AsyncLocalStorage<{ readonly by: Operations; readonly emit: Emit }>();
+
 /** The context of one run, on the engine's operations. */
 const contextOf = (operations: Operations): ActorContext => {
   const { execution, tenant, attempt, cancelled } = operations;
@@ -192,10 +220,16 @@ const contextOf = (operations: Operations): ActorContext => {
       promise(
         operations.run(
           name,
-          ({ idempotencyKey, try: number, progress, heartbeat }) =>
+          ({ try: number, emit, ...rest }) =>
             Effect.tryPromise({
-              try: async (signal) =>
-                await step({ idempotencyKey, signal, try: number, progress, heartbeat }),
+              try: (signal) =>
+                tried.run({ by: operations, emit }, async () =>
+                  await step({
+                    ...rest,
+                    signal,
+                    try: number,
+                    emit: (output, frame) => promise(emit(output, frame)),
+                  })),
               catch: (error) => error,
             }),
           options,
@@ -229,6 +263,15 @@ const contextOf = (operations: Operations): ActorContext => {
     now: () => promise(Effect.map(operations.now, (now) => new Date(now))),
     uuid: operations.uuid,
     random: operations.random,
+    emit: (output, frame) => {
+      const within = tried.getStore();
+      const emit = within?.by === operations ? within.emit : operations.emit;
+      return promise(emit(output, frame));
+    },
+    outbox: {
+      add: (eventType, payload, options) =>
+        promise(operations.addEvent(eventType, payload, options)),
+    },
     tag: (name, value = "") => promise(operations.tag(name, value)),
     untag: (name) => promise(operations.untag(name)),
     state: <A>(name: string) => ({

@@ -27,14 +27,17 @@ import type { JournalRecord } from "../schema/journal_record.ts";
 import type { MailRecord } from "../schema/mail_record.ts";
 import type { SignalEffect } from "../schema/signal_delivery.ts";
 import type { ExecutionStatus } from "../streams/execution_index/status.ts";
+import { Connection } from "../streams/connection.ts";
 import { Leases } from "../streams/lease.ts";
 import { type AppendError, Log, type ReadError } from "../streams/log.ts";
 import { Mailboxes } from "../streams/mailbox.ts";
+import type { OutputError, OutputFrame, ReadOutputOptions } from "../streams/output.ts";
 import { ServerClock } from "../streams/server_clock.ts";
 import { defaultLimits } from "./core/decide.ts";
 import type { Reason } from "./core/describe.ts";
 import * as Completions from "./engine/completions.ts";
 import * as Post from "./engine/post.ts";
+import { makeOutput } from "./executions/output.ts";
 import { makePresence } from "./executions/present.ts";
 import { makeSignal } from "./executions/signals.ts";
 import { makeStart } from "./executions/start.ts";
@@ -116,6 +119,11 @@ export interface HistoryEntry {
   readonly record: MailRecord | JournalRecord;
 }
 
+export interface FollowOutputOptions extends ReadOutputOptions {
+  /** An end up to this sequence does not close it: the execution was run again since. */
+  readonly behind?: number;
+}
+
 export type NotThere = InvalidInput | ExecutionNotFound | ReadError;
 /** What a verb that sends mail may fail with. */
 export type SendError = NotThere | ExecutionEnded | AppendError;
@@ -164,6 +172,12 @@ export class Executions extends Context.Service<Executions, {
   ) => Effect.Effect<void, NotThere | LeaseNotHeld | AppendError>;
   readonly describe: (of: Named) => Effect.Effect<Description, NotThere>;
   readonly history: (of: Named) => Stream.Stream<HistoryEntry, NotThere>;
+  /** The frames of an output, as they come, until the execution has ended. */
+  readonly output: (
+    of: Named,
+    name: string,
+    options?: FollowOutputOptions,
+  ) => Stream.Stream<OutputFrame, NotThere | OutputError>;
 }>()("@weir/weir/actors/Executions") {}
 
 const make = Effect.gen(function* () {
@@ -253,6 +267,7 @@ const make = Effect.gen(function* () {
     revokeLease,
     describe,
     history,
+    output: makeOutput(means, presence, yield* Effect.serviceOption(Connection)),
   });
 });
 

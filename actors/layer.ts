@@ -7,6 +7,7 @@ import * as Scheduler from "effect/Scheduler";
 import { Namespace } from "../schema/ids.ts";
 import * as EventStore from "../streams/event_store.ts";
 import * as ExecutionIndex from "../streams/execution_index.ts";
+import * as Families from "../streams/families.ts";
 import * as HandOver from "../streams/hand_over.ts";
 import * as Leases from "../streams/lease.ts";
 import { layerMemory as layerLogMemory, type MemoryOptions } from "../streams/log_memory.ts";
@@ -17,6 +18,8 @@ import * as ExpiriesOnJetStream from "../streams/retention/jetstream.ts";
 import * as ExpiriesInMemory from "../streams/retention/memory.ts";
 import * as ServerClock from "../streams/server_clock.ts";
 import * as Sessions from "../streams/session.ts";
+import * as SubscriptionsOnJetStream from "../streams/subscriptions/jetstream.ts";
+import * as SubscriptionsInMemory from "../streams/subscriptions/memory.ts";
 import { scheduler } from "./engine/next_turn.ts";
 import * as Executions from "./executions.ts";
 
@@ -24,9 +27,11 @@ import * as Executions from "./executions.ts";
 export const layer = (options: NamespaceServicesOptions = {}) =>
   Layer.mergeAll(
     ExecutionIndex.layerJetStream,
+    Families.layerJetStream,
     HandOver.layerJetStream,
     Executions.layer.pipe(Layer.provideMerge(MailboxesOnJetStream.layerJetStream)),
     ExpiriesOnJetStream.layerJetStream,
+    SubscriptionsOnJetStream.layerJetStream,
   ).pipe(
     Layer.provideMerge(ServerClock.layer),
     Layer.provideMerge(layerNamespace(options)),
@@ -38,7 +43,9 @@ export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
   Layer.mergeAll(
     Executions.layer,
     ExecutionIndex.layerMemory,
+    Families.layerMemory,
     ExpiriesInMemory.layerMemory,
+    SubscriptionsInMemory.layerMemory,
     EventStore.layer,
   ).pipe(
     Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer)),

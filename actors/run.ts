@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Stream from "effect/Stream";
 import type { SignalEffect } from "../schema/signal_delivery.ts";
+import type { OutputFrame, ReadOutputOptions } from "../streams/output.ts";
 import {
   type Description,
   Executions,
@@ -48,6 +49,8 @@ export interface Run<Output = unknown> {
   describe(): Promise<Description>;
   /** Every record, in the order of the log. */
   history(): AsyncIterable<HistoryEntry>;
+  /** The frames that it emits, from the first that is kept, until it has ended. */
+  output(name: string, options?: ReadOutputOptions): AsyncIterable<OutputFrame>;
 }
 
 export const makeRun = <Output>(
@@ -59,6 +62,15 @@ export const makeRun = <Output>(
   const use = <A, E>(
     verb: (executions: Executions["Service"]) => Effect.Effect<A, E>,
   ): Promise<A> => runtime.runPromise(Effect.flatMap(Executions, verb));
+
+  const iterate = <A, E>(
+    stream: (executions: Executions["Service"]) => Stream.Stream<A, E>,
+  ): AsyncIterable<A> => ({
+    [Symbol.asyncIterator]: async function* () {
+      const context = await runtime.context();
+      yield* Stream.toAsyncIterableWith(Stream.unwrap(Effect.map(Executions, stream)), context);
+    },
+  });
 
   return {
     id: named.execution,
@@ -82,14 +94,8 @@ export const makeRun = <Output>(
     },
     revokeLease: (options) => use((executions) => executions.revokeLease(named, options)),
     describe: () => use((executions) => executions.describe(named)),
-    history: () => ({
-      [Symbol.asyncIterator]: async function* () {
-        const context = await runtime.context();
-        yield* Stream.toAsyncIterableWith(
-          Stream.unwrap(Effect.map(Executions, (executions) => executions.history(named))),
-          context,
-        );
-      },
-    }),
+    history: () => iterate((executions) => executions.history(named)),
+    output: (name, options) =>
+      iterate((executions) => executions.output(named, name, { ...options, behind })),
   };
 };

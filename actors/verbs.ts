@@ -19,26 +19,34 @@ import {
 } from "../schema/ids.ts";
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
+import type { Families } from "../streams/families.ts";
 import { Sessions } from "../streams/session.ts";
+import type { Subscriptions } from "../streams/subscriptions.ts";
 import { type Actor, codeOf } from "./actor.ts";
 import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
+import { type FamilyReaders, makeFamilies } from "./families.ts";
 import { makeRun } from "./run.ts";
 import { check } from "./standard_schema.ts";
+import { makeSubscriptions } from "./subscriptions.ts";
 import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
 
 /** What does not depend on where the services run. */
-export type Verbs = Pick<Weir, "events" | "start" | "get" | "list" | "workers">;
+export type Verbs =
+  & Pick<Weir, "events" | "start" | "get" | "list" | "subscriptions" | "workers">
+  & FamilyReaders;
 
 export const makeVerbs = (
   runtime: ManagedRuntime.ManagedRuntime<
-    EventStore | ExecutionIndex | Executions | Sessions,
+    EventStore | ExecutionIndex | Executions | Families | Sessions | Subscriptions,
     unknown
   >,
   tenant: Tenant,
 ): Verbs => ({
+  ...makeFamilies(runtime, tenant),
   events: makeEvents(runtime, tenant),
+  subscriptions: makeSubscriptions(runtime),
   start: async <Input, Output>(
     actor: Actor<Input, Output>,
     input: Input,

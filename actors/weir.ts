@@ -20,10 +20,12 @@ import type { Session } from "../streams/session.ts";
 import type { Actor } from "./actor.ts";
 import type * as EngineWorker from "./engine/worker.ts";
 import type { Events } from "./events.ts";
+import type { FamilyReaders } from "./families.ts";
 import type { SignalOptions, StartOptions as EngineStartOptions } from "./executions.ts";
 import { layer } from "./layer.ts";
 import type { SignalDefinition } from "./signal.ts";
 import type { Run } from "./run.ts";
+import type { SubscriptionVerbs } from "./subscriptions.ts";
 import { makeVerbs, makeWorker } from "./verbs.ts";
 
 export interface ConnectOptions extends NamespaceServicesOptions {
@@ -77,13 +79,15 @@ export interface Worker extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-export interface Weir extends AsyncDisposable {
+export interface Weir extends AsyncDisposable, FamilyReaders {
   /** The tenant that verbs mean when none is named. */
   readonly tenant: Tenant;
   /** The embedded server, if this connection uses one; the URL carries the credentials. */
   readonly server: { readonly url: string } | undefined;
   /** What happened, per execution; durable, ordered and never changed. */
   readonly events: Events;
+  /** The durable subscriptions of the namespace. */
+  readonly subscriptions: SubscriptionVerbs;
   /** Runs executions of these actors in this process until it is disposed of. */
   worker(
     // deno-lint-ignore no-explicit-any -- an actor's types are its own business here

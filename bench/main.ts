@@ -1,8 +1,9 @@
 /**
- * `deno task bench [append] [engine] [list]`: these benchmarks, or all of them, one after another,
- * each with its tables and its file in `bench/results/`. Options: --rounds N and --milliseconds N, the
- * window of a round, for the first two; --parked N, how many executions are parked, and
- * --parked-rounds N; --sizes N,M of `list`; --quick, to see that everything runs.
+ * `deno task bench [append] [engine] [list] [output]`: these benchmarks, or all of them, one after
+ * another, each with its tables and its file in `bench/results/`. Options: --rounds N, for all but
+ * `list`, and --milliseconds N, the window of a round, for the first two; --parked N, how many
+ * executions are parked, and --parked-rounds N; --sizes N,M of `list`; --quick, to see that
+ * everything runs.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { reportAppends } from "./append_report.ts";
 import { reportEngine } from "./engine/engine_report.ts";
+import { reportOutput } from "./output/output_report.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -47,6 +49,12 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       blocked: values.quick
         ? { seconds: [1], rounds: 1 }
         : { seconds: [2, 4, 6, 8, 10, 12, 14], rounds: 2 },
+    }),
+  output: () =>
+    reportOutput({
+      rounds: option(values.rounds, 5, 1),
+      frames: values.quick ? 500 : 5_000,
+      pacedMs: values.quick ? 500 : 3_000,
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
 };

@@ -38,7 +38,26 @@ const layout = 0x01;
 const headerBytes = 12;
 const shardBytes = 16;
 
-/** The cursor of a position. */
+/**
+ * The cursor of a position: for who read the streams with another client, and goes on with Weir.
+ *
+ * @example From the sequences of messages, and back
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import * as Effect from "effect/Effect";
+ * import { decodeCursor, encodeCursor } from "@weir/weir/schema";
+ *
+ * // A message of the stream of shard 0: its sequence, and when it was stored.
+ * const message = { seq: 42, time: new Date("2026-01-01T00:00:00.000Z") };
+ * const cursor = encodeCursor({
+ *   // As any cursor of the same namespace has it.
+ *   incarnation: "00c0ffee00c0ffee",
+ *   shards: [{ sequence: message.seq, at: message.time.getTime() }],
+ * });
+ * const { shards } = Effect.runSync(decodeCursor(cursor));
+ * assert.equal(shards[0]!.sequence, 42);
+ * ```
+ */
 export const encodeCursor = ({ incarnation, shards }: CursorPosition): Cursor => {
   const bytes = new Uint8Array(headerBytes + shardBytes * shards.length);
   const view = new DataView(bytes.buffer);
@@ -53,7 +72,10 @@ export const encodeCursor = ({ incarnation, shards }: CursorPosition): Cursor =>
   return Cursor.make(Base64Url.encode(bytes));
 };
 
-/** The position of a cursor, or why it is refused. */
+/**
+ * The position of a cursor, or why it is refused: in each shard the sequence of the stream behind
+ * which a consumer of any client would go on.
+ */
 export const decodeCursor = (text: string): Effect.Effect<CursorPosition, InvalidCursor> => {
   const refuse = (reason: "malformed" | "foreign" | "newer-layout", why: string) =>
     Effect.fail(

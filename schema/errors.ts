@@ -196,6 +196,7 @@ export class InvalidCursor extends Schema.TaggedError<InvalidCursor>("@weir/weir
       "other-incarnation",
       "shard-mismatch",
       "newer-than-tail",
+      "reissued",
     ]),
     detail: Schema.String,
   },
@@ -241,6 +242,40 @@ export class StreamDisconnected
   readonly retryable = true;
   override get message(): string {
     return `The stream has ended: ${this.reason}. Read on from ${this.cursor}.`;
+  }
+}
+
+/** A durable subscription exists under this name with another filter. */
+export class SubscriptionConflict
+  extends Schema.TaggedError<SubscriptionConflict>("@weir/weir/SubscriptionConflict")(
+    "SubscriptionConflict",
+    {
+      family: Schema.String,
+      subscription: Schema.String,
+      /** The filters as JSON. */
+      requested: Schema.String,
+      stored: Schema.String,
+    },
+  ) {
+  readonly code = "WEIR_SUBSCRIPTION_CONFLICT";
+  readonly retryable = false;
+  override get message(): string {
+    return `The subscription ${this.subscription} of ${this.family} has the filter ${this.stored}, ` +
+      `not ${this.requested}. Choose another name, or delete it and start again.`;
+  }
+}
+
+/** There is no durable subscription of that name, or it was deleted while it was read. */
+export class SubscriptionNotFound
+  extends Schema.TaggedError<SubscriptionNotFound>("@weir/weir/SubscriptionNotFound")(
+    "SubscriptionNotFound",
+    { family: Schema.String, subscription: Schema.String },
+  ) {
+  readonly code = "WEIR_SUBSCRIPTION_NOT_FOUND";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.family} has no subscription ${this.subscription}. ` +
+      `Check name and family, or read with \`durable\` to create it.`;
   }
 }
 
@@ -337,6 +372,8 @@ export type WeirError =
   | CursorGap
   | InvalidCursor
   | StreamDisconnected
+  | SubscriptionConflict
+  | SubscriptionNotFound
   | ServerTooOld
   | TopologyDrift
   | ConnectionFailed

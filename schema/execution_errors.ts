@@ -231,6 +231,20 @@ export class NonRetryable extends Schema.TaggedError<NonRetryable>("@weir/weir/N
   }
 }
 
+/** A try of a step gave out a frame after it was over. */
+export class OutputClosed extends Schema.TaggedError<OutputClosed>("@weir/weir/OutputClosed")(
+  "OutputClosed",
+  { execution: Schema.String, output: Schema.String, step: Schema.String },
+) {
+  readonly code = "WEIR_OUTPUT_CLOSED";
+  readonly retryable = false;
+  override get message(): string {
+    return `Step ${JSON.stringify(this.step)} of ${this.execution} is over, or not run here any ` +
+      `more, and gives nothing more to ${JSON.stringify(this.output)}. ` +
+      `Wait for each emit before the step returns.`;
+  }
+}
+
 /** Every error that speaks of an execution. */
 export type ExecutionProblem =
   | ExecutionNotFound
@@ -247,4 +261,5 @@ export type ExecutionProblem =
   | StepFailed
   | ChildFailed
   | Cancelled
-  | NonRetryable;
+  | NonRetryable
+  | OutputClosed;

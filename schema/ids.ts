@@ -16,7 +16,8 @@ const isWithin = (text: string, maxBytes: number): boolean =>
   text.length * 3 <= maxBytes ||
   (text.length <= maxBytes && utf8.encode(text).length <= maxBytes);
 
-const boundedText = (maxBytes: number) =>
+/** Any text that is not empty and of at most so many bytes in UTF-8. */
+export const boundedText = (maxBytes: number) =>
   Schema.String.check(
     Schema.makeFilter<string>(
       (text) => text.length > 0 && isWithin(text, maxBytes) && text.isWellFormed(),
@@ -75,6 +76,13 @@ export type WaitpointId = typeof WaitpointId.Type;
 /** Names one append, so that repeating it stores nothing. */
 export const EventId = boundedText(200).pipe(Schema.brand("EventId"));
 export type EventId = typeof EventId.Type;
+
+/** Names a durable subscription; with its family in front it is the name of a NATS consumer. */
+export const SubscriptionName = matching(
+  /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/,
+  "a subscription name: a letter or digit, then up to 63 letters, digits, _ or -",
+).pipe(Schema.brand("SubscriptionName"));
+export type SubscriptionName = typeof SubscriptionName.Type;
 
 /** Milliseconds since the epoch, as far as a `Date` reaches. */
 export const Timestamp = Schema.Int.check(

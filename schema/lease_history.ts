@@ -30,7 +30,10 @@ const holder = {
 export const LeaseHistoryEvent = Schema.Union([
   familyEvent("acquired", holder),
   familyEvent("renewed", holder),
-  familyEvent("expired", { previousOwner: Schema.optionalKey(WorkerInstanceId) }),
+  familyEvent("expired", {
+    leaseId: Schema.optionalKey(LeaseId),
+    previousOwner: Schema.optionalKey(WorkerInstanceId),
+  }),
   familyEvent("reclaimed", {
     newLeaseId: Schema.optionalKey(LeaseId),
     newOwner: Schema.optionalKey(WorkerInstanceId),

@@ -15,12 +15,20 @@ export {
   Namespace,
   parse,
   SignalId,
+  SubscriptionName,
   Tenant,
   Timestamp,
   WaitpointId,
   WorkerInstanceId,
 } from "./ids.ts";
-export { Cursor, type CursorInput } from "./cursor.ts";
+export {
+  Cursor,
+  type CursorInput,
+  type CursorPosition,
+  decodeCursor,
+  encodeCursor,
+  type ShardPosition,
+} from "./cursor.ts";
 export { LeaseHistoryEvent } from "./lease_history.ts";
 export { CompletionEvent, Outcome } from "./completion.ts";
 export { SignalDeliveryEvent, SignalEffect } from "./signal_delivery.ts";
@@ -47,11 +55,20 @@ export {
   KindMismatch,
   NameInUse,
   NonRetryable,
+  OutputClosed,
   RetryLimitExceeded,
   SignalLimitExceeded,
   StepFailed,
   UnknownActor,
 } from "./execution_errors.ts";
+export {
+  DatabaseRefused,
+  DuplicateEvent,
+  EventLockLost,
+  type OutboxProblem,
+  PublishFailed,
+  PublishRefused,
+} from "./outbox_errors.ts";
 export { type Awaited, type ExecutionState, executionStateOf } from "./execution_state.ts";
 export { Failure } from "./failure.ts";
 export { ExecutionSnapshot } from "./execution_snapshot.ts";
@@ -76,6 +93,8 @@ export {
   ServerTooOld,
   StaleFence,
   StreamDisconnected,
+  SubscriptionConflict,
+  SubscriptionNotFound,
   TopologyDrift,
   Unavailable,
   UnsupportedRecordVersion,

@@ -14,6 +14,8 @@ import { exists } from "./gate/user_cache.ts";
 const output = join(root, "npm");
 const documents = ["README.md", "LICENSE", "CHANGELOG.md"];
 const commandLine = "cli/main.ts";
+/** For the door `./outbox/postgres` alone. */
+const postgresRange = "^8.11.0";
 
 const emitted = (source: string, extension: ".js" | ".d.ts"): string =>
   `./dist/${source.replace(/^\.\//, "").replace(/\.ts$/, extension)}`;
@@ -44,7 +46,8 @@ const packageJson = async (): Promise<Record<string, unknown>> => {
     sideEffects: ["./dist/schema/effect_version.js"],
     engines: { node: ">=20" },
     dependencies: Object.fromEntries(dependencies),
-    peerDependencies: { effect: effectRange },
+    peerDependencies: { effect: effectRange, pg: postgresRange },
+    peerDependenciesMeta: { pg: { optional: true } },
   };
 };
 

@@ -18,6 +18,7 @@ import {
 import { announce, attempt, conclude, record } from "./gate/report.ts";
 import { runTestFile, type TestFile } from "./gate/test_file.ts";
 import { natsCli } from "./nats_cli.ts";
+import { postgres } from "./postgres.ts";
 
 /** Test files start servers of their own, and the smallest CI machine has two cores. */
 const filesAtOnce = 2;
@@ -56,13 +57,15 @@ const runPart = async (part: string, files: ReadonlyArray<TestFile>): Promise<vo
 /** What the tests are told, so that no file of them has to search or fetch. */
 const prepareServers = async (): Promise<boolean> => {
   // Building the NATS CLI takes longest by far, once per user.
-  const [cli, server] = await Promise.all([
+  const [cli, server, database] = await Promise.all([
     attempt("preparation", "NATS CLI", natsCli),
     attempt("preparation", "nats-server", natsServer),
+    attempt("preparation", "PostgreSQL", postgres),
   ]);
-  if (cli === undefined || server === undefined) return false;
+  if (cli === undefined || server === undefined || database === undefined) return false;
   process.env["WEIR_NATS_CLI"] = cli;
   process.env["WEIR_NATS_SERVER"] = server;
+  process.env["WEIR_POSTGRES"] = database;
   return true;
 };
 

@@ -36,8 +36,10 @@ export interface Message {
    * `clientMessageId`; left out, a random one still resolves unknown outcomes of this call.
    */
   readonly id?: string;
-  /** The last subject token of a keyed kind, such as a timer. */
+  /** The last subject token of a keyed kind, such as a timer or an output. */
   readonly key?: string;
+  /** Whose record it is, in the same shard, if not that of the address which is appended to. */
+  readonly of?: Address;
   /** Runs when the record is known to be stored, before a later append of its execution is sent. */
   readonly onStored?: (sequence: number) => void;
   /** How long the record lives, at least a second; for sessions and caches only. */
@@ -75,6 +77,12 @@ export interface Entry {
   /** Whether this is a mark that the key was deleted or has expired; the body says nothing then. */
   readonly removed: boolean;
   readonly body: Uint8Array;
+}
+
+/** A place in a shard: the sequence of a record, and when that was stored. */
+export interface Place {
+  readonly sequence: number;
+  readonly at: number;
 }
 
 /** The last sequence of a shard, and the server's clock. */
@@ -128,15 +136,17 @@ export class Log extends Context.Service<Log, {
     to: Address,
     messages: ReadonlyArray<Message>,
   ) => Effect.Effect<Appended, AppendError>;
-  /** The last record of a subject, as its leader has it. */
+  /** The last record of a subject, as its leader has it; a keyed kind has one for each key. */
   readonly last: (
     of: Address,
     kind: Kind,
+    key?: string,
   ) => Effect.Effect<Option.Option<Entry>, ReadError>;
   /** The first record of a subject, as its leader has it. */
   readonly first: (
     of: Address,
     kind: Kind,
+    key?: string,
   ) => Effect.Effect<Option.Option<Entry>, ReadError>;
   /** The last record of each kind that has any, as the leader has them. */
   readonly lastOfEach: (
@@ -148,6 +158,11 @@ export class Log extends Context.Service<Log, {
     of: Address,
     kinds: ReadonlyArray<Kind>,
   ) => Effect.Effect<ReadonlyMap<Kind, number>, ReadError>;
+  /**
+   * Where the next record under a filter is, behind a sequence, and when it was stored, as the leader
+   * has it; its payload is not asked for.
+   */
+  readonly next: (filter: Filter, after: number) => Effect.Effect<Option.Option<Place>, ReadError>;
   /** What is stored under a filter, in order; ends at the tail. */
   readonly read: (filter: Filter, options?: ReadOptions) => Stream.Stream<Entry, ReadError>;
   /** What is stored under a filter and what will be, in order; ends only with an error. */

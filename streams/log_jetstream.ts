@@ -120,7 +120,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     body: Uint8Array,
     extraHeaders: string,
   ): Outgoing => ({
-    subject: subjectOf(to, message.kind, message.key),
+    subject: subjectOf(message.of ?? to, message.kind, message.key),
     body,
     id: message.id ?? (message.guard instanceof Fence ? message.guard.nextId() : randomMessageId()),
     guard: message.guard,
@@ -189,6 +189,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     last: reader.last,
     lastOfEach: reader.lastOfEach,
     lastSequences: reader.lastSequences,
+    next: reader.next,
     read: reader.read,
     readThrough: reader.readThrough,
     follow: reader.follow,

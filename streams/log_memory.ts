@@ -187,7 +187,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     const { shard, now } = at(to.shard);
     const placed = messages.map(asStored).map((message) => ({
       message,
-      subject: subjectOf(to, message.kind, message.key),
+      subject: subjectOf(message.of ?? to, message.kind, message.key),
       id: message.id ??
         (message.guard instanceof Fence ? message.guard.nextId() : randomMessageId()),
     }));
@@ -224,7 +224,8 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
   const storedUnder = (filter: Filter, after: number, upTo: number) =>
     at(filter.shard).shard.records.under(filter.subject, after, upTo);
 
-  const last = (of: Address, kind: Kind) => at(of.shard).shard.records.last(subjectOf(of, kind));
+  const last = (of: Address, kind: Kind, key?: string) =>
+    at(of.shard).shard.records.last(subjectOf(of, kind, key));
 
   return Log.of({
     layout,
@@ -237,11 +238,11 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
           ? Effect.fail(new InvalidBatch({ size: messages.length, limit: maxBatchSize }))
           : Effect.fromResult(commit(to, messages))
       ),
-    first: (of, kind) =>
+    first: (of, kind, key) =>
       Effect.sync(() =>
-        Option.fromUndefinedOr(at(of.shard).shard.records.first(subjectOf(of, kind)))
+        Option.fromUndefinedOr(at(of.shard).shard.records.first(subjectOf(of, kind, key)))
       ),
-    last: (of, kind) => Effect.sync(() => Option.fromUndefinedOr(last(of, kind))),
+    last: (of, kind, key) => Effect.sync(() => Option.fromUndefinedOr(last(of, kind, key))),
     lastOfEach: (of, kinds) =>
       Effect.sync(() =>
         new Map(kinds.flatMap((kind) => {
@@ -256,6 +257,8 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
           return entry === undefined ? [] : [[kind, entry.sequence] as const];
         }))
       ),
+    next: (filter, after) =>
+      Effect.sync(() => Option.fromUndefinedOr(storedUnder(filter, after, Infinity)[0])),
     read: (filter, { after = 0, upTo = Infinity } = {}) =>
       Stream.suspend(() => Stream.fromIterable(storedUnder(filter, after, upTo))),
     readThrough: (filter, { after = 0 }) => Effect.sync(() => storedUnder(filter, after, Infinity)),

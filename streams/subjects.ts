@@ -4,7 +4,7 @@
  * change for a namespace. This module builds and reads names; it talks to no server.
  */
 import * as Schema from "effect/Schema";
-import type { Namespace, WorkerInstanceId } from "../schema/ids.ts";
+import type { Namespace, SubscriptionName, WorkerInstanceId } from "../schema/ids.ts";
 import { ExecutionId, executionIdentity, executionText, Tenant } from "../schema/ids.ts";
 import { decodeToken, encodeToken } from "../schema/token.ts";
 
@@ -16,7 +16,7 @@ export interface Layout {
 }
 
 /** The kinds that are keys of the KV bucket; the stream is one, so `nats kv` shows them. */
-export const bucketKinds = ["lease", "worker", "floor"] as const;
+export const bucketKinds = ["lease", "worker", "floor", "subscription"] as const;
 
 /** The kinds that are plain subjects under the namespace. */
 export const subjectKinds = [
@@ -28,9 +28,12 @@ export const subjectKinds = [
   "tag",
   "event",
   "index",
+  "out",
   "timer",
   "lane",
   "gc",
+  "outbox",
+  "dead",
 ] as const;
 
 export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];
@@ -122,10 +125,65 @@ export const floorAddress = (layout: Layout, shard: number): Address => ({
   label: `the floors of shard ${shard}`,
 });
 
-const isBucketKind = (kind: Kind): boolean =>
-  kind === "lease" || kind === "worker" || kind === "floor";
+/** Where a durable subscription of a family is recorded, in the first shard. */
+export const subscriptionAddress = (
+  layout: Layout,
+  family: string,
+  name: SubscriptionName,
+): Address => ({
+  shard: 0,
+  root: shardRoot(layout, 0),
+  tail: `${family}.${name}`,
+  label: `subscription ${name} of ${family}`,
+});
 
-/** The subject of one kind of record at an address; timers and lanes add their key. */
+/** An event of the outbox, by its token or id, in the shard of something. */
+export const outboxAddress = (
+  { shard, root }: Pick<Address, "shard" | "root">,
+  tenant: Tenant,
+  name: string,
+): Address => ({
+  shard,
+  root,
+  tail: `${encodeToken(tenant)}.${encodeToken(name)}`,
+  label: `event ${name}`,
+});
+
+/** Where a shard keeps up to where its outbox has nothing left to publish. */
+export const outboxFloorAddress = (layout: Layout, shard: number): Address => ({
+  shard,
+  root: shardRoot(layout, shard),
+  tail: "outbox",
+  label: `the outbox's floor of shard ${shard}`,
+});
+
+/** The events of the outbox in one shard, or its dead letters. */
+export const outboxFilter = (layout: Layout, shard: number, kind: "outbox" | "dead"): Filter => ({
+  shard,
+  subject: `${shardRoot(layout, shard)}.${kind}.*.*`,
+});
+
+/** Where the event or dead letter of a subject lies, if the subject is of one. */
+export const outboxAddressOf = (
+  layout: Layout,
+  shard: number,
+  subject: string,
+): Address | undefined => {
+  const [, , tenant, name, ...rest] = subject.split(".");
+  if (tenant === undefined || name === undefined || rest.length > 0) return undefined;
+  const label = decodeToken(name);
+  return label === undefined || decodeToken(tenant) === undefined ? undefined : {
+    shard,
+    root: shardRoot(layout, shard),
+    tail: `${tenant}.${name}`,
+    label: `event ${label}`,
+  };
+};
+
+const isBucketKind = (kind: Kind): boolean =>
+  kind === "lease" || kind === "worker" || kind === "floor" || kind === "subscription";
+
+/** The subject of one kind of record at an address; timers, lanes and outputs add their key. */
 export const subjectOf = (address: Address, kind: Kind, key?: string): string => {
   const subject = isBucketKind(kind)
     ? `$KV.${address.root}.${kind}.${address.tail}`
@@ -139,10 +197,10 @@ export const executionFilter = (address: Address, kind?: Kind): Filter => ({
   subject: kind === undefined ? `${address.root}.*.${address.tail}` : subjectOf(address, kind),
 });
 
-/** The records of an execution's keyed kind, such as its timers, under all keys. */
-export const keyedFilter = (address: Address, kind: Kind): Filter => ({
+/** The records of an execution's keyed kind, such as its timers, under all keys or one. */
+export const keyedFilter = (address: Address, kind: Kind, key?: string): Filter => ({
   shard: address.shard,
-  subject: `${subjectOf(address, kind)}.*`,
+  subject: key === undefined ? `${subjectOf(address, kind)}.*` : subjectOf(address, kind, key),
 });
 
 /** The records of all keyed kinds of an execution, under all keys. */
@@ -169,16 +227,20 @@ export const scheduleKey = (
   return kind === undefined || key === undefined ? undefined : { kind, key };
 };
 
-/** One kind of record of every execution of a tenant in one shard. */
+/** One kind of record of every execution in one shard, or of a tenant's. */
 export const tenantFilter = (
   layout: Layout,
   shard: number,
-  kind: typeof subjectKinds[number],
-  tenant: Tenant,
-): Filter => ({
-  shard,
-  subject: `${shardRoot(layout, shard)}.${kind}.*.*.${encodeToken(tenant)}.*`,
-});
+  kind: Kind,
+  tenant?: Tenant,
+): Filter => {
+  const tail = `*.*.${tenant === undefined ? "*" : encodeToken(tenant)}.*`;
+  const root = shardRoot(layout, shard);
+  return { shard, subject: subjectOf({ shard, root, tail, label: kind }, kind) };
+};
+
+/** All records of one shard, of whatever kind. */
+export const everythingFilter = (shard: number): Filter => ({ shard, subject: ">" });
 
 /** The kind of record that a subject holds, if it is one of ours. */
 export const kindOfSubject = (subject: string): string | undefined => {
@@ -206,20 +268,34 @@ export const executionOfSubject = (
   return { tenant, execution };
 };
 
+/** An execution by its names, and where it is. */
+export interface Placed {
+  readonly tenant: Tenant;
+  readonly execution: ExecutionId;
+  readonly address: Address;
+}
+
+/** The execution that a subject speaks of, if the subject stands where it belongs. */
+export const placedBySubject = (
+  layout: Layout,
+  shard: number,
+  subject: string,
+): Placed | undefined => {
+  const found = executionOfSubject(subject);
+  if (found === undefined) return undefined;
+  const { tenant, execution } = found;
+  if (!isTenant(tenant) || !isExecutionId(execution)) return undefined;
+  const address = executionAddress(layout, tenant, execution);
+  const isInPlace = address.shard === shard && address.tail === placeTokens(subject).join(".");
+  return isInPlace ? { tenant, execution, address } : undefined;
+};
+
 /** The address of the execution that a subject speaks of, if the subject stands where it belongs. */
 export const addressOfSubject = (
   layout: Layout,
   shard: number,
   subject: string,
-): Address | undefined => {
-  const found = executionOfSubject(subject);
-  if (found === undefined || !isTenant(found.tenant) || !isExecutionId(found.execution)) {
-    return undefined;
-  }
-  const address = executionAddress(layout, found.tenant, found.execution);
-  const isInPlace = address.shard === shard && address.tail === placeTokens(subject).join(".");
-  return isInPlace ? address : undefined;
-};
+): Address | undefined => placedBySubject(layout, shard, subject)?.address;
 
 /** Whether a subject lies under a filter with `*` and `>` wildcards. */
 export const matches = (filter: string, subject: string): boolean => {

@@ -17,7 +17,7 @@ import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
 import type { DoneRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Leases } from "../../streams/lease.ts";
-import type { AppendError, Log, ReadError } from "../../streams/log.ts";
+import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
 import type { Delivery } from "../../streams/mailbox.ts";
 import { removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
@@ -37,6 +37,7 @@ import { Deadlines } from "./deadlines.ts";
 import { failureOfCause, toJson } from "./failure_of.ts";
 import { tell } from "./follow_up.ts";
 import type { ActorCode } from "./operations.ts";
+import { Outputs } from "./outputs.ts";
 import { type Claimed, Ownership } from "./ownership.ts";
 import type { Post } from "./post.ts";
 import { snapshotEvery } from "./snapshot.ts";
@@ -75,9 +76,12 @@ type Event =
     readonly command: Command;
     readonly stored: () => void;
     readonly refused: (error: PayloadTooLarge) => void;
+    readonly along: ReadonlyArray<Message>;
   }
   | { readonly type: "wake"; readonly mail: number; readonly read: () => void }
   | { readonly type: "finish"; readonly run: CodeRun }
+  /** Frames could not be stored. */
+  | { readonly type: "unemitted"; readonly error: AppendError }
   | {
     readonly type:
       | "renew"
@@ -109,6 +113,7 @@ export class Activation {
   readonly #events: Queue.Queue<Event>;
   readonly #scope: Scope.Closeable;
   readonly #ownership: Ownership;
+  readonly #outputs: Outputs;
   readonly #deadlines: Deadlines;
   /** None before the code is begun, and between two attempts. */
   #codeRun: CodeRun | undefined;
@@ -144,6 +149,7 @@ export class Activation {
       leases,
       monotonicMs,
       at: () => this.#deadlines.nowAbout,
+      framesStored: Effect.suspend(() => this.#outputs.stored),
       onStored: (record) => {
         if ("key" in record && record.key !== undefined) {
           this.#deadlines.settled(this.#ownership, record.key);
@@ -151,6 +157,14 @@ export class Activation {
         this.#codeRun?.turn();
       },
     }, claimed);
+    this.#outputs = new Outputs({
+      log,
+      address: this.#ownership.address,
+      fence: this.#ownership.fence,
+      state: () => this.state,
+      fork,
+      onFailure: (error) => this.#offer({ type: "unemitted", error }),
+    });
   }
 
   static readonly make = Effect.fnUntraced(function* (
@@ -349,10 +363,11 @@ export class Activation {
       isContinued,
       post: this.#engine.post,
       now: this.#now,
+      emit: (emitted) => this.#outputs.emit(emitted),
       watch: (due, then) => this.#deadlines.watch(due, then),
       runFork: this.#engine.runFork,
-      submit: (command, stored, refused) =>
-        this.#offer({ type: "command", run, command, stored, refused }),
+      submit: (command, stored, refused, along) =>
+        this.#offer({ type: "command", run, command, stored, refused, along }),
       onQuiet: () => this.#considerSuspension(),
       onRest: () => this.#offer({ type: "rest" }),
       onFinish: () => this.#offer({ type: "finish", run }),
@@ -380,7 +395,7 @@ export class Activation {
       case "command":
         if (event.run !== this.#codeRun) return Effect.void;
         return Effect.catchTag(
-          this.#ownership.execute(event.command),
+          this.#ownership.execute(event.command, event.along),
           "PayloadTooLarge",
           (error) => this.#tooLarge(event.command, event.refused, error),
         ).pipe(Effect.tap(() => Effect.sync(event.stored)));
@@ -390,6 +405,8 @@ export class Activation {
         return event.run === this.#codeRun && event.run.exit !== undefined
           ? this.#finish(event.run.exit)
           : Effect.void;
+      case "unemitted":
+        return Effect.fail(event.error);
       case "renew":
         return this.#ownership.renew();
       case "verify":

@@ -8,11 +8,13 @@ import * as Exit from "effect/Exit";
 import * as Fiber from "effect/Fiber";
 import * as Scope from "effect/Scope";
 import type { PayloadTooLarge } from "../../schema/errors.ts";
-import { Cancelled } from "../../schema/execution_errors.ts";
+import { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
+import type { Message } from "../../streams/log.ts";
 import type { Command } from "../core/decide.ts";
 import { type ExecutionState, operation } from "../core/state.ts";
+import type { Emitted } from "./emit.ts";
 import type { Host } from "./host.ts";
 import type { ActorCode } from "./operations.ts";
 import { operationsOf } from "./perform.ts";
@@ -35,7 +37,10 @@ export interface CodeRunOptions {
     command: Command,
     stored: () => void,
     refused: (error: PayloadTooLarge) => void,
+    along: ReadonlyArray<Message>,
   ) => void;
+  /** Takes a frame as soon as there is room, or says that it takes none any more. */
+  readonly emit: (emitted: Emitted) => Effect.Effect<boolean>;
   /** The code got all that there is, and has asked for all that it wants. */
   readonly onQuiet: () => void;
   /** Nothing is under way any more. */
@@ -190,6 +195,18 @@ export class CodeRun {
     if (this.#busy === 0 && !this.#stopped) this.#options.onRest();
   }
 
+  /** Code that is given up is not resumed, but a step that goes on by itself is told. */
+  #emit(emitted: Emitted): Effect.Effect<void, OutputClosed> {
+    const { execution, emit } = this.#options;
+    const { output, step } = emitted;
+    return Effect.flatMap(this.#stopped ? Effect.succeed(false) : emit(emitted), (isTaken) => {
+      if (isTaken) return Effect.void;
+      return step === undefined
+        ? Effect.never
+        : Effect.fail(new OutputClosed({ execution, output, step: step.key }));
+    });
+  }
+
   /** What the operations of the code need. */
   #host(): Host {
     const { execution, tenant, state, isContinued, post, now, watch, runFork, submit } =
@@ -209,9 +226,10 @@ export class CodeRun {
       now,
       cancelledError: () => this.#cancelledError(),
       asParent: (key) => asParent(execution, tenant, state(), key),
-      submit: (command, stored = nothing, refused = nothing) => {
-        if (!this.#stopped) submit(command, stored, refused);
+      submit: (command, stored = nothing, refused = nothing, along = []) => {
+        if (!this.#stopped) submit(command, stored, refused, along);
       },
+      emit: (emitted) => Effect.suspend(() => this.#emit(emitted)),
       arm: (due, then) =>
         watch(due, () => {
           if (!this.#stopped) then();

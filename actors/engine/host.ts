@@ -5,12 +5,14 @@
 import type * as Effect from "effect/Effect";
 import type * as Fiber from "effect/Fiber";
 import type { PayloadTooLarge } from "../../schema/errors.ts";
-import type { Cancelled } from "../../schema/execution_errors.ts";
+import type { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
+import type { Message } from "../../streams/log.ts";
 import type { Command } from "../core/decide.ts";
 import type { Operation, OperationKind, Result } from "../core/state.ts";
+import type { Emitted } from "./emit.ts";
 import type { OperationError } from "./operations.ts";
 import type { Post } from "./post.ts";
 import type { Program } from "./program.ts";
@@ -33,12 +35,18 @@ export interface Host {
   readonly now: Effect.Effect<Timestamp>;
   readonly cancelledError: () => Cancelled;
   readonly asParent: (key: string) => ParentReference;
-  /** Writes what a command says, if it still can be; `stored` is called in any case but a refusal. */
+  /**
+   * Writes what a command says, and what goes along with it, if it still can be; `stored` is called
+   * in any case but a refusal.
+   */
   readonly submit: (
     command: Command,
     stored?: () => void,
     refused?: (error: PayloadTooLarge) => void,
+    along?: ReadonlyArray<Message>,
   ) => void;
+  /** Takes a frame of an output as soon as there is room for it. */
+  readonly emit: (emitted: Emitted) => Effect.Effect<void, OutputClosed>;
   /** Calls back at a time of the server's clock, unless the activation ends before. */
   readonly arm: (due: number, then: () => void) => void;
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<unknown>;

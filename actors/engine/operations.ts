@@ -17,6 +17,8 @@ import type {
 import type { ActorName, ExecutionId, Tenant } from "../../schema/ids.ts";
 import type { Route } from "../../schema/route.ts";
 import type { Keep } from "../keep.ts";
+import type { Emit } from "./emit.ts";
+import type { AddEvent } from "./outbox.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
 
 type Json = Schema.Json;
@@ -31,6 +33,8 @@ export interface Step {
   readonly progress: Json | undefined;
   /** Says that the step is alive, and how far it has come. */
   readonly heartbeat: (progress?: unknown) => void;
+  /** Gives out a frame of this try; who runs it again gives its frames again. */
+  readonly emit: Emit;
 }
 
 export interface RunOptions {
@@ -104,6 +108,10 @@ export interface Operations {
   readonly now: Effect.Effect<number, OperationError>;
   readonly uuid: () => string;
   readonly random: () => number;
+  /** Adds an event to the outbox, once however often the code runs. */
+  readonly addEvent: AddEvent;
+  /** Gives out a frame for whoever follows the execution; in a step, the step's own does that. */
+  readonly emit: Emit;
   readonly tag: (name: string, value: string) => Effect.Effect<void, OperationError>;
   readonly untag: (name: string) => Effect.Effect<void, OperationError>;
   readonly cell: (name: string) => Json | undefined;

@@ -10,7 +10,7 @@ import { Timestamp } from "../../schema/ids.ts";
 import { type JournalRecord, journalRecord } from "../../schema/journal_record.ts";
 import type { Fence } from "../../streams/fence.ts";
 import type { Lease, Leases } from "../../streams/lease.ts";
-import type { AppendError, Log, ReadError } from "../../streams/log.ts";
+import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
 import { type Address, executionFilter } from "../../streams/subjects.ts";
 import { type Command, decide } from "../core/decide.ts";
 import { record as evolve, takeUp } from "../core/evolve.ts";
@@ -32,6 +32,8 @@ export interface OwnershipOptions {
   readonly monotonicMs: () => number;
   /** What time the server has, as well as it is known. */
   readonly at: () => number;
+  /** Returns when the frames are stored that come before whatever is recorded now. */
+  readonly framesStored: Effect.Effect<void, AppendError>;
   /** Something was recorded, and is part of the state. */
   readonly onStored: (record: JournalRecord) => void;
 }
@@ -97,20 +99,33 @@ export class Ownership {
     return this.#lastRecord;
   }
 
-  /** Decides, stores and applies; a command whose time has passed changes nothing. */
-  execute(command: Command): Effect.Effect<void, AppendError> {
+  /**
+   * Decides, stores and applies, together with what goes along; a command whose time has passed
+   * changes nothing.
+   */
+  execute(
+    command: Command,
+    along: ReadonlyArray<Message> = [],
+  ): Effect.Effect<void, AppendError> {
     const decided = decide(this.#state, command);
-    return Result.isSuccess(decided) ? this.store(decided.success) : Effect.void;
+    return Result.isSuccess(decided) ? this.store(decided.success, along) : Effect.void;
   }
 
-  store(record: JournalRecord): Effect.Effect<void, AppendError> {
+  store(
+    record: JournalRecord,
+    along: ReadonlyArray<Message> = [],
+  ): Effect.Effect<void, AppendError> {
     const before = this.#state;
+    const { framesStored, log } = this.#options;
+    const guard = this.#lease.fence;
+    const message = { kind: subjectKind(record), body: journalRecord.encode(record), guard };
     return Effect.map(
-      this.#options.log.append(this.address, {
-        kind: subjectKind(record),
-        body: journalRecord.encode(record),
-        guard: this.#lease.fence,
-      }),
+      Effect.andThen(
+        framesStored,
+        along.length === 0
+          ? log.append(this.address, message)
+          : log.appendBatch(this.address, [message, ...along.map((each) => ({ ...each, guard }))]),
+      ),
       ({ sequence }) => {
         this.#lastRecord = sequence;
         this.#state = evolve(before, record, Timestamp.make(Math.round(this.#options.at())));
@@ -168,7 +183,8 @@ export class Ownership {
 
   /** Gives the lease up, and says whether anything was under way. */
   release(atRest: boolean): Effect.Effect<void, AppendError> {
-    return this.#options.leases.release(this.#lease, { atRest });
+    const { framesStored, leases } = this.#options;
+    return Effect.andThen(framesStored, leases.release(this.#lease, { atRest }));
   }
 
   /** Spares the next owner the history, if so many records have been added to it. */

@@ -15,8 +15,10 @@ import type { Command } from "../core/decide.ts";
 import type { OperationKind } from "../core/state.ts";
 import { TagName, TagValue } from "../tags.ts";
 import { childrenOf } from "./children.ts";
+import { emitterOf } from "./emit.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
 import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
+import { eventsOf } from "./outbox.ts";
 import { runStep } from "./step.ts";
 
 type Json = Schema.Json;
@@ -98,6 +100,8 @@ export const operationsOf = (host: Host): Operations => {
         options,
         {
           idempotencyKey: `${host.tenant}/${host.execution}/${host.life}/${key}`,
+          execution: host.execution,
+          emit: host.emit,
           now: host.now,
           parkUntil: (time) =>
             host.whileParked(
@@ -181,6 +185,8 @@ export const operationsOf = (host: Host): Operations => {
       return [[0, 8], [8, 12], [12, 16], [16, 20], [20, 32]]
         .map(([from, to]) => hex.slice(from, to)).join("-");
     },
+    addEvent: eventsOf(host, perform),
+    emit: emitterOf(host.emit),
     random: () => draw().readUIntBE(0, 6) / 2 ** 48,
     tag: (name, value) =>
       Effect.gen(function* () {

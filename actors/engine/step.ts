@@ -10,10 +10,12 @@ import * as Exit from "effect/Exit";
 import * as Random from "effect/Random";
 import type * as Schema from "effect/Schema";
 import type { Failure } from "../../schema/failure.ts";
+import { OutputClosed } from "../../schema/execution_errors.ts";
 import { Timestamp } from "../../schema/ids.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import type { Command } from "../core/decide.ts";
 import type { Operation } from "../core/state.ts";
+import { type Emitted, emitterOf } from "./emit.ts";
 import { failureOfCause, toJson } from "./failure_of.ts";
 import type { RunOptions, Step } from "./operations.ts";
 
@@ -21,6 +23,8 @@ type Json = Schema.Json;
 
 export interface StepHooks {
   readonly idempotencyKey: string;
+  readonly execution: string;
+  readonly emit: (emitted: Emitted) => Effect.Effect<void, OutputClosed>;
   /** The server's time in milliseconds. */
   readonly now: Effect.Effect<number>;
   /** Waits until then, in a way that lets the execution be suspended. */
@@ -62,6 +66,15 @@ export const runStep = Effect.fnUntraced(function* (
     tries++;
     const begun = yield* Clock.currentTimeMillis;
     let heartbeatAt = begun;
+    let isOver = false;
+    const { execution } = hooks;
+    const emit = emitterOf(
+      (emitted) =>
+        isOver
+          ? Effect.fail(new OutputClosed({ execution, output: emitted.output, step: key }))
+          : hooks.emit(emitted),
+      { key, try: tries },
+    );
     const clock = yield* Clock.Clock;
     const step: Step = {
       idempotencyKey: hooks.idempotencyKey,
@@ -71,6 +84,7 @@ export const runStep = Effect.fnUntraced(function* (
         heartbeatAt = clock.currentTimeMillisUnsafe();
         if (reported !== undefined) progress = toJson("progress", reported);
       },
+      emit,
     };
     const limited = timeout === undefined ? body(step) : Effect.timeoutOrElse(body(step), {
       duration: timeout,
@@ -91,6 +105,7 @@ export const runStep = Effect.fnUntraced(function* (
           Effect.try({ try: () => toJson(`the result of ${key}`, value), catch: (error) => error }),
       ),
     );
+    isOver = true;
     const durationMs = Math.max(0, Math.round((yield* Clock.currentTimeMillis) - begun));
     if (Exit.isSuccess(exit)) {
       const { value } = exit;

@@ -25,6 +25,7 @@ const install = async (folder: string, tarball: string): Promise<void> => {
       "@types/node": pinned("@types/node"),
       effect: pinned("effect"),
       "fast-check": pinned("fast-check"),
+      pg: pinned("pg"),
     },
   };
   await writeFile(join(folder, "package.json"), JSON.stringify(project));

@@ -23,7 +23,7 @@ const tokensOf = (subject: string): Tokens => {
   };
 };
 
-const isLiteral = (tokens: string): boolean => !/(^|\.)[*>](\.|$)/.test(tokens);
+const isLiteral = (tokens: string): boolean => tokens !== "" && !/(^|\.)[*>](\.|$)/.test(tokens);
 
 /** Where the first entry behind a sequence is. */
 const indexAfter = (entries: ReadonlyArray<Entry>, sequence: number): number => {

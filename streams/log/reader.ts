@@ -24,6 +24,7 @@ import {
   type Kind,
   type Layout,
   streamName,
+  subjectOf,
 } from "../subjects.ts";
 import { scheduleOf } from "./schedule.ts";
 import { objectHeader, type Spill } from "./spill.ts";
@@ -208,13 +209,13 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
       ),
     );
 
-  const last: Log["Service"]["last"] = (of, kind) => {
-    const filter = executionFilter(of, kind);
+  const last: Log["Service"]["last"] = (of, kind, key) => {
+    const filter = { shard: of.shard, subject: subjectOf(of, kind, key) };
     return one(filter, () => lastStored(streamName(layout, of.shard), filter.subject));
   };
 
-  const first: Log["Service"]["first"] = (of, kind) => {
-    const filter = executionFilter(of, kind);
+  const first: Log["Service"]["first"] = (of, kind, key) => {
+    const filter = { shard: of.shard, subject: subjectOf(of, kind, key) };
     return one(filter, () => nextStored(of.shard, filter.subject, 0));
   };
 
@@ -250,6 +251,18 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
       lastFound(of, kinds),
       (messages) =>
         byKind(of, kinds, messages.map(({ entry }) => entry), ({ sequence }) => sequence),
+    );
+
+  const next: Log["Service"]["next"] = ({ shard, subject }, after) =>
+    Effect.map(
+      connection.ask(
+        `look for what follows under ${subject}`,
+        () => nextStored(shard, subject, after),
+      ),
+      (message) =>
+        message === null
+          ? Option.none()
+          : Option.some({ sequence: message.seq, at: message.time.getTime() }),
     );
 
   const firstAfter = async (shard: number, subject: string, after: number) => {
@@ -303,6 +316,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
     last,
     lastOfEach,
     lastSequences,
+    next,
     readThrough,
     sequencesThrough,
     tail,

@@ -32,8 +32,13 @@ export const subscribe = Effect.fnUntraced(function* (
     }));
   const messages = yield* Effect.acquireRelease(
     ask(operation, () => consumer.consume({ max_messages: prefetchedMessages })),
-    // It has closed when its last message was taken, for which a reader that is gone does not come.
-    (messages) => Effect.sync(() => void messages.close()),
+    (messages) =>
+      Effect.sync(() => {
+        // It has closed when its last message was taken, for which a reader that is gone does not come.
+        void messages.close();
+        // The server would keep it for five minutes, and it counts as one of the stream's consumers.
+        consumer.delete().catch(() => {});
+      }),
   );
   yield* listen({
     disconnected: () => undefined,

@@ -3,10 +3,11 @@
  * rank and its room give it, and the offers that it has not settled. What is left at the end goes to
  * others at once. It does not decide what a worker takes, and creates no consumer.
  */
-import { type Msg, nanos, type NatsConnection } from "@nats-io/nats-core";
+import type { Msg, NatsConnection } from "@nats-io/nats-core";
 import type { ActorName } from "../../schema/ids.ts";
 import { servesRoute } from "../../schema/route.ts";
 import type { SessionRecord } from "../../schema/session_record.ts";
+import { acknowledged, inProgress, notNow, readReply, terminated } from "../consumer_reply.ts";
 import { objectHeader } from "../log/spill.ts";
 import type { Entry } from "../log.ts";
 import type { Delivery, ServeOptions } from "../mailbox.ts";
@@ -16,14 +17,6 @@ import { type Offer, offerOf } from "./offer.ts";
 import { Overflow } from "./overflow.ts";
 import { Puller } from "./puller.ts";
 import { isLastResort, priorityOf, rankOf } from "./rank.ts";
-
-const encoder = new TextEncoder();
-const acknowledged = encoder.encode("+ACK");
-const inProgress = encoder.encode("+WPI");
-const terminated = encoder.encode("+TERM");
-
-const notNow = (afterMs: number): Uint8Array =>
-  encoder.encode(afterMs > 0 ? `-NAK {"delay": ${nanos(afterMs)}}` : "-NAK");
 
 /** How long a worker that has room again stays behind the others, at most. */
 const sweepMs = 100;
@@ -267,15 +260,3 @@ const whatRanks = ({ actors = [], lanes = [], capabilities = [] }: SessionRecord
   lanes,
   capabilities,
 });
-
-/** What the server says of a message by where it wants the answer. */
-const readReply = (
-  reply: string,
-): { readonly offers: number; readonly sequence: number; readonly at: number } | undefined => {
-  const tokens = reply.split(".");
-  if (tokens[0] !== "$JS" || tokens[1] !== "ACK") return undefined;
-  // Newer servers put the domain and the account before the stream.
-  const start = tokens.length === 9 ? 4 : 6;
-  const [offers, sequence, at] = [tokens[start], tokens[start + 1], tokens[start + 3]].map(Number);
-  return { offers: offers!, sequence: sequence!, at: Math.floor(at! / 1e6) };
-};

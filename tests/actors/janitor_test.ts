@@ -387,6 +387,30 @@ const suite = (name: string, run: Run<Services>, { executions, untilEmpty }: Loa
         assert.ok(Option.isNone(yield* events.latestSequence(of.execution, tenant)));
       }));
 
+    test("the frames of its outputs go with it, however many there are", (stage) =>
+      Effect.gen(function* () {
+        const count = 2_000;
+        const one = stage.actor("one", async (context) => {
+          await context.run("write", async ({ emit }) => {
+            for (let i = 0; i < count; i++) await emit(`output ${i % 3}`, i);
+          });
+          await context.wait(go);
+        }, { keep: soon });
+        yield* stage.work([one]);
+        const of = yield* begin(one);
+        const frames = yield* until(
+          "all of them are stored",
+          Effect.map(storedOf(one), (entries) => {
+            const frames = entries.filter(({ subject }) => kindOfSubject(subject) === "out");
+            return frames.length === count ? frames : undefined;
+          }),
+        );
+        assert.equal(new Set(subjectsOf(frames)).size, 3);
+        yield* Stages.signal(of, "go", "on");
+        yield* resultOf(of);
+        yield* untilGone(one);
+      }));
+
     test("floors are above what is gone, and are raised before it goes", (stage) =>
       Effect.gen(function* () {
         const one = stage.actor("one", async (context) => {

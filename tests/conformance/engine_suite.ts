@@ -6,6 +6,8 @@ import { attemptsSuite } from "./engine/attempts.ts";
 import { childrenSuite } from "./engine/children.ts";
 import { listingSuite } from "./engine/listing.ts";
 import { oneLogSuite } from "./engine/one_log.ts";
+import { outboxSuite } from "./engine/outbox.ts";
+import { outputSuite } from "./engine/output.ts";
 import { owningSuite } from "./engine/owning.ts";
 import { recordedSuite } from "./engine/recorded.ts";
 import { refusingSuite } from "./engine/refusing.ts";
@@ -30,6 +32,8 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   attemptsSuite(name, run);
   owningSuite(name, run);
   snapshotsSuite(name, run);
+  outputSuite(name, run);
+  outboxSuite(name, run);
   oneLogSuite(name, run);
   listingSuite(name, run);
 };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 describe("the package", () => {
-  for (const door of ["@weir/weir", "@weir/weir/schema", "@weir/weir/effect"]) {
+  for (const door of ["@weir/weir", "@weir/weir/schema", "@weir/weir/effect", "@weir/weir/http"]) {
     it(`opens by ${door}`, async () => {
       assert.notDeepEqual(Object.keys(await import(door)), []);
     });

@@ -4,12 +4,15 @@ import { describe, it } from "node:test";
 import * as Schema from "effect/Schema";
 import * as errors from "../../schema/errors.ts";
 import * as execution from "../../schema/execution_errors.ts";
+import * as outbox from "../../schema/outbox_errors.ts";
 import * as surface from "../../schema/mod.ts";
 
 const failure = { name: "CardDeclined", message: "no funds" };
 
 /** At least one of each class, and both ends of those whose message depends on a field. */
-const samples: ReadonlyArray<errors.WeirError | execution.ExecutionProblem> = [
+const samples: ReadonlyArray<
+  errors.WeirError | execution.ExecutionProblem | outbox.OutboxProblem
+> = [
   new errors.InvalidInput({ what: "tenant", value: "", rule: "expected a non-empty string" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "no" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "unknown" }),
@@ -33,6 +36,13 @@ const samples: ReadonlyArray<errors.WeirError | execution.ExecutionProblem> = [
   new errors.UnsupportedRecordVersion({ kind: "event", version: 2, supported: 1 }),
   new errors.CursorGap({ requested: "AwE", earliest: "AwI" }),
   new errors.StreamDisconnected({ cursor: "AwE", reason: "the server is gone" }),
+  new errors.SubscriptionConflict({
+    family: "completions",
+    subscription: "billing",
+    requested: '{"tenant":"acme"}',
+    stored: "{}",
+  }),
+  new errors.SubscriptionNotFound({ family: "completions", subscription: "billing" }),
   new errors.InvalidCursor({ reason: "foreign", detail: '"1-0" was not issued by Weir' }),
   new errors.ServerTooOld({ version: "2.10.0", required: "2.14.0", missing: ["schedules"] }),
   new errors.TopologyDrift({
@@ -71,9 +81,19 @@ const samples: ReadonlyArray<errors.WeirError | execution.ExecutionProblem> = [
   new execution.Cancelled({ execution: "order/o-1" }),
   new execution.Cancelled({ execution: "order/o-1", reason: "too late" }),
   new execution.NonRetryable({ reason: "the card is stolen" }),
+  new execution.OutputClosed({ execution: "order/o-1", output: "tokens", step: "write" }),
+  new outbox.DuplicateEvent({ token: "o-1/paid" }),
+  new outbox.EventLockLost({ event: "e-1", owner: "w-1", lock: 7 }),
+  new outbox.DatabaseRefused({
+    operation: "insert",
+    sqlState: "42P01",
+    description: 'relation "outbox" does not exist',
+  }),
+  new outbox.PublishFailed({ event: "e-1", eventType: "order.paid", reason: "no answer" }),
+  new outbox.PublishRefused({ event: "e-1", eventType: "order.paid", reason: "no such topic" }),
 ];
 
-const classes = Object.entries({ ...errors, ...execution }).filter(([, value]) =>
+const classes = Object.entries({ ...errors, ...execution, ...outbox }).filter(([, value]) =>
   typeof value === "function" && value.prototype instanceof Error
 );
 

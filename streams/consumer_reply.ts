@@ -1,0 +1,27 @@
+/**
+ * What a consumer says with a message, and what it may be told about it: the subject that it wants
+ * the answer at names the message, and the answer is one word. Answers are sent and not waited for,
+ * so that one that is lost has the message come again.
+ */
+import { nanos } from "@nats-io/nats-core";
+
+const encoder = new TextEncoder();
+export const acknowledged = encoder.encode("+ACK");
+export const inProgress = encoder.encode("+WPI");
+export const terminated = encoder.encode("+TERM");
+
+/** It is to come again, after a while or at once. */
+export const notNow = (afterMs: number): Uint8Array =>
+  encoder.encode(afterMs > 0 ? `-NAK {"delay": ${nanos(afterMs)}}` : "-NAK");
+
+/** What the server says of a message by where it wants the answer. */
+export const readReply = (
+  reply: string,
+): { readonly offers: number; readonly sequence: number; readonly at: number } | undefined => {
+  const tokens = reply.split(".");
+  if (tokens[0] !== "$JS" || tokens[1] !== "ACK") return undefined;
+  // Newer servers put the domain and the account before the stream.
+  const start = tokens.length === 9 ? 4 : 6;
+  const [offers, sequence, at] = [tokens[start], tokens[start + 1], tokens[start + 3]].map(Number);
+  return { offers: offers!, sequence: sequence!, at: Math.floor(at! / 1e6) };
+};

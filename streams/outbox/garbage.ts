@@ -1,0 +1,50 @@
+/**
+ * Removing from the log what was sent long ago. The records of an event go in their order, so that
+ * whatever is left says that it was sent; with the last of them goes its token. What is still to be
+ * sent, and what is dead, stays.
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Stream from "effect/Stream";
+import type { Log, ReadError } from "../log.ts";
+import { outboxFilter } from "../subjects.ts";
+import { outboxRecord } from "./record.ts";
+
+const atOnce = 16;
+
+/** Removes events of one shard that were over by then, at most so many; says how many. */
+export const collect = Effect.fnUntraced(function* (
+  log: Log["Service"],
+  shard: number,
+  { until, limit }: { readonly until: number; readonly limit: number },
+): Effect.fn.Return<number, ReadError> {
+  if (limit <= 0) return 0;
+  const records = new Map<string, Array<number>>();
+  const over: Array<ReadonlyArray<number>> = [];
+  yield* log.read(outboxFilter(log.layout, shard, "outbox")).pipe(
+    // The log is in the order of time, so all that was over by then comes before whatever is later.
+    Stream.takeWhile(({ at }) => at <= until && over.length < limit),
+    Stream.runForEach(Effect.fnUntraced(function* (entry) {
+      // The rest of a page that was read already.
+      if (over.length >= limit) return;
+      const { subject, sequence } = entry;
+      const before = records.get(subject) ?? [];
+      const record = Option.getOrUndefined(
+        yield* Effect.option(outboxRecord.decode(entry.body, entry)),
+      );
+      const all = [...before, sequence];
+      if (record?.kind !== "sent" && record?.kind !== "deleted") {
+        records.set(subject, all);
+        return;
+      }
+      records.delete(subject);
+      over.push(all);
+    })),
+  );
+  yield* Effect.forEach(
+    over,
+    (sequences) => Effect.forEach(sequences, (sequence) => log.remove(shard, sequence)),
+    { concurrency: atOnce, discard: true },
+  );
+  return over.length;
+});

@@ -1,0 +1,119 @@
+/**
+ * How far a subscription has come, as a reader sees it, and whether events were removed that it may
+ * not have handed out. Every look holds the floors of now against the position of the look before,
+ * since a position moves over what is gone without a word. What is known is also kept in the
+ * record, for readers to come.
+ */
+import * as Effect from "effect/Effect";
+import { encodeCursor, type ShardPosition } from "../../schema/cursor.ts";
+import { CursorGap } from "../../schema/errors.ts";
+import { families } from "../families/family.ts";
+import { aboveFloors, floorPosition } from "../families/position.ts";
+import type { Log } from "../log.ts";
+import type { SubscriptionError } from "../subscriptions.ts";
+import type { Outlets, OutletState } from "./outlet.ts";
+import { isMoved, type Registered, type Registry } from "./registry.ts";
+
+/** Up to where everything is handled, as an outlet that knows all up to `known` has it. */
+const handledBy = (
+  { delivered, acknowledged, pending, unacknowledged }: OutletState,
+  known: number,
+): number => {
+  if (unacknowledged > 0) return acknowledged;
+  return pending > 0 ? delivered : Math.max(delivered, known);
+};
+
+const later = (a: ShardPosition, b: ShardPosition | undefined): ShardPosition =>
+  b !== undefined && b.sequence > a.sequence ? b : a;
+
+/** The record with a later position where one is known; nothing if it has them all. */
+export const advanced = (
+  { record }: Registered,
+  handled: ReadonlyArray<ShardPosition>,
+) => {
+  const merged = record.handled.map((position, shard) => later(position, handled[shard]));
+  const isNews = merged.some(({ sequence }, shard) => sequence > record.handled[shard]!.sequence);
+  return isNews ? { ...record, handled: merged } : undefined;
+};
+
+/** Keeps positions in the record, unless the subscription has begun anew since. */
+export const keep = Effect.fnUntraced(function* (
+  registry: Registry,
+  { key, record: { generation } }: Registered,
+  handled: ReadonlyArray<ShardPosition>,
+): Effect.fn.Return<void, SubscriptionError> {
+  const found = yield* registry.look(key);
+  if (found.record?.generation !== generation) return;
+  const registered = { key, revision: found.revision, record: found.record };
+  const record = advanced(registered, handled);
+  if (record === undefined) return;
+  yield* Effect.catchIf(
+    registry.put(key, record, found.revision),
+    isMoved,
+    () => keep(registry, registered, handled),
+  );
+});
+
+/** A gap that a reader is to be told of, and where it ends in each shard. */
+export interface Gap {
+  readonly error: CursorGap;
+  readonly floors: ReadonlyArray<ShardPosition>;
+}
+
+/** What a look finds in one shard. */
+interface Seen {
+  readonly shard: number;
+  readonly position: ShardPosition;
+  readonly floor: ShardPosition;
+}
+
+/** The progress of a subscription of one generation, in the shards that it has events in. */
+export const make = (
+  log: Log["Service"],
+  outlets: Outlets,
+  { key, record }: Registered,
+  shards: ReadonlyArray<number>,
+) => {
+  const { kind } = families[key.family];
+  let handled: ReadonlyArray<ShardPosition> = record.handled;
+  /** Where each shard ended at the look before: an outlet on a replica may lag behind a newer end. */
+  const ends = new Map<number, number>();
+
+  const lookAt = Effect.fnUntraced(function* (
+    shard: number,
+  ): Effect.fn.Return<Seen | undefined, SubscriptionError> {
+    const tail = yield* log.tail(shard);
+    const state = yield* outlets.state(key, shard);
+    if (state?.generation !== record.generation) return undefined;
+    const floor = yield* floorPosition(log, kind, shard);
+    const sequence = handledBy(state, ends.get(shard) ?? 0);
+    ends.set(shard, tail.sequence);
+    return { shard, position: { sequence, at: tail.at }, floor };
+  });
+
+  /** Fails with a gap; says whether the outlets are still those of this generation. */
+  const look: Effect.Effect<boolean, SubscriptionError | Gap> = Effect.gen(function* () {
+    const seen = yield* Effect.forEach(shards, lookAt, { concurrency: 8 });
+    const passed = new Map<number, ShardPosition>();
+    const now = [...handled];
+    for (const at of seen) {
+      if (at === undefined) continue;
+      const before = handled[at.shard]!;
+      if (at.floor.sequence > before.sequence) passed.set(at.shard, at.floor);
+      now[at.shard] = later(before, at.position);
+    }
+    if (passed.size > 0) {
+      const { incarnation } = record;
+      const requested = { incarnation, shards: handled };
+      const earliest = aboveFloors(requested, passed);
+      return yield* Effect.fail<Gap>({
+        error: new CursorGap({ requested: encodeCursor(requested), earliest }),
+        floors: handled.map((position, shard) => later(position, passed.get(shard))),
+      });
+    }
+    handled = now;
+    return seen.every((at) => at !== undefined);
+  });
+
+  return { look, handled: () => handled };
+};

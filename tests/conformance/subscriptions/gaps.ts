@@ -1,0 +1,117 @@
+/** What a subscription says of events that were removed before it handed them out. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import { CursorGap } from "../../../schema/errors.ts";
+import { noFloors, raiseFloors } from "../../../streams/floor.ts";
+import { Log } from "../../../streams/log.ts";
+import type { Subject } from "../execution_index/matter.ts";
+import type { Run } from "../subject_matter.ts";
+import {
+  complete,
+  completeAll,
+  completeInOrder,
+  create,
+  fresh,
+  listed,
+  readCompletions,
+  type Services,
+  until,
+} from "./matter.ts";
+
+/** Removes the end of an execution as the janitor does. */
+const removeEnd = ({ address }: Subject) =>
+  Effect.gen(function* () {
+    const log = yield* Log;
+    const done = Option.getOrThrow(yield* log.last(address, "done"));
+    yield* raiseFloors(log, address.shard, { ...noFloors, done: done.sequence });
+    assert.ok(yield* log.remove(address.shard, done.sequence));
+  });
+
+export const gapsSuite = (name: string, run: Run<Services>): void => {
+  const test = (title: string, effect: Effect.Effect<unknown, unknown, Services>) =>
+    it(title, () => run(Effect.asVoid(effect)));
+
+  describe(`${name}: a durable subscription`, () => {
+    test(
+      "says that events were removed while nobody read, and goes on when asked again",
+      Effect.gen(function* () {
+        const { tenant, name } = fresh();
+        const options = { durable: name, tenant };
+        yield* create(options);
+        const missed = yield* complete(tenant);
+        yield* removeEnd(missed);
+        const ids = yield* completeAll(tenant, 1);
+        const read = Effect.scoped(
+          Effect.flatMap(readCompletions(options), (reader) => reader.ids(1)),
+        );
+        const gap = yield* Effect.flip(read);
+        assert.ok(gap instanceof CursorGap, String(gap));
+        assert.deepEqual(yield* read, ids);
+        // The position that a plain reader is told to go on from is good.
+        const plain = fresh().name;
+        yield* create({ durable: plain, tenant, after: gap.earliest });
+      }),
+    );
+
+    test(
+      "says so also of what was in hand when its reader left",
+      Effect.gen(function* () {
+        const { tenant, name } = fresh();
+        const options = { durable: name, tenant, after: "earliest" };
+        const lost = yield* complete(tenant);
+        yield* Effect.scoped(Effect.flatMap(readCompletions(options), (reader) => reader.next));
+        yield* removeEnd(lost);
+        const gap = yield* Effect.flip(Effect.scoped(
+          Effect.flatMap(readCompletions(options), (reader) => reader.next),
+        ));
+        assert.ok(gap instanceof CursorGap, String(gap));
+      }),
+    );
+
+    test(
+      "says so to a reader that is far behind",
+      Effect.gen(function* () {
+        const { tenant, name } = fresh();
+        const ends = yield* Effect.forEach(
+          Array.from({ length: 4 }),
+          () => completeInOrder(tenant),
+        );
+        yield* Effect.scoped(Effect.gen(function* () {
+          const reader = yield* readCompletions({ durable: name, tenant, after: "earliest" });
+          yield* reader.next;
+          yield* Effect.forEach(ends.slice(1), removeEnd);
+          const gap = yield* Effect.flip(
+            Effect.forever(Effect.andThen(
+              completeInOrder(tenant),
+              reader.next,
+            )).pipe(Effect.timeout("30 seconds")),
+          );
+          assert.ok(gap instanceof CursorGap, String(gap));
+        }));
+      }),
+    );
+
+    test(
+      "says nothing of what it had handed out before it was removed",
+      Effect.gen(function* () {
+        const { tenant, name } = fresh();
+        const options = { durable: name, tenant, after: "earliest" };
+        const seen = yield* complete(tenant);
+        yield* Effect.scoped(Effect.gen(function* () {
+          const reader = yield* readCompletions(options);
+          yield* reader.next;
+          yield* Effect.timeoutOption(reader.next, "5 seconds");
+          yield* until(Effect.map(listed(name), (found) => found?.lag), 0);
+        }));
+        yield* removeEnd(seen);
+        const ids = yield* completeAll(tenant, 1);
+        yield* Effect.scoped(Effect.gen(function* () {
+          const reader = yield* readCompletions(options);
+          assert.deepEqual(yield* reader.ids(1), ids);
+        }));
+      }),
+    );
+  });
+};

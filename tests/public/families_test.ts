@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import {
+  actor,
+  connect,
+  CursorGap,
+  InvalidCursor,
+  InvalidInput,
+  signal,
+  StreamDisconnected,
+  type Weir,
+} from "@weir/weir";
+import { inMemory } from "@weir/weir/testing";
+
+const go = signal<string>("go");
+const order = actor("order", async (ctx) => {
+  await ctx.tag("team.name", "checkout");
+  return await ctx.wait(go);
+});
+
+/** The first so many, by a loop that is left. */
+const take = async <A>(events: AsyncIterable<A>, count: number): Promise<ReadonlyArray<A>> => {
+  const taken: Array<A> = [];
+  for await (const event of events) {
+    taken.push(event);
+    if (taken.length === count) break;
+  }
+  return taken;
+};
+
+describe("the families through the promise door", () => {
+  let store: string;
+  let weir: Weir;
+  before(async () => {
+    store = await mkdtemp(join(tmpdir(), "weir-public-"));
+    weir = await connect({ tenant: "acme", embedded: { store }, shards: 2 });
+    await weir.worker([order]);
+  });
+  after(async () => {
+    await weir.close();
+    await rm(store, { recursive: true, force: true });
+  });
+
+  it("a loop sees what happens to executions, and goes on behind any event", async () => {
+    for (const id of ["o-1", "o-2"]) {
+      const run = await weir.start(order, undefined, { id });
+      await run.signal(go, "on", { source: "ana" });
+      await run.result();
+    }
+    const ends = await take(weir.completions({ after: "earliest" }), 2);
+    assert.deepEqual(ends.map(({ outcome }) => outcome), ["success", "success"]);
+    assert.deepEqual(ends.map(({ executionId }) => executionId).sort(), ["order/o-1", "order/o-2"]);
+    const [second] = await take(weir.completions({ after: ends[0]!.cursor }), 1);
+    assert.equal(second!.executionId, ends[1]!.executionId);
+
+    const of = { after: "earliest", executionId: "order/o-1" } as const;
+    const [delivery] = await take(weir.signalDeliveries(of), 1);
+    assert.deepEqual([delivery!.sourceIdentity, delivery!.tenant], ["ana", "acme"]);
+    const [tagged] = await take(weir.instanceTags(of), 1);
+    assert.deepEqual([tagged!.type, tagged!.executionId], ["attached", "order/o-1"]);
+    const [acquired] = await take(weir.leaseHistory(of), 1);
+    assert.equal(acquired!.type, "acquired");
+    const tag = { name: "team.name", value: "checkout" };
+    assert.equal((await take(weir.completions({ after: "earliest", tag }), 2)).length, 2);
+  });
+
+  it("the tenant is the connection's, another, or every one", async () => {
+    const run = await weir.start(order, undefined, { id: "o-1", tenant: "other" });
+    await run.signal(go, "on");
+    await run.result();
+    const tenants = async (options: Parameters<Weir["completions"]>[0]) => {
+      const found = new Set<string | undefined>();
+      for await (const event of weir.completions({ ...options, ticks: "100 millis" })) {
+        if ("type" in event) break;
+        found.add(event.tenant);
+      }
+      return [...found].sort();
+    };
+    assert.deepEqual(await tenants({ after: "earliest" }), ["acme"]);
+    assert.deepEqual(await tenants({ after: "earliest", tenant: "other" }), ["other"]);
+    assert.deepEqual(await tenants({ after: "earliest", allTenants: true }), ["acme", "other"]);
+  });
+
+  it("what cannot be read is refused when the loop begins", async () => {
+    const refusal = async (events: AsyncIterable<unknown>) => {
+      try {
+        await take(events, 1);
+      } catch (error) {
+        return error;
+      }
+      return assert.fail("it began");
+    };
+    assert.ok(await refusal(weir.completions({ after: "?" })) instanceof InvalidCursor);
+    assert.ok(await refusal(weir.completions({ tenant: "" })) instanceof InvalidInput);
+    assert.ok(
+      await refusal(weir.completions({ tenant: "a", allTenants: true })) instanceof InvalidInput,
+    );
+    const all = { allTenants: true, executionId: "order/o-1" };
+    assert.ok(await refusal(weir.completions(all)) instanceof InvalidInput);
+    assert.equal(typeof CursorGap, "function");
+  });
+
+  it("a loop that waits can be left from outside, and ends when the connection does", async () => {
+    const other = await connect({ tenant: "idle", embedded: { store } });
+    const left = other.completions()[Symbol.asyncIterator]();
+    const next = left.next();
+    assert.deepEqual(await left.return!(), { done: true, value: undefined });
+    assert.equal((await next).done, true);
+    const waits = other.completions({ after: "now", ticks: "10 millis" })[Symbol.asyncIterator]();
+    const first = await waits.next();
+    const idle = (async () => {
+      for (;;) if ((await waits.next()).done === true) return;
+    })();
+    const ends = assert.rejects(idle, StreamDisconnected);
+    await other.close();
+    await ends;
+    assert.equal(first.value.type, "tick");
+  });
+
+  it("who stands still for long reads on as if nothing had been", async () => {
+    const count = 1_000;
+    const busy = actor("busy", async (ctx) => {
+      for (let i = 0; i < count; i++) await ctx.tag("a.b", String(i));
+    });
+    await using memory = await inMemory();
+    await memory.worker([busy]);
+    const tags = memory.instanceTags({ after: "earliest" })[Symbol.asyncIterator]();
+    const first = tags.next();
+    await (await memory.start(busy, undefined)).result();
+    const seen = [(await first).value];
+    await memory.advance("10 minutes");
+    while (seen.length < count) seen.push((await tags.next()).value);
+    await tags.return!();
+    assert.deepEqual(
+      seen.map(({ value }) => value),
+      Array.from({ length: count }, (_, i) => `${i}`),
+    );
+  });
+
+  it("reading works in memory as well, and ticks by the test's clock", async () => {
+    await using memory = await inMemory({ startsAt: new Date("2026-01-01T00:00:00Z") });
+    await memory.worker([order]);
+    const ticks = memory.completions({ after: "now", ticks: "5 seconds" })[Symbol.asyncIterator]();
+    const first = ticks.next();
+    await memory.advance("1 hour");
+    assert.equal((await first).value.type, "tick");
+    await ticks.return!();
+    const run = await memory.start(order, undefined);
+    await run.signal(go, "on");
+    await run.result();
+    const [end] = await take(memory.completions({ after: "earliest" }), 1);
+    assert.equal(end!.outcome, "success");
+  });
+});

@@ -1,0 +1,342 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import type { ReadableStream as NodeStream } from "node:stream/web";
+import { after, before, describe, it } from "node:test";
+import { actor, connect, StreamDisconnected, type Weir } from "@weir/weir";
+import { type EventSources, eventStreams } from "@weir/weir/http";
+
+const order = actor("order", (_, n: number) => n);
+
+interface Message {
+  readonly id?: string;
+  readonly event?: string;
+  readonly data?: string;
+}
+
+/** What a refusal says. */
+interface Problem {
+  readonly code: string;
+  readonly requested?: string;
+  readonly earliest?: string;
+}
+
+/** The messages of a stream, as a browser takes it apart. */
+async function* messagesOf(response: Response): AsyncGenerator<Message> {
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    const blocks = (rest + decoder.decode(chunk, { stream: true })).split("\n\n");
+    rest = blocks.pop()!;
+    for (const block of blocks) {
+      yield Object.fromEntries(
+        block.split("\n").filter((line) => !line.startsWith(":")).map((line) => {
+          const at = line.indexOf(": ");
+          return [line.slice(0, at), line.slice(at + 2)];
+        }),
+      );
+    }
+  }
+}
+
+/** The ids of the executions in the next so many events. */
+const take = async (messages: AsyncGenerator<Message>, count: number) => {
+  const taken: Array<{ readonly id: string; readonly execution: string; readonly event: string }> =
+    [];
+  while (taken.length < count) {
+    const { value, done } = await messages.next();
+    assert.ok(done !== true, "the stream goes on");
+    if (value.data === undefined) continue;
+    const data = JSON.parse(value.data);
+    assert.equal(data.cursor, value.id);
+    taken.push({ id: value.id!, execution: data.executionId, event: value.event! });
+  }
+  return taken;
+};
+
+const until = async (what: string, isSo: () => boolean): Promise<void> => {
+  const deadline = performance.now() + 30_000;
+  while (!isSo()) {
+    assert.ok(performance.now() < deadline, what);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
+
+describe("the live bridge", () => {
+  let store: string;
+  let weir: Weir;
+  let handler: (request: Request) => Promise<Response>;
+  before(async () => {
+    store = await mkdtemp(join(tmpdir(), "weir-http-"));
+    weir = await connect({ tenant: "acme", embedded: { store } });
+    await weir.worker([order]);
+    handler = eventStreams({ weir, heartbeatMs: 200 });
+  });
+  after(async () => {
+    await weir.close();
+    await rm(store, { recursive: true, force: true });
+  });
+
+  const open = new Set<AbortController>();
+  const get = (path: string, init: RequestInit = {}) => {
+    const controller = new AbortController();
+    open.add(controller);
+    const url = `http://weir.test/v1/streams/${path}`;
+    return handler(new Request(url, { ...init, signal: controller.signal }));
+  };
+  after(() => open.forEach((controller) => controller.abort()));
+
+  const complete = async (tenant: string, count: number) => {
+    const ids: Array<string> = [];
+    for (let i = 0; i < count; i++) {
+      const run = await weir.start(order, i, { tenant });
+      await run.result();
+      ids.push(run.id);
+    }
+    return ids;
+  };
+
+  it("serves a family with cursor, type and event, and goes on behind the last one seen", async () => {
+    const tenant = randomUUID();
+    const ids = await complete(tenant, 3);
+    const first = await get(`completions?cursor=earliest&tenant=${tenant}`);
+    assert.equal(first.status, 200);
+    assert.equal(first.headers.get("content-type"), "text/event-stream; charset=utf-8");
+    const messages = messagesOf(first);
+    const seen = await take(messages, 2);
+    assert.deepEqual(seen.map(({ execution }) => execution), ids.slice(0, 2));
+    assert.deepEqual(seen.map(({ event }) => event), ["success", "success"]);
+    await messages.return(undefined);
+    ids.push(...await complete(tenant, 1));
+    const headers = { "last-event-id": seen[1]!.id };
+    const second = await get(`completions?cursor=earliest&tenant=${tenant}`, { headers });
+    const rest = await take(messagesOf(second), 2);
+    assert.deepEqual(rest.map(({ execution }) => execution), ids.slice(2));
+  });
+
+  it("serves what comes, and moves the place of a client who is told nothing", async () => {
+    const tenant = randomUUID();
+    const messages = messagesOf(await get(`leaseHistory?tenant=${tenant}`));
+    const { value } = await messages.next();
+    assert.deepEqual(Object.keys(value!), ["id"]);
+    // Somebody else's, which the place has to pass.
+    await complete(randomUUID(), 1);
+    let tick: Message = value!;
+    while (tick.id === value!.id) {
+      const next = await messages.next();
+      assert.ok(next.done !== true);
+      tick = next.value;
+      assert.deepEqual(Object.keys(tick), ["id"]);
+    }
+    const [id] = await complete(tenant, 1);
+    const [acquired] = await take(messages, 1);
+    assert.deepEqual([acquired!.event, acquired!.execution], ["acquired", id]);
+    await messages.return(undefined);
+  });
+
+  it("serves one execution, or those with a tag", async () => {
+    const tenant = randomUUID();
+    const [plain] = await complete(tenant, 1);
+    const run = await weir.start(order, 0, { tenant, tags: { "team.name": "checkout" } });
+    await run.result();
+    const query = `completions?cursor=earliest&tenant=${tenant}`;
+    for (const tag of ["team.name", "team.name=checkout"]) {
+      const tagged = messagesOf(await get(`${query}&tag=${encodeURIComponent(tag)}`));
+      const [event] = await take(tagged, 1);
+      assert.notEqual(event!.execution, plain);
+      await tagged.return(undefined);
+    }
+    const one = messagesOf(await get(`${query}&executionId=${encodeURIComponent(plain!)}`));
+    assert.equal((await take(one, 1))[0]!.execution, plain);
+    await one.return(undefined);
+  });
+
+  it("refuses with a status and a reason before it begins", async () => {
+    const problem = async (response: Response) => {
+      assert.equal(response.headers.get("content-type"), "application/json");
+      return [response.status, (await response.json() as Problem).code];
+    };
+    assert.deepEqual(await problem(await get("nonsense")), [404, "WEIR_NOT_FOUND"]);
+    assert.deepEqual(
+      await problem(await handler(new Request("http://weir.test/other"))),
+      [404, "WEIR_NOT_FOUND"],
+    );
+    const post = await get("completions", { method: "POST" });
+    assert.equal(post.headers.get("allow"), "GET");
+    assert.deepEqual(await problem(post), [405, "WEIR_METHOD_NOT_ALLOWED"]);
+    assert.deepEqual(await problem(await get("completions?cursor=AAAA")), [
+      400,
+      "WEIR_INVALID_CURSOR",
+    ]);
+    assert.deepEqual(await problem(await get(`completions?tenant=${"x".repeat(65)}`)), [
+      400,
+      "WEIR_INVALID_INPUT",
+    ]);
+  });
+
+  it("says where to go on where events were removed", async () => {
+    const tenant = randomUUID();
+    const brief = actor("brief", { keep: "1 millis" }, (_, n: number) => n);
+    await using worker = await weir.worker([brief]);
+    const cursorOf = async (query: string) => {
+      const messages = messagesOf(await get(query));
+      const { value } = await messages.next();
+      await messages.return(undefined);
+      return value!.id!;
+    };
+    const behind = await cursorOf(`completions?tenant=${tenant}`);
+    await (await weir.start(brief, 1, { tenant })).result();
+    let gone: Response | undefined;
+    for (const deadline = performance.now() + 60_000; gone === undefined;) {
+      assert.ok(performance.now() < deadline, "the janitor removes the execution");
+      const response = await get(`completions?tenant=${tenant}&cursor=${behind}`);
+      if (response.status === 410) gone = response;
+      else await response.body?.cancel();
+    }
+    const problem = await gone.json() as Problem;
+    assert.deepEqual([problem.code, problem.requested], ["WEIR_CURSOR_GAP", behind]);
+    const again = await get(`completions?tenant=${tenant}&cursor=${problem.earliest}`);
+    assert.equal(again.status, 200);
+    await again.body?.cancel();
+    assert.ok(worker.identity);
+  });
+
+  it("asks who may see what", async () => {
+    const asked: Array<unknown> = [];
+    const guarded = eventStreams({
+      weir,
+      path: "/events",
+      authorize: (request, what) => {
+        asked.push(what);
+        const token = request.headers.get("authorization");
+        if (token === null) return "unauthenticated";
+        return token === what.tenant ? "allowed" : "forbidden";
+      },
+    });
+    const ask = async (headers: Record<string, string>) => {
+      const url = "http://weir.test/events/instanceTags?tenant=acme&tag=a%3Db";
+      const response = await guarded(new Request(url, { headers }));
+      await response.body?.cancel();
+      return response.status;
+    };
+    assert.equal(await ask({}), 401);
+    assert.equal(await ask({ authorization: "rival" }), 403);
+    assert.equal(await ask({ authorization: "acme" }), 200);
+    const tag = { name: "a", value: "b" };
+    assert.deepEqual(asked[0], { family: "instanceTags", tenant: "acme", tag });
+  });
+
+  describe("over events that a test makes", () => {
+    const event = (n: number) => ({
+      cursor: `c${n}`,
+      executionId: "order/o-1",
+      at: n,
+      outcome: "success",
+    });
+
+    /** A family whose iterators count what is taken and whether they were given back. */
+    const counted = (fails?: Error) => {
+      const state = { taken: 0, open: 0 };
+      const source = () => ({
+        [Symbol.asyncIterator]: () => {
+          state.open++;
+          let n = 0;
+          return {
+            next: () => {
+              if (fails !== undefined && n === 3) return Promise.reject(fails);
+              state.taken++;
+              return Promise.resolve({ done: false, value: event(n++) });
+            },
+            return: () => {
+              state.open--;
+              return Promise.resolve({ done: true, value: undefined });
+            },
+          };
+        },
+      });
+      const weir = { completions: source } as unknown as EventSources;
+      return { state, handler: eventStreams({ weir }) };
+    };
+
+    const request = (signal?: AbortSignal) =>
+      new Request(
+        "http://weir.test/v1/streams/completions",
+        signal === undefined ? {} : { signal },
+      );
+
+    it("reads nothing that the client does not take, and ends with it", async () => {
+      const { state, handler } = counted();
+      const reader = (await handler(request())).body!.getReader();
+      for (let i = 0; i < 5; i++) await reader.read();
+      // Turns in which one that reads ahead would.
+      for (let i = 0; i < 50; i++) await new Promise((resolve) => setTimeout(resolve));
+      assert.ok(state.taken <= 7, `${state.taken} were taken for 5`);
+      assert.equal(state.open, 1);
+      await reader.cancel();
+      assert.equal(state.open, 0);
+    });
+
+    it("ends when the request is aborted", async () => {
+      const { state, handler } = counted();
+      const controller = new AbortController();
+      const response = await handler(request(controller.signal));
+      assert.equal(response.status, 200);
+      controller.abort();
+      await until("it has ended", () => state.open === 0);
+    });
+
+    it("says in its last message what went wrong", async () => {
+      const lost = new StreamDisconnected({ cursor: "c2", reason: "the server is gone" });
+      const { state, handler } = counted(lost);
+      const seen: Array<Message> = [];
+      for await (const message of messagesOf(await handler(request()))) seen.push(message);
+      const { event, data } = seen.at(-1)!;
+      assert.equal(event, "error");
+      const { code, cursor, retryable } = JSON.parse(data!);
+      assert.deepEqual([code, cursor, retryable], ["WEIR_STREAM_DISCONNECTED", "c2", true]);
+      assert.equal(state.open, 0);
+    });
+
+    it("says nothing of an error that is none of ours", async () => {
+      const { handler } = counted(new Error("a secret"));
+      let last: Message = {};
+      for await (const message of messagesOf(await handler(request()))) last = message;
+      assert.ok(!last.data!.includes("secret"));
+    });
+  });
+
+  it("works behind node:http, and stops reading when the client goes", async () => {
+    const tenant = randomUUID();
+    const ids = await complete(tenant, 1);
+    const server: Server = createServer(async (incoming, outgoing) => {
+      const controller = new AbortController();
+      outgoing.once("close", () => controller.abort());
+      const response = await handler(
+        new Request(new URL(incoming.url!, "http://localhost"), {
+          method: incoming.method!,
+          headers: incoming.headers as Record<string, string>,
+          signal: controller.signal,
+        }),
+      );
+      response.headers.forEach((value, name) => outgoing.setHeader(name, value));
+      outgoing.writeHead(response.status);
+      Readable.fromWeb(response.body as NodeStream).on("error", () => outgoing.destroy())
+        .pipe(outgoing);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const client = new AbortController();
+    const url = `http://127.0.0.1:${port}/v1/streams/completions?cursor=earliest&tenant=${tenant}`;
+    const response = await fetch(url, { signal: client.signal });
+    const messages = messagesOf(response);
+    assert.deepEqual((await take(messages, 1)).map(({ execution }) => execution), ids);
+    client.abort();
+    await messages.next().catch(() => undefined);
+    await new Promise((resolve) => server.close(resolve));
+  });
+});
