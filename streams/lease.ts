@@ -98,12 +98,12 @@ export class Leases extends Context.Service<Leases, {
   ) => Effect.Effect<void, AppendError>;
   /**
    * Gives the claim of that nonce up in the name of its owner, under whom the execution was seen to
-   * end; nothing, if it is over already.
+   * end, and lets a later one that is due expire; says whether nobody holds it any more.
    */
   readonly conclude: (
     execution: Address,
     nonce: string,
-  ) => Effect.Effect<void, AppendError | ReadError>;
+  ) => Effect.Effect<boolean, AppendError | ReadError>;
   /** Takes a claim from its owner. */
   readonly revoke: (
     execution: Address,
@@ -281,13 +281,16 @@ const make = Effect.gen(function* () {
       onStored: () => lease.fence.lose(),
     }));
 
-  const conclude: Leases["Service"]["conclude"] = Effect.fnUntraced(function* (execution, nonce) {
-    const { state } = yield* known(execution);
-    if (state?.held !== true || state.record.nonce !== nonce) return;
-    yield* write(execution, { ...commonOf(state.record), kind: "released" }, state.revision).pipe(
-      Effect.catchIf(isMoved, () => Effect.void),
-    );
-  });
+  const conclude: Leases["Service"]["conclude"] = Effect.fnUntraced(
+    function* (execution, nonce) {
+      const { state } = yield* known(execution);
+      if (state?.held !== true) return true;
+      if (state.record.nonce !== nonce) return (yield* expire(execution, state)) !== undefined;
+      yield* write(execution, { ...commonOf(state.record), kind: "released" }, state.revision);
+      return true;
+    },
+    Effect.retry({ while: isMoved }),
+  );
 
   const revoke: Leases["Service"]["revoke"] = Effect.fn("Leases.revoke")(
     function* (execution, { by, reason }) {

@@ -143,8 +143,8 @@ export const makeClaims = (options: ClaimsOptions) => {
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address } = delivery;
     if (mail?.kind !== "retry") {
-      yield* answerForEnded(delivery, mail, done);
-      return acked(delivery);
+      const isOver = yield* answerForEnded(delivery, mail, done);
+      return isOver ? acked(delivery) : later(askAgainMs);
     }
     yield* leases.conclude(address, nonceOfEnd(done));
     const lease = yield* leases.acquire(address, acquire);
@@ -203,7 +203,10 @@ export const makeClaims = (options: ClaimsOptions) => {
     return { lease, history, left };
   });
 
-  /** Somebody who asks, or was not told, learns how an execution has ended. */
+  /**
+   * Somebody who asks, or was not told, learns how an execution has ended. Says whether that is all:
+   * who has claimed it since must first see for himself, or be gone.
+   */
   const answerForEnded = Effect.fnUntraced(function* (
     delivery: Delivery,
     mail: MailRecord | undefined,
@@ -212,11 +215,11 @@ export const makeClaims = (options: ClaimsOptions) => {
     const kind = mail?.kind;
     const isAsked = kind === undefined || kind === "start" || kind === "join";
     // What is offered again may have been its owner's, who died before all was told.
-    if (!isAsked && delivery.offers === 1) return;
-    yield* leases.conclude(delivery.address, nonceOfEnd(done));
+    if (!isAsked && delivery.offers === 1) return true;
+    const isConcluded = yield* leases.conclude(delivery.address, nonceOfEnd(done));
     const entries = yield* readMoment(log, delivery.address);
     const state = takeUpToReplay((yield* readAll(unread, entries)).state);
-    if (state.done === undefined) return;
+    if (state.done === undefined) return isConcluded;
     const { execution, tenant, address } = delivery;
     const { outcome, keepUntil } = state.done.record;
     yield* tell(
@@ -224,9 +227,10 @@ export const makeClaims = (options: ClaimsOptions) => {
       { execution, tenant, life: state.life, key: "weir.cancel" },
       afterEnd(state, outcome),
     );
-    if (keepUntil === undefined) return;
+    if (keepUntil === undefined) return isConcluded;
     const end = entries.findLast(({ subject }) => kindOfSubject(subject) === "done")!.sequence;
     yield* removeLater(log, address, { life: state.life, end, at: keepUntil });
+    return isConcluded;
   });
 
   /** The owner of an execution is to see to its mail; if nobody is there, its lease is taken away. */

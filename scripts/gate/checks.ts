@@ -45,6 +45,10 @@ const typesForNode = async (): Promise<Finished> => {
 
 export const checks: ReadonlyArray<{ name: string; check: () => Promise<Finished> }> = [
   { name: "types for Deno", check: deno("check", "--frozen", ".") },
+  {
+    name: "types in the documentation",
+    check: deno("check", "--frozen", "--doc-only", "README.md", "docs"),
+  },
   { name: "types for Node", check: typesForNode },
   { name: "format", check: deno("fmt", "--check") },
   { name: "lint", check: deno("lint") },

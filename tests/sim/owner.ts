@@ -214,8 +214,10 @@ export class Owner {
     const last = yield* this.#do(world.log.lastOfEach(address, ["done", "log"]));
     const done = last.get("done");
     if (done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence) {
-      yield* this.#do(world.leases.conclude(address, nonceOfId(done.id!)!));
-      if (!(yield* this.#isRetried(item))) return;
+      const isConcluded = yield* this.#do(
+        world.leases.conclude(address, nonceOfId(done.id!)!),
+      );
+      if (!(yield* this.#isRetried(item, isConcluded))) return;
     }
     this.#lease = yield* this.#claim();
     this.#leaseWrittenAt = world.now;
@@ -243,7 +245,7 @@ export class Owner {
   }
 
   /** Whether what has ended is to run again; if not, whoever must know is told how it ended. */
-  *#isRetried({ mail }: Item): Generator<Pause, boolean> {
+  *#isRetried({ mail }: Item, isConcluded: boolean): Generator<Pause, boolean> {
     const { world, address } = this;
     const entries = yield* this.#do(world.log.readThrough(executionFilter(address), {
       through: mail,
@@ -253,6 +255,8 @@ export class Owner {
     if (known.done === undefined || known.inbox.length > 0) return true;
     this.#state = known;
     yield* this.#follow(afterEnd(known, known.done.record.outcome));
+    // Who has claimed it since must first see for himself, or be gone.
+    if (!isConcluded) throw new Lost({ _tag: "LeaseHeld" });
     this.#ackThrough(history.mail);
     return false;
   }
