@@ -18,6 +18,7 @@ import { readMoment } from "../../streams/execution_records.ts";
 import { after, beforeStart, type Counted } from "../../streams/journal.ts";
 import type { LeaseState } from "../../streams/lease.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
+import { kindOfSubject } from "../../streams/subjects.ts";
 import { because, publicStatus, shown } from "../core/describe.ts";
 import { takeUpRest } from "../core/take_up.ts";
 import { readAll, unread } from "../engine/history.ts";
@@ -52,6 +53,9 @@ const valueOf = (execution: ExecutionId, outcome: OutcomeRecord) => {
   }
 };
 
+/** A lease that somebody has erased would never agree with what was recorded under it. */
+const mostLooks = 3;
+
 export const makeView = (
   { log, leases, completions }: Means,
   { addressOf, present }: Presence,
@@ -76,14 +80,26 @@ export const makeView = (
     if (state.start === undefined) {
       return yield* new ExecutionNotFound({ execution: of.execution });
     }
-    return { state, start: state.start };
+    const owned = entries.findLast(({ subject }) => kindOfSubject(subject) !== "mail");
+    return { state, start: state.start, journal: owned?.sequence ?? 0 };
+  });
+
+  /** Who owns it and where it stands, as both were at one moment. */
+  const ownedState = Effect.fnUntraced(function* (of: Named) {
+    for (let looks = 1;; looks++) {
+      // In this order: whoever let it go had recorded all that is read behind.
+      const lease = Option.getOrUndefined(yield* leases.current(addressOf(of)));
+      const found = yield* stateOf(of);
+      // What was recorded since is of an owner that has come meanwhile.
+      const isOneMoment = lease?.held === true || found.state.done !== undefined ||
+        found.journal <= (lease?.revision ?? 0);
+      if (isOneMoment || looks === mostLooks) return { ...found, lease };
+    }
   });
 
   const describe: Executions["Service"]["describe"] = Effect.fn("Executions.describe")(
     function* (of) {
-      // In this order: whoever let it go had recorded all that is read behind.
-      const lease = Option.getOrUndefined(yield* leases.current(addressOf(of)));
-      const { state, start } = yield* stateOf(of);
+      const { lease, state, start } = yield* ownedState(of);
       const now = yield* clock.now;
       const isOwned = state.done === undefined && lease?.held === true;
       const status = publicStatus(state, isOwned, now);
