@@ -18,7 +18,7 @@ describe("the event store on the embedded server", () => {
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true });
+    await rm(store, { recursive: true, force: true, maxRetries: 20 });
   });
 
   it("numbers events from 1 and reads them back as they were", async () => {

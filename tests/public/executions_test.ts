@@ -100,7 +100,7 @@ describe("executions on the embedded server", () => {
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true });
+    await rm(store, { recursive: true, force: true, maxRetries: 20 });
   });
 
   it("an order is charged once, waits for its approval, and is shipped", async () => {

@@ -41,7 +41,7 @@ describe("the families through the promise door", () => {
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true });
+    await rm(store, { recursive: true, force: true, maxRetries: 20 });
   });
 
   it("a loop sees what happens to executions, and goes on behind any event", async () => {

@@ -79,7 +79,7 @@ describe("the live bridge", () => {
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true });
+    await rm(store, { recursive: true, force: true, maxRetries: 20 });
   });
 
   const open = new Set<AbortController>();

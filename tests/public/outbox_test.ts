@@ -59,7 +59,7 @@ it("events of actors and of others are published once, and dead letters come bac
     await eventually("it is published", () => seen.length === 3);
     assert.deepEqual(await outbox.deadLetters(), []);
   } finally {
-    await rm(store, { recursive: true, force: true });
+    await rm(store, { recursive: true, force: true, maxRetries: 20 });
   }
 });
 
@@ -95,6 +95,6 @@ it("a stream takes each event once, under its id and with what there is to say o
     }
     await nats.close();
   } finally {
-    await rm(store, { recursive: true, force: true });
+    await rm(store, { recursive: true, force: true, maxRetries: 20 });
   }
 });

@@ -73,7 +73,7 @@ describe("outputs on the embedded server", () => {
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true });
+    await rm(store, { recursive: true, force: true, maxRetries: 20 });
   });
 
   it("tokens are read as they come, by many, until the execution has ended", async () => {

@@ -119,7 +119,7 @@ export const outboxManagerSuite = (name: string, run: RunOnEmptyStore): void => 
           newEvent({ payload: "poison" }),
           newEvent(),
         );
-        yield* managed(publish, allSent, { deadLetterThreshold: 4 });
+        yield* managed(publish, allSent, { deadLetterThreshold: 4, pollInterval: "1 second" });
         const letters = yield* store.deadLetters({ limit: 10 });
         assert.deepEqual(letters.map(({ id, failures }) => [id, failures]), [[added[1]!.id, 4]]);
         assert.equal(letters[0]!.reason, "failure 4");
