@@ -28,7 +28,7 @@ type Publish = OutboxTransport["Service"]["publish"];
 
 /** So that what is awaited does not come from the poll. */
 const patient: Manager.ManagerOptions = {
-  pollInterval: "1 hour",
+  pollInterval: "5 seconds",
   backoff: { first: "20 millis", max: "100 millis" },
 };
 
@@ -119,7 +119,7 @@ export const outboxManagerSuite = (name: string, run: RunOnEmptyStore): void => 
           newEvent({ payload: "poison" }),
           newEvent(),
         );
-        yield* managed(publish, allSent, { deadLetterThreshold: 4, pollInterval: "1 second" });
+        yield* managed(publish, allSent, { deadLetterThreshold: 4 });
         const letters = yield* store.deadLetters({ limit: 10 });
         assert.deepEqual(letters.map(({ id, failures }) => [id, failures]), [[added[1]!.id, 4]]);
         assert.equal(letters[0]!.reason, "failure 4");
