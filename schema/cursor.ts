@@ -48,11 +48,12 @@ const shardBytes = 16;
  * import { decodeCursor, encodeCursor } from "@weir/weir/schema";
  *
  * // A message of the stream of shard 0: its sequence, and when it was stored.
- * const message = { seq: 42, time: new Date("2026-01-01T00:00:00.000Z") };
+ * const message = { seq: 42, timestampNanos: 1767225600000999999n };
  * const cursor = encodeCursor({
  *   // As any cursor of the same namespace has it.
  *   incarnation: "00c0ffee00c0ffee",
- *   shards: [{ sequence: message.seq, at: message.time.getTime() }],
+ *   // Whole milliseconds; `message.time` is rounded, at times to the next one.
+ *   shards: [{ sequence: message.seq, at: Number(message.timestampNanos / 1_000_000n) }],
  * });
  * const { shards } = Effect.runSync(decodeCursor(cursor));
  * assert.equal(shards[0]!.sequence, 42);

@@ -14,6 +14,10 @@ export const terminated = encoder.encode("+TERM");
 export const notNow = (afterMs: number): Uint8Array =>
   encoder.encode(afterMs > 0 ? `-NAK {"delay": ${nanos(afterMs)}}` : "-NAK");
 
+/** Whole milliseconds; as a number, so many nanoseconds would be rounded, at times to the next one. */
+export const millisOf = (nanoseconds: string | bigint): number =>
+  Number(String(nanoseconds).slice(0, -6));
+
 /** What the server says of a message by where it wants the answer. */
 export const readReply = (
   reply: string,
@@ -22,6 +26,6 @@ export const readReply = (
   if (tokens[0] !== "$JS" || tokens[1] !== "ACK") return undefined;
   // Newer servers put the domain and the account before the stream.
   const start = tokens.length === 9 ? 4 : 6;
-  const [offers, sequence, at] = [tokens[start], tokens[start + 1], tokens[start + 3]].map(Number);
-  return { offers: offers!, sequence: sequence!, at: Math.floor(at! / 1e6) };
+  const [offers, sequence] = [tokens[start], tokens[start + 1]].map(Number);
+  return { offers: offers!, sequence: sequence!, at: millisOf(tokens[start + 3]!) };
 };

@@ -10,6 +10,7 @@ import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import { Unavailable } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
+import { millisOf } from "../consumer_reply.ts";
 import { Log } from "../log.ts";
 import { objectHeader } from "../log/spill.ts";
 import { resumed, subscribe } from "../log/subscription.ts";
@@ -40,7 +41,7 @@ class MessageFact implements Fact {
   }
 
   get at(): number {
-    return this.#message.time.getTime();
+    return millisOf(this.#message.timestampNanos);
   }
 
   get body(): Uint8Array {

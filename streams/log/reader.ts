@@ -16,6 +16,7 @@ import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import { ServerRefused, Unavailable } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
+import { millisOf } from "../consumer_reply.ts";
 import type { Entry, Log, ReadOptions } from "../log.ts";
 import {
   type Address,
@@ -180,7 +181,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
             seq: message.seq,
             header: message.headers,
             data: message.data,
-            time: message.time,
+            time: new Date(millisOf(message.timestampNanos)),
           })
         ),
         Stream.mapEffect(resolve),

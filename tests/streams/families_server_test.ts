@@ -212,7 +212,7 @@ describe("a reader of a family", () => {
         encodeCursor({
           incarnation,
           shards: shards.map((position, i) =>
-            i === shard ? { sequence, at: seen.time.getTime() } : position
+            i === shard ? { sequence, at: Number(seen.timestampNanos / 1_000_000n) } : position
           ),
         });
       assert.deepEqual(yield* readAll("completions", { after: at(seen.seq) }), []);
