@@ -112,6 +112,8 @@ export const make = Effect.fnUntraced(function* (
   const wakeUp = Effect.asVoid(Queue.offer(wake, undefined));
   const stopped = yield* Deferred.make<never, Stopped>();
   const published = yield* Queue.unbounded<Published>();
+  /** Events that have failed here, and were not claimed again. */
+  const awaited = new Set<string>();
   let active = 0;
   let wantsRoom = false;
 
@@ -148,6 +150,17 @@ export const make = Effect.fnUntraced(function* (
     return yield* exit;
   });
 
+  /** Looks until an event is claimed: it is due by the clock of the store, which may be behind. */
+  const lookFor = (id: string) =>
+    wakeUp.pipe(
+      Effect.repeat({
+        until: () => !awaited.has(id),
+        schedule: Schedule.exponential("10 millis"),
+      }),
+      Effect.timeoutOption(pollInterval),
+      Effect.ensuring(Effect.sync(() => awaited.delete(id))),
+    );
+
   /** What becomes of an event that was not published. */
   const failed = Effect.fnUntraced(function* (
     claim: Claim,
@@ -169,7 +182,8 @@ export const make = Effect.fnUntraced(function* (
     const pauseMs = pauseAfter(backoff, failures, yield* Random.next);
     yield* store.markFailed(claim, { reason, retryAfter: pauseMs });
     // Others find it when they look next; this one need not wait for that.
-    yield* Effect.forkIn(Effect.andThen(Effect.sleep(pauseMs), wakeUp), scope);
+    awaited.add(id);
+    yield* Effect.forkIn(Effect.andThen(Effect.sleep(pauseMs), lookFor(id)), scope);
   });
 
   const publish = Effect.fnUntraced(function* (claim: Claim, askedAt: number) {
@@ -206,6 +220,7 @@ export const make = Effect.fnUntraced(function* (
   );
 
   const begin = (claim: Claim, askedAt: number) => {
+    awaited.delete(claim.event.id);
     active++;
     const ended = Effect.suspend(() => {
       active--;

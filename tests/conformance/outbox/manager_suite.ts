@@ -28,7 +28,7 @@ type Publish = OutboxTransport["Service"]["publish"];
 
 /** So that what is awaited does not come from the poll. */
 const patient: Manager.ManagerOptions = {
-  pollInterval: "5 seconds",
+  pollInterval: "1 hour",
   backoff: { first: "20 millis", max: "100 millis" },
 };
 
@@ -235,6 +235,22 @@ export const outboxManagerSuite = (name: string, run: RunOnEmptyStore): void => 
         ).pipe(
           Effect.provideService(OutboxStore, OutboxStore.of({ ...store, news: Stream.never })),
         );
+      })));
+
+    it("what failed is published again though the store's clock is behind the manager's", () =>
+      run(Effect.gen(function* () {
+        const store = yield* OutboxStore;
+        const behind = OutboxStore.of({
+          ...store,
+          markFailed: (claim, failure) =>
+            store.markFailed(claim, { ...failure, retryAfter: "300 millis" }),
+        });
+        let tries = 0;
+        const publish: Publish = (event) =>
+          Effect.suspend(() => ++tries === 1 ? Effect.fail(failing(event)) : Effect.void);
+        yield* insert(newEvent());
+        yield* managed(publish, allSent).pipe(Effect.provideService(OutboxStore, behind));
+        assert.equal(tries, 2);
       })));
 
     it("events of one key are published in their order, whatever fails on the way", () =>
