@@ -49,6 +49,10 @@ const namespace = "bench";
 const few = 200;
 /** Nothing is started faster, so that the deadlines of what sleeps lie as far apart. */
 const together = 256;
+/** How long what is left to do may take when the last execution has been suspended. */
+const settleMs = 10_000;
+/** Fewer messages of a second belong to no execution. */
+const restingRate = 200;
 
 const measureOnce = async (count: number, watchMs: number): Promise<Parked> => {
   const monitor = await Effect.runPromise(ports.free());
@@ -70,6 +74,12 @@ const measureOnce = async (count: number, watchMs: number): Promise<Parked> => {
     const { in_msgs, out_msgs } = await answer.json() as { in_msgs: number; out_msgs: number };
     return in_msgs + out_msgs;
   };
+  const atRest = () =>
+    eventually("messages are few", async () => {
+      const before = await messages();
+      await pause(1_000);
+      return (await messages()) - before < restingRate || undefined;
+    }, settleMs);
   const startAll = async <A>(howMany: number, start: () => Promise<A>) => {
     const started: Array<A> = [];
     let next = 0;
@@ -119,9 +129,10 @@ const measureOnce = async (count: number, watchMs: number): Promise<Parked> => {
   const untilSuspendedMs = 20_000 + 5 * eachMs * count;
   const sleeping = await startAll(
     count,
-    () => weir.start(sleeper, untilSuspendedMs + watchMs),
+    () => weir.start(sleeper, untilSuspendedMs + settleMs + watchMs),
   );
   await suspended(servers, count, untilSuspendedMs);
+  await atRest();
   const asleep = await idle(worker);
   const manySuspendedSleeps = await latenessOf(sleeping);
   await worker.stop();

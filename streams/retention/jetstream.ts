@@ -15,6 +15,7 @@ import { Unavailable } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
 import { findOrCreate, refuseDrift } from "../drift.ts";
 import { type Entry, Log } from "../log.ts";
+import { consume } from "../log/subscription.ts";
 import { skippedRecords } from "../metrics.ts";
 import {
   Expiries,
@@ -68,7 +69,6 @@ const make = Effect.gen(function* () {
     yield* refuseDrift(`${stream} consumer ${consumerName}`, { ...expected }, { ...config });
   });
 
-  /** What the server gives, until the connection has been away: pulls do not outlive it. */
   const messages = (shard: number) =>
     Stream.unwrap(Effect.gen(function* () {
       yield* ensure(shard);
@@ -77,14 +77,10 @@ const make = Effect.gen(function* () {
         operation,
         () => jetStream.consumers.get(streamName(layout, shard), consumerName),
       );
-      const given = yield* Effect.acquireRelease(
-        ask(operation, () => consumer.consume({ max_messages: handledTogether })),
-        (given) => Effect.promise(() => given.close()),
-      );
-      yield* connection.listen({
-        disconnected: () => undefined,
-        reconnected: () => void given.close(),
-        closed: () => undefined,
+      const given = yield* consume(connection, {
+        operation,
+        consumer,
+        maxMessages: handledTogether,
       });
       return Stream.fromAsyncIterable(
         given,

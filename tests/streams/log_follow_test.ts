@@ -53,6 +53,32 @@ it("a follower goes on at once though nobody answers for its consumer after a br
   assert.deepEqual(got, sequences);
 });
 
+it("a follower goes on at once though a server has not heard of its consumer yet", async () => {
+  const execution = await witness.runPromise(newExecution);
+  const { sequence } = await witness.runPromise(
+    Effect.flatMap(Log, (log) => log.append(execution, message("mail"))),
+  );
+  let unheard = 0;
+  // Whoever asks a subject that nobody serves is told so.
+  proxy.toServer = ({ words: [subject = "", reply] }) => {
+    if (!subject.startsWith("$JS.API.CONSUMER.MSG.NEXT.") || ++unheard > 2) return "pass";
+    return new TextEncoder().encode(`PUB nobody.serves.this ${reply} 0\r\n\r\n`);
+  };
+  const got: Array<number> = [];
+  const following = begin(
+    client,
+    Effect.flatMap(Log, (log) =>
+      log.follow(executionFilter(execution)).pipe(
+        Stream.take(1),
+        Stream.runForEach((entry) => Effect.sync(() => got.push(entry.sequence))),
+      )),
+  );
+  await eventually("the record comes", () => got.length === 1 || undefined);
+  await following;
+  assert.deepEqual(got, [sequence]);
+  assert.ok(unheard > 2);
+});
+
 it("nothing is left behind", async () => {
   await client.dispose();
   await witness.dispose();

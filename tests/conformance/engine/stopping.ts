@@ -327,7 +327,7 @@ export const stoppingSuite = (name: string, run: Run<Services>): void => {
         const waits = stage.actor("waits", (ctx) => ctx.wait(go));
         yield* stage.work([waits], { residentGrace: atOnce });
         const first = yield* stage.start(waits);
-        const second = yield* stage.start(waits, undefined, { deadline: "600 millis" });
+        const second = yield* stage.start(waits, undefined, { deadline: "2 seconds" });
         yield* pause(first);
         yield* pause(second);
         yield* untilStatus(first, "paused");
