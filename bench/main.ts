@@ -1,9 +1,10 @@
 /**
- * `deno task bench [append] [engine] [list] [output]`: these benchmarks, or all of them, one after
- * another, each with its tables and its file in `bench/results/`. Options: --rounds N, for all but
- * `list`, and --milliseconds N, the window of a round, for the first two; --parked N, how many
- * executions are parked, and --parked-rounds N; --sizes N,M of `list`; --quick, to see that
- * everything runs.
+ * `deno task bench [append] [engine] [output] [families] [outbox] [list]`: these benchmarks, or all
+ * of them, one after another, each with its tables and its file in `bench/results/`. Options:
+ * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two
+ * and `families`; --parked N, how many executions are parked, and --parked-rounds N; --events N, how
+ * many a reader of `families` catches up with; --sizes N,M of `list`; --quick, to see that everything
+ * runs.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,6 +13,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { reportAppends } from "./append_report.ts";
 import { reportEngine } from "./engine/engine_report.ts";
+import { reportFamilies } from "./families/families_report.ts";
+import { reportOutbox } from "./outbox/outbox_report.ts";
 import { reportOutput } from "./output/output_report.ts";
 
 const { values, positionals } = parseArgs({
@@ -22,6 +25,7 @@ const { values, positionals } = parseArgs({
     milliseconds: { type: "string" },
     parked: { type: "string" },
     "parked-rounds": { type: "string" },
+    events: { type: "string" },
     sizes: { type: "string" },
   },
 });
@@ -55,6 +59,25 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       rounds: option(values.rounds, 5, 1),
       frames: values.quick ? 500 : 5_000,
       pacedMs: values.quick ? 500 : 3_000,
+    }),
+  families: () => {
+    const pacedMs = option(values.milliseconds, 3_000, 400);
+    const events = option(values.events, 1_000_000, 5_000);
+    return reportFamilies({
+      rounds: option(values.rounds, 5, 1),
+      pacedMs,
+      flatOutMs: 2 * pacedMs,
+      events,
+      executions: values.quick ? [100, 1_000] : [100, 100_000],
+      part: Math.ceil(events / 5),
+      missed: Math.min(10_000, events / 2),
+    });
+  },
+  outbox: () =>
+    reportOutbox({
+      rounds: option(values.rounds, 5, 1),
+      managed: values.quick ? 100 : 1_000,
+      oneByOne: values.quick ? 20 : 100,
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
 };
