@@ -8,7 +8,13 @@
 import "./schema/effect_version.ts";
 import { type BridgeOptions, handlerOf } from "./actors/live_bridge.ts";
 
-export type { Asked, Authorize, BridgeOptions, EventSources } from "./actors/live_bridge.ts";
+export type {
+  Asked,
+  Authorize,
+  BridgeOptions,
+  EventSources,
+  Verdict,
+} from "./actors/live_bridge.ts";
 
 /**
  * Answers `GET /v1/streams/{family}?cursor=…&tenant=…&executionId=…&tag=…` with server-sent events.

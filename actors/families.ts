@@ -63,21 +63,27 @@ export type FamilyReaders = {
   readonly instanceTags: Follow<FamilyEvents["instanceTags"]>;
 };
 
-/** An iterable whose `return` is heard although `next` still waits, as a generator's is not. */
+/**
+ * An iterable whose `return` is heard although `next` still waits, as a generator's is not, and which
+ * opens nothing any more when that came first.
+ */
 const iterate = <A, R>(
   runtime: ManagedRuntime.ManagedRuntime<R, unknown>,
   stream: Stream.Stream<A, unknown, R>,
 ): AsyncIterable<A> => ({
   [Symbol.asyncIterator]: () => {
     let opened: Promise<AsyncIterator<A>> | undefined;
+    let isOver = false;
     return {
       next: async () => {
+        if (isOver) return { done: true, value: undefined };
         opened ??= runtime.context().then((context) =>
           Stream.toAsyncIterableWith(stream, context)[Symbol.asyncIterator]()
         );
         return (await opened).next();
       },
       return: async () => {
+        isOver = true;
         await (await opened)?.return?.();
         return { done: true, value: undefined };
       },

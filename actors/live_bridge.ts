@@ -30,7 +30,7 @@ export type EventSources = {
   readonly [F in Family]: (options: SourceOptions) => AsyncIterable<FamilyEvents[F] | Tick>;
 };
 
-/** Whether a client may see what it asks for. */
+/** Whether a client may see what it asks for; whatever is not a verdict forbids it. */
 export type Authorize = (
   request: Request,
   asked: Asked,
@@ -168,6 +168,7 @@ export const handlerOf = (
     return new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(encoder.encode(messageOf(family, first))),
       pull: async (controller) => {
+        if (isOver) return controller.close();
         try {
           const { value, done } = await events.next();
           if (done !== true && !isOver) {
@@ -204,11 +205,11 @@ export const handlerOf = (
     }
     const asked = askedOf(name, url);
     try {
-      const verdict = await authorize?.(request, asked) ?? "allowed";
+      const verdict = authorize === undefined ? "allowed" : await authorize(request, asked);
       if (verdict === "unauthenticated") {
         return refuse(401, named("WEIR_UNAUTHENTICATED", "Say who you are and try again."));
       }
-      if (verdict === "forbidden") {
+      if (verdict !== "allowed") {
         return refuse(403, named("WEIR_FORBIDDEN", "Ask for what you may see."));
       }
       const { family, ...filter } = asked;

@@ -96,7 +96,8 @@ const positionAfter = Effect.fnUntraced(function* (
     return yield* refuse("newer-than-tail", detail);
   }
   const frame = Option.getOrUndefined(yield* log.next(filter, sequence - 1));
-  if (frame?.sequence === sequence && frame.at !== at) {
+  // A position at the end has the server's time, which is later than that of the frame there.
+  if (frame?.sequence === sequence && frame.at > at) {
     const detail =
       `shard ${shard} was damaged and has given sequence ${sequence} to another record`;
     return yield* refuse("reissued", detail);

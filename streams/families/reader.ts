@@ -15,7 +15,7 @@ import { CursorGap, InvalidInput, StreamDisconnected } from "../../schema/errors
 import type { Floors } from "../../schema/floor_record.ts";
 import { Timestamp } from "../../schema/ids.ts";
 import type { Family, FamilyError, FamilyEvents, ReadFamilyOptions, Tick } from "../families.ts";
-import type { Entry, Log, ReadError } from "../log.ts";
+import type { Entry, Log, Place, ReadError } from "../log.ts";
 import type { Filter } from "../subjects.ts";
 import { decodeEntry, families, familyFilters, type Uncursored } from "./family.ts";
 import { aboveFloors, floorPosition, resolve } from "./position.ts";
@@ -126,11 +126,18 @@ const open = Effect.fnUntraced(function* <F extends Family>(
       )
     ).pipe(
       // Its payload is gone: with its execution, which the floors tell, or for no good reason.
-      Effect.catchTag("CorruptRecord", ({ sequence }) => {
-        waiting = { shard: filter.shard, sequence, at: 0, event: undefined };
-        last = sequence;
-        return Effect.void;
-      }),
+      Effect.catchTag("CorruptRecord", ({ sequence }) =>
+        log.next(filter, sequence - 1).pipe(
+          // Its time, too, or a cursor that stands on it would not look like one of this log.
+          Effect.flatMap(Option.match({
+            onNone: (): Effect.Effect<Place, ReadError> => log.tail(filter.shard),
+            onSome: (place) => Effect.succeed(place),
+          })),
+          Effect.map(({ at }) => {
+            waiting = { shard: filter.shard, sequence, at, event: undefined };
+            last = sequence;
+          }),
+        )),
     );
     return session.pipe(
       Effect.andThen(
@@ -178,8 +185,9 @@ const open = Effect.fnUntraced(function* <F extends Family>(
     for (const { shard, sequence, at, event } of items) {
       const position = positions[shard]!;
       if (sequence <= position.sequence) continue;
-      atFloor.delete(shard);
-      positions[shard] = { sequence, at: Math.max(at, position.at) };
+      // A floor has a later time than what lies right behind it, whose cursors are all the same.
+      const before = atFloor.delete(shard) ? 0 : position.at;
+      positions[shard] = { sequence, at: Math.max(at, before) };
       if (event !== undefined) events.push(event(cursorHere()));
     }
     hasGiven ||= events.length > 0;

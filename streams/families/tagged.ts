@@ -1,7 +1,8 @@
 /**
  * Which events are of executions that had a tag when they came to be: a tag that an execution began
  * with, or was given since, until it was cleared. It is decided by whoever reads, from the records
- * themselves, and what is remembered of an execution is checked against the life that it has now.
+ * themselves, of which those that cannot be read say nothing. What is remembered of an execution is
+ * checked against the life that it has now.
  */
 import * as Cache from "effect/Cache";
 import * as Effect from "effect/Effect";
@@ -92,5 +93,5 @@ export const make = Effect.fnUntraced(function* (
     }
     known.through = through;
     return isTagged || isWanted(known.value);
-  });
+  }, Effect.catchTag("CorruptRecord", () => Effect.succeed(false)));
 });

@@ -277,7 +277,11 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
     const operation = `look up ${streamName(layout, shard)}`;
     return connection.ask(operation, () => manager.streams.info(streamName(layout, shard))).pipe(
       Effect.flatMap((info) => {
-        const at = Date.parse((info as { readonly ts?: string }).ts ?? "");
+        // A new leader's clock may be behind that of the one which stored the last record.
+        const at = Math.max(
+          Date.parse((info as { readonly ts?: string }).ts ?? ""),
+          Date.parse(info.state.last_ts),
+        );
         return Number.isNaN(at)
           ? Effect.fail(
             new ServerRefused({ operation, errorCode: 0, description: "no server time" }),

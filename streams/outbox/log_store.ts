@@ -127,15 +127,20 @@ const make = Effect.fnUntraced(function* (options: LogStoreOptions) {
       });
 
       const now = yield* clock.now;
+      let problem: StoreError | undefined;
       for (let round = 0; round < maxRounds && claims.length < limit; round++) {
         const wanted = limit - claims.length;
         const found = follower.backlog.claimable(now, { owner, limit: wanted });
-        if (found.length === 0) break;
-        yield* Effect.forEach(found.slice(0, wanted), (open) => take(open, now), {
-          concurrency: atOnce,
-          discard: true,
-        });
+        if (found.length === 0 || problem !== undefined) break;
+        const taken = yield* Effect.forEach(
+          found.slice(0, wanted),
+          (open) => Effect.result(take(open, now)),
+          { concurrency: atOnce },
+        );
+        problem = taken.find(Result.isFailure)?.failure;
       }
+      // What was claimed before the store failed would otherwise wait until its lock lapses.
+      if (problem !== undefined && claims.length === 0) return yield* Effect.fail(problem);
       if (claims.length < limit && follower.isFull()) {
         const held = [...follower.backlog.events].filter(({ isClaimed }) => isClaimed);
         yield* Effect.forEach(held.slice(0, maxRefreshed), follower.refresh, {

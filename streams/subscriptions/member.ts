@@ -6,6 +6,7 @@
 import * as Cause from "effect/Cause";
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
+import * as Metric from "effect/Metric";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
@@ -15,6 +16,7 @@ import type { Family, FamilyEvents } from "../families.ts";
 import { decodeEntry, familyFilters } from "../families/family.ts";
 import * as Tagged from "../families/tagged.ts";
 import type { Entry, Log } from "../log.ts";
+import { skippedRecords } from "../metrics.ts";
 import type { SubscribeError } from "../subscriptions.ts";
 import * as Hand from "./hand.ts";
 import type { Delivery, Outlets } from "./outlet.ts";
@@ -123,16 +125,20 @@ export const join = Effect.fnUntraced(function* <F extends Family>({
     );
   };
 
-  const eventOf = Effect.fnUntraced(function* (delivery: Delivery) {
-    const entry = yield* whole(delivery);
-    if (entry === undefined) return undefined;
-    const event = yield* decodeEntry(family, log.layout, entry);
-    if (event === undefined) return undefined;
-    if (isTagged !== undefined && !(yield* isTagged(entry))) return undefined;
-    const { shard, sequence, at } = entry;
-    const positions = progress.handled().with(shard, { sequence, at });
-    return event(encodeCursor({ incarnation: log.incarnation, shards: positions }));
-  });
+  const eventOf = Effect.fnUntraced(
+    function* (delivery: Delivery) {
+      const entry = yield* whole(delivery);
+      if (entry === undefined) return undefined;
+      const event = yield* decodeEntry(family, log.layout, entry);
+      if (event === undefined) return undefined;
+      if (isTagged !== undefined && !(yield* isTagged(entry))) return undefined;
+      const { shard, sequence, at } = entry;
+      const positions = progress.handled().with(shard, { sequence, at });
+      return event(encodeCursor({ incarnation: log.incarnation, shards: positions }));
+      // Its payload is gone: with its execution, which the floors tell, or for no good reason.
+    },
+    Effect.catchTag("CorruptRecord", () => Effect.as(Metric.update(skippedRecords, 1), undefined)),
+  );
 
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(keep, "2 seconds")));
   yield* persist(look);

@@ -54,7 +54,7 @@ export const make = (layout: Layout, registry: Registry, outlets: Outlets) => {
     key: SubscriptionKey,
   ): Effect.fn.Return<Registered, SubscriptionError | SubscriptionNotFound> {
     let hasMade = false;
-    for (;;) {
+    for (let changes = 1;; changes++) {
       const registered = yield* registry.find(key).pipe(
         Effect.tapErrorTag(
           "SubscriptionNotFound",
@@ -63,7 +63,8 @@ export const make = (layout: Layout, registry: Registry, outlets: Outlets) => {
       );
       if (yield* adjust(registered)) return registered;
       hasMade = true;
-      yield* Effect.sleep(lookAgain);
+      // One server shows it at once.
+      if (changes > 1) yield* Effect.sleep(lookAgain);
     }
   });
 

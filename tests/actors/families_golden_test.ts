@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect";
 import * as ManagedRuntime from "effect/ManagedRuntime";
 import { layer } from "../../actors/layer.ts";
 import { actor, connect, signal, type Weir } from "../../mod.ts";
+import { decodeCursor } from "../../schema/cursor.ts";
 import { ExecutionId, SignalId, Tenant } from "../../schema/ids.ts";
 import { mailRecord } from "../../schema/mail_record.ts";
 import { Log } from "../../streams/log.ts";
@@ -33,15 +34,27 @@ describe("an execution that goes through every transition", () => {
   });
   after(() => server.stop());
 
-  /** All events so far, as the tick behind them tells. */
+  const sequences = (cursor: string) =>
+    Effect.runSync(decodeCursor(cursor)).shards.map(({ sequence }) => sequence);
+
+  /** Where the log ends, shard by shard. */
+  const ends = async (weir: Weir) => {
+    for await (const event of weir.completions({ after: "now", ticks: "20 millis" })) {
+      return sequences(event.cursor);
+    }
+    return assert.fail("it ended");
+  };
+
+  /** All events so far, as a tick behind them tells. */
   const told = async (
     weir: Weir,
     family: "leaseHistory" | "completions" | "signalDeliveries" | "instanceTags",
   ): Promise<ReadonlyArray<Record<string, unknown>>> => {
     const events: Array<object> = [];
-    for await (const event of weir[family]({ after: "earliest", ticks: "100 millis" })) {
-      if ("type" in event && event.type === "tick") break;
-      events.push(event);
+    const until = await ends(weir);
+    for await (const event of weir[family]({ after: "earliest", ticks: "20 millis" })) {
+      if (!("type" in event && event.type === "tick")) events.push(event);
+      else if (sequences(event.cursor).every((sequence, i) => sequence >= until[i]!)) break;
     }
     return bare(events) as ReadonlyArray<Record<string, unknown>>;
   };

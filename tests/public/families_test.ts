@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import * as Effect from "effect/Effect";
 import {
   actor,
   connect,
@@ -11,8 +12,10 @@ import {
   InvalidInput,
   signal,
   StreamDisconnected,
+  type Subscription,
   type Weir,
 } from "@weir/weir";
+import { decodeCursor } from "@weir/weir/schema";
 import { inMemory } from "@weir/weir/testing";
 
 const go = signal<string>("go");
@@ -30,6 +33,9 @@ const take = async <A>(events: AsyncIterable<A>, count: number): Promise<Readonl
   }
   return taken;
 };
+
+const sequences = (cursor: string) =>
+  Effect.runSync(decodeCursor(cursor)).shards.map(({ sequence }) => sequence);
 
 describe("the families through the promise door", () => {
   let store: string;
@@ -73,9 +79,11 @@ describe("the families through the promise door", () => {
     await run.result();
     const tenants = async (options: Parameters<Weir["completions"]>[0]) => {
       const found = new Set<string | undefined>();
-      for await (const event of weir.completions({ ...options, ticks: "100 millis" })) {
-        if ("type" in event) break;
-        found.add(event.tenant);
+      const [now] = await take(weir.completions({ after: "now", ticks: "20 millis" }), 1);
+      const ends = sequences(now!.cursor);
+      for await (const event of weir.completions({ ...options, ticks: "20 millis" })) {
+        if (!("type" in event)) found.add(event.tenant);
+        else if (sequences(event.cursor).every((sequence, i) => sequence >= ends[i]!)) break;
       }
       return [...found].sort();
     };
@@ -109,6 +117,10 @@ describe("the families through the promise door", () => {
     const next = left.next();
     assert.deepEqual(await left.return!(), { done: true, value: undefined });
     assert.equal((await next).done, true);
+    // What is left before it has begun does not begin.
+    const unopened = other.completions()[Symbol.asyncIterator]();
+    await unopened.return!();
+    assert.deepEqual(await unopened.next(), { done: true, value: undefined });
     const waits = other.completions({ after: "now", ticks: "10 millis" })[Symbol.asyncIterator]();
     const first = await waits.next();
     const idle = (async () => {
@@ -138,6 +150,37 @@ describe("the families through the promise door", () => {
       seen.map(({ value }) => value),
       Array.from({ length: count }, (_, i) => `${i}`),
     );
+  });
+
+  it("an event stays with the durable loop that works on it, however long that takes", async () => {
+    const brief = actor("brief", () => "done");
+    await using memory = await inMemory();
+    await memory.worker([brief]);
+    const options = { durable: "billing", after: "earliest" } as const;
+    const slow = memory.completions(options)[Symbol.asyncIterator]();
+    const first = slow.next();
+    const run = await memory.start(brief, undefined);
+    await run.result();
+    assert.equal((await first).value.executionId, run.id);
+    const other = memory.completions(options)[Symbol.asyncIterator]();
+    const seen: Array<string> = [];
+    const reading = (async () => {
+      for (;;) {
+        const { value, done } = await other.next();
+        if (done === true) return;
+        seen.push(value.executionId);
+      }
+    })();
+    await memory.advance("1 minute");
+    assert.deepEqual(seen, []);
+    const [{ lag, unacknowledged }] = await memory.subscriptions.list() as [Subscription];
+    assert.deepEqual([lag, unacknowledged], [1, 1]);
+    // It leaves without asking for the next, so that the other has it now.
+    await slow.return!();
+    await memory.advance("1 minute");
+    assert.deepEqual(seen, [run.id]);
+    await other.return!();
+    await reading;
   });
 
   it("reading works in memory as well, and ticks by the test's clock", async () => {

@@ -9,7 +9,7 @@ import { Readable } from "node:stream";
 import type { ReadableStream as NodeStream } from "node:stream/web";
 import { after, before, describe, it } from "node:test";
 import { actor, connect, StreamDisconnected, type Weir } from "@weir/weir";
-import { type EventSources, eventStreams } from "@weir/weir/http";
+import { type EventSources, eventStreams, type Verdict } from "@weir/weir/http";
 
 const order = actor("order", (_, n: number) => n);
 
@@ -169,6 +169,9 @@ describe("the live bridge", () => {
     const post = await get("completions", { method: "POST" });
     assert.equal(post.headers.get("allow"), "GET");
     assert.deepEqual(await problem(post), [405, "WEIR_METHOD_NOT_ALLOWED"]);
+    for (const method of ["HEAD", "OPTIONS", "PUT", "DELETE"]) {
+      assert.equal((await get("completions", { method })).status, 405);
+    }
     assert.deepEqual(await problem(await get("completions?cursor=AAAA")), [
       400,
       "WEIR_INVALID_CURSOR",
@@ -231,6 +234,39 @@ describe("the live bridge", () => {
     assert.deepEqual(asked[0], { family: "instanceTags", tenant: "acme", tag });
   });
 
+  it("reads nothing for whom nobody allowed to, and says nothing of why the question failed", async () => {
+    let reads = 0;
+    const source: EventSources["completions"] = (options) => {
+      reads++;
+      return weir.completions(options);
+    };
+    const guarded = (verdict: () => Verdict | Promise<Verdict>) =>
+      eventStreams({
+        weir: { completions: source } as unknown as EventSources,
+        authorize: verdict,
+      })(new Request("http://weir.test/v1/streams/completions"));
+    const refusals: ReadonlyArray<() => Verdict | Promise<Verdict>> = [
+      () => "forbidden",
+      () => "unauthenticated",
+      // What a hook without types may say.
+      () => true as unknown as Verdict,
+      () => undefined as unknown as Verdict,
+      () => {
+        throw new Error("a secret");
+      },
+      () => Promise.reject(new Error("a secret")),
+    ];
+    const statuses: Array<number> = [];
+    for (const refusal of refusals) {
+      const response = await guarded(refusal);
+      statuses.push(response.status);
+      if (response.status === 200) await response.body?.cancel();
+      else assert.ok(!(await response.text()).includes("secret"));
+    }
+    assert.deepEqual(statuses, [403, 401, 403, 403, 500, 500]);
+    assert.equal(reads, 0);
+  });
+
   describe("over events that a test makes", () => {
     const event = (n: number) => ({
       cursor: `c${n}`,
@@ -288,6 +324,18 @@ describe("the live bridge", () => {
       assert.equal(response.status, 200);
       controller.abort();
       await until("it has ended", () => state.open === 0);
+    });
+
+    it("reads nothing for a request that was aborted before anybody took its answer", async () => {
+      const { state, handler } = counted();
+      const controller = new AbortController();
+      const response = await handler(request(controller.signal));
+      const taken = state.taken;
+      controller.abort();
+      const reader = response.body!.getReader();
+      for (let i = 0; i < 3; i++) await reader.read();
+      assert.equal((await reader.read()).done, true);
+      assert.deepEqual([state.taken, state.open], [taken, 0]);
     });
 
     it("says in its last message what went wrong", async () => {

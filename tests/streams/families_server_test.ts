@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
@@ -22,6 +23,7 @@ import {
   end,
   failing,
   here,
+  mail,
   own,
   readAll,
   type Services,
@@ -30,6 +32,9 @@ import {
 import { writeMany } from "../conformance/families/pressure.ts";
 import { type Proxy, startProxy } from "../fixtures/proxy.ts";
 import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+
+/** Written while a reader stands still. */
+const meanwhile = process.env["WEIR_TEST_FULL"] === "1" ? 100_000 : 5_000;
 
 type Runtime = ManagedRuntime.ManagedRuntime<Services | Connection.Connection, unknown>;
 
@@ -151,7 +156,7 @@ describe("a reader of a family", () => {
         Stream.take(1),
         Stream.runForEach(() =>
           Effect.gen(function* () {
-            yield* writeMany(5_000);
+            yield* writeMany(meanwhile);
             const [consumer] = yield* consumersOf("slow");
             delivered = consumer!.delivered.consumer_seq;
           })
@@ -159,7 +164,7 @@ describe("a reader of a family", () => {
       );
       return delivered;
     }));
-    assert.ok(taken > 0 && taken <= 1_024, `${taken} of 5,000 were sent to it`);
+    assert.ok(taken > 0 && taken <= 1_024, `${taken} of ${meanwhile} were sent to it`);
     await client.dispose();
   });
 
@@ -176,6 +181,62 @@ describe("a reader of a family", () => {
       return { events, kept: kept.execution };
     }));
     assert.deepEqual(events.events.map(({ executionId }) => executionId), [events.kept]);
+    await client.dispose();
+  });
+
+  it("that passed over a payload which is gone goes on from every cursor behind it", async () => {
+    const client = open(server.url, { namespace: "lost", shards: 2, spillThresholdBytes: 1_024 });
+    await client.runPromise(Effect.gen(function* () {
+      const ownIn = (shard: number) =>
+        Effect.repeat(Effect.suspend(() => own()), {
+          until: ({ address }) => address.shard === shard,
+        });
+      const large = { type: "success", value: "x".repeat(5_000) } as const;
+      const before = yield* here;
+      const lost = yield* end(yield* ownIn(0), large);
+      const { manager } = yield* Connection.Connection;
+      yield* Effect.promise(() => manager.streams.purge("OBJ_lost"));
+      const families = yield* Families.Families;
+      const finish = Effect.flatMap(ownIn(1), (owned) => end(owned));
+      yield* finish;
+      let behind: string | undefined;
+      // The other shard's events have cursors that come to stand on what was passed over.
+      yield* families.read("completions", { after: before }).pipe(
+        Stream.takeUntilEffect(({ cursor }) =>
+          Effect.gen(function* () {
+            const { shards } = yield* decodeCursor(cursor);
+            if (shards[0]!.sequence === lost.sequence) behind = cursor;
+            else yield* finish;
+            return behind !== undefined;
+          })
+        ),
+        Stream.runDrain,
+        Effect.timeout("30 seconds"),
+      );
+      assert.deepEqual(yield* readAll("completions", { after: behind! }), []);
+    }));
+    await client.dispose();
+  });
+
+  it("of a tag passes over executions whose start cannot be read, and goes on", async () => {
+    const client = open(server.url, { namespace: "untold", spillThresholdBytes: 1_024 });
+    await client.runPromise(Effect.gen(function* () {
+      const tags = { "team.name": "checkout" };
+      const finish = (seed: string) =>
+        Effect.gen(function* () {
+          const owned = yield* own();
+          yield* mail(owned.address, { kind: "start", seed, tags });
+          yield* end(owned);
+          return owned.execution;
+        });
+      yield* finish("x".repeat(5_000));
+      const { manager } = yield* Connection.Connection;
+      yield* Effect.promise(() => manager.streams.purge("OBJ_untold"));
+      const kept = yield* finish("s");
+      const tag = { name: "team.name" };
+      const events = yield* readAll("completions", { after: "earliest", tag });
+      assert.deepEqual(events.map(({ executionId }) => executionId), [kept]);
+    }));
     await client.dispose();
   });
 

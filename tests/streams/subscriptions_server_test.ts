@@ -9,7 +9,7 @@ import * as Connection from "../../streams/connection.ts";
 import { noFloors, raiseFloors } from "../../streams/floor.ts";
 import * as Leases from "../../streams/lease.ts";
 import { Log } from "../../streams/log.ts";
-import { layerJetStream as layerLog } from "../../streams/log_jetstream.ts";
+import { layerJetStream as layerLog, type LogOptions } from "../../streams/log_jetstream.ts";
 import * as Sessions from "../../streams/session.ts";
 import { Subscriptions } from "../../streams/subscriptions.ts";
 import { layerJetStream } from "../../streams/subscriptions/jetstream.ts";
@@ -23,19 +23,26 @@ import {
   readCompletions,
   type Services,
   tailOf,
+  until,
 } from "../conformance/subscriptions/matter.ts";
-import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+import { run, start } from "../conformance/execution_index/matter.ts";
+import {
+  leftovers,
+  type ScratchServer,
+  scratchServer,
+  withConnection,
+} from "../fixtures/server.ts";
 
 type Process = ManagedRuntime.ManagedRuntime<Services, unknown>;
 
 describe("a durable subscription on a server", () => {
   let server: ScratchServer;
   const processes: Array<Process> = [];
-  const newProcess = () => {
+  const newProcess = (options: LogOptions = {}) => {
     const runtime = ManagedRuntime.make(
       Layer.mergeAll(Leases.layer, layerJetStream).pipe(
         Layer.provideMerge(Sessions.layer),
-        Layer.provideMerge(layerLog()),
+        Layer.provideMerge(layerLog(options)),
         Layer.provide(Connection.layer({ servers: server.url })),
       ),
     );
@@ -110,6 +117,47 @@ describe("a durable subscription on a server", () => {
     assert.ok((await there.runPromise(Effect.flip(read))) instanceof CursorGap);
     await here.runPromise(read);
     await newProcess().runPromise(read);
+  });
+
+  it("passes over an event whose payload is gone", async () => {
+    const { tenant, name } = fresh();
+    const process = newProcess({ namespace: "gone", spillThresholdBytes: 1_024 });
+    await process.runPromise(Effect.gen(function* () {
+      const [lost, kept] = [yield* start(tenant), yield* start(tenant)];
+      const value = "x".repeat(5_000);
+      yield* run(lost, { type: "success", value });
+      yield* Effect.promise(() =>
+        withConnection(server.url, (nats) => nats.request("$JS.API.STREAM.PURGE.OBJ_gone"))
+      );
+      yield* run(kept, { type: "success", value });
+      yield* Effect.scoped(Effect.gen(function* () {
+        const reader = yield* readCompletions({ durable: name, tenant, after: "earliest" });
+        assert.deepEqual(yield* reader.ids(1), [kept.execution]);
+        yield* Effect.timeoutOption(reader.next, "500 millis");
+        yield* until(Effect.map(listed(name), (found) => found?.lag), 0);
+      }));
+    }));
+  });
+
+  it("lets the server know that somebody is at work for long", async () => {
+    const { tenant, name } = fresh();
+    const said = await withConnection(
+      server.url,
+      (nats) =>
+        here.runPromise(Effect.scoped(Effect.gen(function* () {
+          const words = nats.subscribe(`$JS.ACK.KV_weir.completions-${name}.>`);
+          yield* Effect.promise(() => nats.flush());
+          yield* completeAll(tenant, 1);
+          const reader = yield* readCompletions({ durable: name, tenant, after: "earliest" });
+          yield* reader.next;
+          const { value } = yield* Effect.timeout(
+            Effect.promise(() => words[Symbol.asyncIterator]().next()),
+            "30 seconds",
+          );
+          return value!.string();
+        }))),
+    );
+    assert.equal(said, "+WPI");
   });
 
   it("is where a reset said, whoever died behind its record", async () => {

@@ -14,7 +14,7 @@ import { Families } from "../../../streams/families.ts";
 import { Leases } from "../../../streams/lease.ts";
 import { Log } from "../../../streams/log.ts";
 import { executionFilter } from "../../../streams/subjects.ts";
-import { failing, here, own, readAll, take, type Test, until } from "./scene.ts";
+import { failing, here, own, place, readAll, take, type Test, until } from "./scene.ts";
 
 const renewals = (count: number) =>
   Effect.gen(function* () {
@@ -45,6 +45,29 @@ export const cursorCases = (test: Test): void => {
           events.map(({ executionId, at, type }) => `${executionId} ${at} ${type}`).sort();
         assert.deepEqual(ids(rest), ids(all.slice(i + 1)));
       }
+    }));
+
+  test("of several shards each cursor moves one on, and none ever goes back", () =>
+    Effect.gen(function* () {
+      const { layout } = yield* Log;
+      for (let i = 0; i < 12; i++) yield* renewals(2);
+      const events = yield* readAll("leaseHistory", { after: "earliest" });
+      assert.equal(events.length, 24);
+      const moved = new Set<number>();
+      let last: ReadonlyArray<ShardPosition> = [];
+      for (const { cursor, executionId, at } of events) {
+        const { shards } = yield* decodeCursor(cursor);
+        const { shard: mine } = yield* place(executionId);
+        for (const [shard, position] of shards.entries()) {
+          if (shard !== mine) assert.deepEqual(position, last[shard] ?? position);
+        }
+        assert.ok(shards[mine]!.sequence > (last[mine]?.sequence ?? 0));
+        assert.equal(shards[mine]!.at, at);
+        moved.add(mine);
+        last = shards;
+        assert.equal(encodeCursor(yield* decodeCursor(cursor)), cursor);
+      }
+      assert.ok(layout.shards === 1 || moved.size > 1);
     }));
 
   test("a cursor is of the log, and serves every family", () =>

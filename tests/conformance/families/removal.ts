@@ -9,10 +9,12 @@ import { noFloors, raiseFloors } from "../../../streams/floor.ts";
 import { Families, layerMemory } from "../../../streams/families.ts";
 import { Leases } from "../../../streams/lease.ts";
 import { Log } from "../../../streams/log.ts";
+import { executionFilter } from "../../../streams/subjects.ts";
 import { uniqueTenant } from "../subject_matter.ts";
 import {
   failing,
   here,
+  mail,
   own,
   type Owned,
   place,
@@ -164,6 +166,49 @@ export const removalCases = (test: Test): void => {
       assert.equal(requested.shards[address.shard]!.sequence, seen.at(-1));
       const rest = yield* readAll("leaseHistory", { after: error.earliest });
       assert.equal(rest.length, 50);
+    }));
+
+  test("12: what goes at the head and is no event of the family is no gap", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const owned = yield* own();
+      const before = yield* here;
+      const heads: Array<{ readonly shard: number; readonly sequence: number }> = [];
+      for (let i = 0; i < 20; i++) {
+        const { sequence } = yield* mail(owned.address, { kind: "start", seed: `${i}` });
+        heads.push({ shard: owned.address.shard, sequence });
+      }
+      const next = yield* own();
+      for (const { shard, sequence } of heads) yield* log.remove(shard, sequence);
+      yield* log.purge(executionFilter(owned.address, "lease"), { upTo: heads[0]!.sequence });
+      assert.deepEqual(ids(yield* readAll("leaseHistory", { after: before })), [next.execution]);
+      assert.deepEqual(yield* readAll("completions", { after: before }), []);
+    }));
+
+  test("12: no tick passes what was removed before it was delivered", () =>
+    Effect.gen(function* () {
+      const begun = yield* here;
+      const log = yield* Log;
+      const slow = Layer.provide(
+        layerMemory,
+        Layer.succeed(Log, { ...log, follow: () => Stream.never }),
+      );
+      let isGone = false;
+      const reading = Effect.flatMap(
+        Families,
+        (families) =>
+          families.read("leaseHistory", { after: begun, ticks: "30 millis" }).pipe(
+            Stream.runForEach(() =>
+              Effect.gen(function* () {
+                assert.ok(!isGone, "it went on");
+                yield* removeAll([(yield* own()).address]);
+                isGone = true;
+              })
+            ),
+          ),
+      );
+      const error = yield* Effect.flip(Effect.provide(reading, Layer.fresh(slow)));
+      assert.ok(error instanceof CursorGap, String(error));
     }));
 
   test("12: removals behind a reader are nothing to it", () =>

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect";
 import * as Result from "effect/Result";
 import * as Schedule from "effect/Schedule";
 import * as Stream from "effect/Stream";
-import { type Cursor, encodeCursor } from "../../../schema/cursor.ts";
+import { type Cursor, decodeCursor, encodeCursor } from "../../../schema/cursor.ts";
 import { type ExecutionId, type Tenant, Timestamp } from "../../../schema/ids.ts";
 import { type JournalRecord, journalRecord } from "../../../schema/journal_record.ts";
 import { type MailRecord, mailRecord } from "../../../schema/mail_record.ts";
@@ -15,6 +15,7 @@ import {
   type FamilyEvents,
   type ReadFamilyOptions,
 } from "../../../streams/families.ts";
+import { familyFilters } from "../../../streams/families/family.ts";
 import { floorKinds } from "../../../schema/floor_record.ts";
 import { raiseFloors } from "../../../streams/floor.ts";
 import { type Lease, Leases } from "../../../streams/lease.ts";
@@ -112,18 +113,27 @@ export const take = <F extends Family>(family: F, count: number, options: ReadFa
       Effect.timeout("30 seconds"),
     ));
 
-/** Everything up to the first tick, which says that there is no more. */
+/** Everything up to where the log ended when this was called, as a tick says that is behind it. */
 export const readAll = <F extends Family>(family: F, options: ReadFamilyOptions) =>
-  Effect.flatMap(
-    Families,
-    (families) =>
-      families.read(family, { ...options, ticks: "150 millis" }).pipe(
-        Stream.takeWhile((event) => !("type" in event && event.type === "tick")),
-        Stream.runCollect,
-        Effect.map((events) => events as ReadonlyArray<FamilyEvents[F]>),
-        Effect.timeout("60 seconds"),
-      ),
-  );
+  Effect.gen(function* () {
+    const families = yield* Families;
+    const { layout } = yield* Log;
+    const { shards: ends } = yield* decodeCursor(yield* here);
+    const shards = familyFilters(family, layout, options).map(({ shard }) => shard);
+    const isBehind = ({ type, cursor }: { readonly type?: unknown; readonly cursor: Cursor }) =>
+      Effect.gen(function* () {
+        if (type !== "tick") return true;
+        const { shards: at } = yield* decodeCursor(cursor);
+        return shards.some((shard) => at[shard]!.sequence < ends[shard]!.sequence);
+      });
+    const events = yield* families.read(family, { ...options, ticks: "50 millis" }).pipe(
+      Stream.takeWhileEffect(isBehind),
+      Stream.filter((event) => !("type" in event && event.type === "tick")),
+      Stream.runCollect,
+      Effect.timeout("60 seconds"),
+    );
+    return events as ReadonlyArray<FamilyEvents[F]>;
+  });
 
 /** The error that reading ends with, and what was read before. */
 export const failing = <F extends Family>(family: F, options: ReadFamilyOptions) =>

@@ -161,6 +161,33 @@ describe("adding an event", () => {
     ));
 });
 
+it("what was claimed before the store failed is not left to lapse", () => {
+  let room = Infinity;
+  return run(
+    Effect.gen(function* () {
+      const store = yield* OutboxStore;
+      for (let i = 0; i < 6; i++) yield* add(i);
+      const claim = store.claim({ owner: "o", limit: 6, lock: "1 hour" });
+      room = 2;
+      const payloads: Array<unknown> = [];
+      const claimMore = Effect.map(
+        claim,
+        (claims) => payloads.push(...claims.map(({ event }) => event.payload)),
+      );
+      const error = yield* Effect.flip(until(claimMore, () => false));
+      assert.deepEqual([error._tag, payloads.length], ["Unavailable", 2]);
+      room = Infinity;
+      yield* until(claimMore, (count) => count === 6);
+      assert.deepEqual(payloads.sort(), [0, 1, 2, 3, 4, 5]);
+    }),
+    { type: "none" },
+    (append) => (to, message) =>
+      message.kind === "outbox" && room-- <= 0
+        ? Effect.fail(new Unavailable({ operation: "append", reason: "away", landed: "no" }))
+        : append(to, message),
+  );
+});
+
 describe("a backlog that does not fit into memory", () => {
   const lock = "10 minutes";
 
