@@ -204,8 +204,9 @@ const requestError = (operation: string, cause: unknown): Unavailable | ServerRe
   if (cause instanceof JetStreamApiError && cause.status !== 503) {
     return new ServerRefused({ operation, errorCode: cause.code, description: cause.message });
   }
-  if (cause instanceof errors.PermissionViolationError) {
-    return new ServerRefused({ operation, errorCode: 0, description: cause.message });
+  const refusal = cause instanceof errors.RequestError ? cause.cause : cause;
+  if (refusal instanceof errors.PermissionViolationError) {
+    return new ServerRefused({ operation, errorCode: 0, description: refusal.message });
   }
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new Unavailable({ operation, reason, landed: "no", cause });

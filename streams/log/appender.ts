@@ -7,7 +7,6 @@
 import * as Exit from "effect/Exit";
 import * as MutableList from "effect/MutableList";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
-import { createInbox } from "@nats-io/nats-core";
 import {
   AlreadyExists,
   NoSpace,
@@ -17,6 +16,7 @@ import {
   Unavailable,
 } from "../../schema/errors.ts";
 import { Fence } from "../fence.ts";
+import { newInbox } from "../inbox.ts";
 import { type Appended, type AppendError, maxBatchSize } from "../log.ts";
 import { randomMessageId } from "../message_id.ts";
 import { ageMs, type AppendUnit, type Moment } from "./append_unit.ts";
@@ -87,7 +87,7 @@ const sweepMs = 250;
 export class Appender {
   readonly #connection: NatsConnection;
   readonly #options: AppenderOptions;
-  readonly #inbox = `${createInbox()}.`;
+  readonly #inbox: string;
   readonly #subscription: Subscription;
   readonly #readAnswer: (data: Uint8Array) => Answer;
   readonly #headers = new PublishHeaders();
@@ -112,6 +112,7 @@ export class Appender {
 
   constructor(connection: NatsConnection, options: AppenderOptions) {
     this.#connection = connection;
+    this.#inbox = `${newInbox(connection)}.`;
     this.#options = options;
     this.#readAnswer = answerReader(options.stream);
     this.#subscription = connection.subscribe(`${this.#inbox}*`, {

@@ -4,13 +4,8 @@
  * them and loses nothing that was on its way. Pulls end by themselves well before `ackWaitMs`, so that
  * what a frozen worker does not acknowledge is never offered to it again.
  */
-import {
-  createInbox,
-  type Msg,
-  nanos,
-  type NatsConnection,
-  type Subscription,
-} from "@nats-io/nats-core";
+import { type Msg, nanos, type NatsConnection, type Subscription } from "@nats-io/nats-core";
+import { newInbox } from "../inbox.ts";
 import { rankGroup, type Source } from "../mailbox_consumers.ts";
 
 /** Shorter than `ackWaitMs` less `workingEveryMs`: a frozen worker's last pull is gone by then. */
@@ -60,7 +55,7 @@ export class Puller {
     const before = this.#standing;
     const { nats } = this.#options;
     if (before?.priority === priority || nats.isClosed()) return;
-    const inbox = createInbox();
+    const inbox = newInbox(nats);
     const subscription = nats.subscribe(inbox, {
       callback: (error, message) => {
         if (error !== null) this.#options.onTrouble(error.message);

@@ -12,13 +12,14 @@ import {
   ReplayPolicy,
   type SeqMsgRequest,
 } from "@nats-io/jetstream";
-import { createInbox, type Msg, nanos } from "@nats-io/nats-core";
+import { type Msg, nanos } from "@nats-io/nats-core";
 import * as Effect from "effect/Effect";
 import { TopologyDrift } from "../../schema/errors.ts";
 import { Timestamp } from "../../schema/ids.ts";
 import { Connection } from "../connection.ts";
 import { acknowledged, inProgress, notNow, readReply } from "../consumer_reply.ts";
 import { isMissing, isRefusal } from "../drift.ts";
+import { newInbox } from "../inbox.ts";
 import { objectHeader } from "../log/spill.ts";
 import { ackWaitMs } from "../mailbox.ts";
 import { type Layout, streamName } from "../subjects.ts";
@@ -128,7 +129,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout) {
 
   const open: Outlets["open"] = Effect.fnUntraced(function* (key, shard, take) {
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${streamName(layout, shard)}.${consumerName(key)}`;
-    const inbox = createInbox();
+    const inbox = newInbox(nats);
     let isUp = true;
     let expected = 0;
     let end = (_answered: boolean): void => undefined;
