@@ -32,7 +32,8 @@ export type { RunOptions } from "./actors/engine/operations.ts";
 export type { AddEventOptions } from "./actors/engine/outbox.ts";
 export type { Description, HistoryEntry, SignalOptions } from "./actors/executions.ts";
 export type { RetryPolicy } from "./actors/retry_policy.ts";
-export type { Run, SentSignal } from "./actors/run.ts";
+export type { ErrorClass, Raised } from "./actors/raise.ts";
+export type { Run, RunOutcome, SentSignal } from "./actors/run.ts";
 export type { OutputFrame, ReadOutputOptions } from "./streams/output.ts";
 export { signal, type SignalDefinition } from "./actors/signal.ts";
 export type { AnySchema, StandardSchema } from "./actors/standard_schema.ts";
@@ -55,6 +56,7 @@ export {
   ChildFailed,
   type CompletionEvent,
   ConnectionFailed,
+  ContextClosed,
   CorruptRecord,
   Cursor,
   CursorGap,
@@ -65,6 +67,7 @@ export {
   ExecutionFailed,
   ExecutionNotEnded,
   ExecutionNotFound,
+  InsideStep,
   type InstanceTagEvent,
   InvalidBatch,
   InvalidCursor,
@@ -72,8 +75,10 @@ export {
   KindMismatch,
   type LeaseHistoryEvent,
   NameInUse,
+  NondeterministicProgram,
   NonRetryable,
   NoSpace,
+  NotAwaited,
   OutputClosed,
   PayloadTooLarge,
   RetryLimitExceeded,

@@ -3,21 +3,17 @@
  * because they go through its context. The function runs again from the top after a crash or a
  * suspension, and is answered from the log; what it does outside of the context is not recorded.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
 import * as Effect from "effect/Effect";
 import type * as Duration from "effect/Duration";
-import type * as Schema from "effect/Schema";
-import { type ActorName, ExecutionId, executionText, type Lane } from "../schema/ids.ts";
-import { routeOf } from "../schema/route.ts";
-import type { Emit } from "./engine/emit.ts";
-import type { ActorCode, Operations, RunOptions } from "./engine/operations.ts";
+import type { ActorName, Lane } from "../schema/ids.ts";
+import { contextOf } from "./actor_context.ts";
+import type { ActorCode, RunOptions } from "./engine/operations.ts";
 import type { AddEventOptions } from "./engine/outbox.ts";
 import type { Keep } from "./keep.ts";
+import type { ErrorClass, Raised } from "./raise.ts";
 import type { RetryPolicy } from "./retry_policy.ts";
 import type { SignalDefinition } from "./signal.ts";
 import { type AnySchema, check } from "./standard_schema.ts";
-
-type Json = Schema.Json;
 
 /** One try of a step, as its function sees it. */
 export interface StepContext {
@@ -94,13 +90,13 @@ export interface ActorContext {
   /** Starts another execution and waits for its result. */
   call<Input, Output>(
     actor: Actor<Input, Output>,
-    input: Input,
+    input: NoInfer<Input>,
     options?: ChildOptions,
   ): Promise<Output>;
   /** Starts another execution and goes on. */
   spawn<Input, Output>(
     actor: Actor<Input, Output>,
-    input: Input,
+    input: NoInfer<Input>,
     options?: ChildOptions,
   ): Promise<SpawnedChild<Output>>;
   /** The server's time, as it was when this was first asked. */
@@ -122,11 +118,17 @@ export interface ActorContext {
   state<A>(name: string): StateCell<A>;
 }
 
-export interface ActorOptions<Input, Output> {
+export interface ActorOptions<Input, Output, Class extends ErrorClass = ErrorClass> {
   /** Checks the input before anything is started with it. */
   readonly input?: AnySchema<Input>;
   /** Checks the result before it is recorded. */
   readonly output?: AnySchema<Output>;
+  /**
+   * Errors that keep their class when they cross a boundary: from a step or a child into this
+   * actor, and from it to whoever awaits its result. What is an instance of none of these arrives as
+   * `StepFailed`, `ChildFailed` or `ExecutionFailed`, which say what it was.
+   */
+  readonly errors?: ReadonlyArray<Class>;
   /** How often the whole is tried again when it fails; not at all, if left out. */
   readonly retry?: RetryPolicy;
   /** How long its executions are kept after their end; what its worker says, if left out. */
@@ -134,13 +136,18 @@ export interface ActorOptions<Input, Output> {
 }
 
 /** An actor: a name, and the function that its executions run. */
-export interface Actor<Input, Output> extends ActorOptions<Input, Output> {
+export interface Actor<Input, Output, Raised = unknown>
+  extends ActorOptions<Input, Output, ErrorClass<Raised>> {
   readonly name: string;
   readonly run: (context: ActorContext, input: Input) => Output | PromiseLike<Output>;
 }
 
 /**
- * Names a function whose executions survive.
+ * Names a function whose executions survive. It is left where it stands when its execution is
+ * suspended, lost or moved, and runs again from the top: what awaits the context then never settles,
+ * so that neither `catch` nor `finally` runs before its time. They run when what they guard has
+ * really ended, as often as the function comes to its end. What must happen once, or be given back
+ * whatever happens to the process, is a step.
  *
  * **Example** (An order)
  *
@@ -159,132 +166,28 @@ export interface Actor<Input, Output> extends ActorOptions<Input, Output> {
 export function actor<Input, Output>(
   name: string,
   run: (context: ActorContext, input: Input) => Output | PromiseLike<Output>,
-): Actor<Input, Output>;
-export function actor<Input, Output>(
+): Actor<Input, Output, never>;
+export function actor<Input, Output, Class extends ErrorClass = never>(
   name: string,
-  options: ActorOptions<Input, Output>,
+  options: ActorOptions<Input, Output, Class>,
   run: (context: ActorContext, input: Input) => Output | PromiseLike<Output>,
-): Actor<Input, Output>;
-export function actor<Input, Output>(
+): Actor<Input, Output, Raised<Class>>;
+export function actor<Input, Output, Class extends ErrorClass>(
   name: string,
   ...rest:
     | [run: Actor<Input, Output>["run"]]
-    | [options: ActorOptions<Input, Output>, run: Actor<Input, Output>["run"]]
+    | [options: ActorOptions<Input, Output, Class>, run: Actor<Input, Output>["run"]]
 ): Actor<Input, Output> {
   const [options, run] = rest.length === 1 ? [{}, rest[0]] : rest;
   return { ...options, name, run };
 }
 
-/** The try of a step within which code runs, and whose it is. */
-const tried = new AsyncLocalStorage<{ readonly by: Operations; readonly emit: Emit }>();
-
-/** The context of one run, on the engine's operations. */
-const contextOf = (operations: Operations): ActorContext => {
-  const { execution, tenant, attempt, cancelled } = operations;
-
-  /** A promise that nobody may be waiting for when it fails. */
-  const promise = <A>(effect: Effect.Effect<A, unknown>): Promise<A> => {
-    const result = Effect.runPromise(effect);
-    result.catch(() => {});
-    return result;
-  };
-
-  const child = (
-    { name: actorName }: { readonly name: string },
-    input: unknown,
-    { id, lane, requires, tags, onParentEnd }: ChildOptions = {},
-  ) => {
-    const route = routeOf(lane as Lane | undefined, requires);
-    return {
-      actor: actorName as ActorName,
-      input: input as Json | undefined,
-      tenant,
-      ...(id === undefined ? {} : { execution: ExecutionId.make(executionText(actorName, id)) }),
-      ...(route === undefined ? {} : { route }),
-      ...(requires === undefined ? {} : { requires }),
-      ...(tags === undefined ? {} : { tags }),
-      ...(onParentEnd === undefined ? {} : { onParentEnd }),
-    };
-  };
-
-  const context: ActorContext = {
-    executionId: execution,
-    tenant,
-    attempt,
-    cancelled,
-    run: <A>(
-      name: string,
-      step: (context: StepContext) => A | PromiseLike<A>,
-      options?: RunOptions,
-    ) =>
-      promise(
-        operations.run(
-          name,
-          ({ try: number, emit, ...rest }) =>
-            Effect.tryPromise({
-              try: (signal) =>
-                tried.run({ by: operations, emit }, async () =>
-                  await step({
-                    ...rest,
-                    signal,
-                    try: number,
-                    emit: (output, frame) => promise(emit(output, frame)),
-                  })),
-              catch: (error) => error,
-            }),
-          options,
-        ),
-      ) as Promise<A>,
-    sleep: (name, duration) => promise(operations.sleep(name, duration)),
-    wait: <A>(signal: SignalDefinition<A>, options = {}) =>
-      promise(
-        Effect.map(operations.wait(signal.name, options), (received) => received?.payload),
-      ) as Promise<A>,
-    call: <Input, Output>(
-      actor: Actor<Input, Output>,
-      input: Input,
-      options: ChildOptions = {},
-    ) =>
-      promise(
-        operations.call(options.name ?? actor.name, child(actor, input, options)),
-      ) as Promise<Output>,
-    spawn: <Input, Output>(
-      actor: Actor<Input, Output>,
-      input: Input,
-      options: ChildOptions = {},
-    ) =>
-      promise(Effect.map(
-        operations.spawn(options.name ?? actor.name, child(actor, input, options)),
-        ({ execution, result }): SpawnedChild<Output> => ({
-          id: execution,
-          result: () => promise(result) as Promise<Output>,
-        }),
-      )),
-    now: () => promise(Effect.map(operations.now, (now) => new Date(now))),
-    uuid: operations.uuid,
-    random: operations.random,
-    emit: (output, frame) => {
-      const within = tried.getStore();
-      const emit = within?.by === operations ? within.emit : operations.emit;
-      return promise(emit(output, frame));
-    },
-    outbox: {
-      add: (eventType, payload, options) =>
-        promise(operations.addEvent(eventType, payload, options)),
-    },
-    tag: (name, value = "") => promise(operations.tag(name, value)),
-    untag: (name) => promise(operations.untag(name)),
-    state: <A>(name: string) => ({
-      get: () => operations.cell(name) as A | undefined,
-      set: (value: A | undefined) => promise(operations.setCell(name, value as Json | undefined)),
-    }),
-  };
-  return context;
-};
-
 /** What the engine runs for an actor. */
 export const codeOf = <Input, Output>(
-  { name, run, input: inputSchema, output: outputSchema, retry, keep }: Actor<Input, Output>,
+  { name, run, input: inputSchema, output: outputSchema, errors, retry, keep }: Actor<
+    Input,
+    Output
+  >,
 ): ActorCode => ({
   name: name as ActorName,
   ...(retry === undefined ? {} : { retry }),
@@ -294,10 +197,13 @@ export const codeOf = <Input, Output>(
       const checked = inputSchema === undefined
         ? input as Input
         : yield* check(inputSchema, "input", input);
+      const { context, close } = contextOf(operations, errors);
       const result = yield* Effect.tryPromise({
-        try: async () => await run(contextOf(operations), checked),
+        try: async () => await run(context, checked),
         catch: (error) => error,
-      });
+      }).pipe(Effect.tapError(() => Effect.sync(close)));
+      const forgotten = close();
+      if (forgotten !== undefined) return yield* forgotten;
       return outputSchema === undefined ? result : yield* check(outputSchema, "result", result);
     }),
 });

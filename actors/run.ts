@@ -5,8 +5,14 @@
 import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Stream from "effect/Stream";
+import {
+  ExecutionCancelled,
+  ExecutionExpired,
+  ExecutionFailed,
+} from "../schema/execution_errors.ts";
 import type { SignalEffect } from "../schema/signal_delivery.ts";
 import type { OutputFrame, ReadOutputOptions } from "../streams/output.ts";
+import { checkJson } from "./engine/to_json.ts";
 import {
   type Description,
   Executions,
@@ -14,6 +20,7 @@ import {
   type Named,
   type SignalOptions,
 } from "./executions.ts";
+import { type ErrorClass, raise } from "./raise.ts";
 import type { SignalDefinition } from "./signal.ts";
 import { check } from "./standard_schema.ts";
 
@@ -24,13 +31,25 @@ export interface SentSignal {
   effect(): Promise<SignalEffect>;
 }
 
+/** How an execution has ended, as a value. */
+export type RunOutcome<Output, Raised = unknown> =
+  | { readonly type: "success"; readonly value: Output }
+  | { readonly type: "failure"; readonly error: Raised | ExecutionFailed }
+  | { readonly type: "cancelled"; readonly error: ExecutionCancelled }
+  | { readonly type: "expired"; readonly error: ExecutionExpired };
+
 /** An execution, by its id. */
-export interface Run<Output = unknown> {
+export interface Run<Output = unknown, Raised = unknown> {
   /** The actor's name, a slash, and the name of the execution. */
   readonly id: string;
   readonly tenant: string;
-  /** Resolves when the execution has ended; rejects if it did not succeed. */
+  /**
+   * Resolves when the execution has ended; rejects if it did not succeed, with the actor's own error
+   * if that is of a class that the actor declares.
+   */
   result(): Promise<Output>;
+  /** Resolves with how the execution has ended; rejects only if that cannot be known. */
+  outcome(): Promise<RunOutcome<Output, Raised>>;
   /** Resolves when the signal is durable. */
   signal<A>(
     signal: SignalDefinition<A>,
@@ -53,10 +72,29 @@ export interface Run<Output = unknown> {
   output(name: string, options?: ReadOutputOptions): AsyncIterable<OutputFrame>;
 }
 
-export const makeRun = <Output>(
+/** The outcome that a result is made of. */
+export const outcomeOf = async <Output, Raised>(
+  result: Promise<Output>,
+  errors: ReadonlyArray<ErrorClass<Raised>> = [],
+): Promise<RunOutcome<Output, Raised>> => {
+  try {
+    return { type: "success", value: await result };
+  } catch (error) {
+    if (error instanceof ExecutionCancelled) return { type: "cancelled", error };
+    if (error instanceof ExecutionExpired) return { type: "expired", error };
+    if (error instanceof ExecutionFailed) return { type: "failure", error };
+    if (errors.some((each) => error instanceof each)) {
+      return { type: "failure", error: error as Raised };
+    }
+    throw error;
+  }
+};
+
+export const makeRun = <Output, Raised = unknown>(
   runtime: ManagedRuntime.ManagedRuntime<Executions, unknown>,
   named: Named,
-): Run<Output> => {
+  errors: ReadonlyArray<ErrorClass<Raised>> = [],
+): Run<Output, Raised> => {
   /** An end before this does not count: the execution was run again since. */
   let behind = 0;
   const use = <A, E>(
@@ -72,17 +110,24 @@ export const makeRun = <Output>(
     },
   });
 
+  const result = () =>
+    use((executions) => executions.result(named, { behind })).catch((error) => {
+      throw error instanceof ExecutionFailed ? raise(errors, error, error.failure) : error;
+    }) as Promise<Output>;
+
   return {
     id: named.execution,
     tenant: named.tenant,
-    result: () => use((executions) => executions.result(named, { behind })) as Promise<Output>,
+    result,
+    outcome: () => outcomeOf(result(), errors),
     signal: (signal, payload, options) =>
       use((executions) =>
         Effect.gen(function* () {
           const checked = signal.payload === undefined
             ? payload
             : yield* check(signal.payload, `the payload of ${signal.name}`, payload);
-          const sent = yield* executions.signal(named, signal.name, checked, options);
+          const value = yield* checkJson(`the payload of ${signal.name}`, checked);
+          const sent = yield* executions.signal(named, signal.name, value, options);
           return { signalId: sent.signalId, effect: () => runtime.runPromise(sent.effect) };
         })
       ),

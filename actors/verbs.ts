@@ -23,6 +23,7 @@ import type { Families } from "../streams/families.ts";
 import { Sessions } from "../streams/session.ts";
 import type { Subscriptions } from "../streams/subscriptions.ts";
 import { type Actor, codeOf } from "./actor.ts";
+import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
@@ -47,8 +48,8 @@ export const makeVerbs = (
   ...makeFamilies(runtime, tenant),
   events: makeEvents(runtime, tenant),
   subscriptions: makeSubscriptions(runtime),
-  start: async <Input, Output>(
-    actor: Actor<Input, Output>,
+  start: async <Input, Output, Raised>(
+    actor: Actor<Input, Output, Raised>,
     input: Input,
     { tenant: other, lane, signals, ...rest }: StartOptions = {},
   ) => {
@@ -60,7 +61,7 @@ export const makeVerbs = (
       return yield* (yield* Executions).start(
         name,
         other === undefined ? tenant : yield* parse(Tenant, "tenant", other),
-        checked,
+        yield* checkJson(`the input of ${actor.name}`, checked),
         {
           ...rest,
           ...(lane === undefined ? {} : { lane: yield* parse(Lane, "lane", lane) }),
@@ -68,10 +69,13 @@ export const makeVerbs = (
         },
       );
     }));
-    return { ...makeRun<Output>(runtime, started), created: started.created };
+    return {
+      ...makeRun<Output, Raised>(runtime, started, actor.errors),
+      created: started.created,
+    };
   },
-  get: <Input, Output>(
-    { name }: Actor<Input, Output>,
+  get: <Input, Output, Raised>(
+    { name, errors }: Actor<Input, Output, Raised>,
     id: string,
     { tenant: other }: { readonly tenant?: string } = {},
   ) => {
@@ -81,10 +85,8 @@ export const makeVerbs = (
     if (executionIdentity(execution).actor !== name) {
       throw new InvalidInput({ what: "actor name", value: name, rule: "it is not one" });
     }
-    return makeRun<Output>(runtime, {
-      execution,
-      tenant: other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other)),
-    });
+    const of = other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other));
+    return makeRun<Output, Raised>(runtime, { execution, tenant: of }, errors);
   },
   list: ({ tenant: other, actor: of, limit = 50, ...rest } = {}) =>
     runtime.runPromise(Effect.gen(function* () {
@@ -102,12 +104,11 @@ export const makeVerbs = (
 const checkedSignal = (
   { signal: { name, payload: schema }, payload, ...options }: InitialSignal,
 ) =>
-  Effect.map(
-    schema === undefined
-      ? Effect.succeed(payload)
-      : check(schema, `the payload of ${name}`, payload),
-    (checked) => ({ ...options, name, payload: checked }),
-  );
+  Effect.gen(function* () {
+    const what = `the payload of ${name}`;
+    const checked = schema === undefined ? payload : yield* check(schema, what, payload);
+    return { ...options, name, payload: yield* checkJson(what, checked) };
+  });
 
 /** A worker of actors, until the scope ends. */
 export const makeWorker = Effect.fnUntraced(function* (

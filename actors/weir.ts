@@ -26,6 +26,7 @@ import { layer } from "./layer.ts";
 import type { SignalDefinition } from "./signal.ts";
 import type { Run } from "./run.ts";
 import type { SubscriptionVerbs } from "./subscriptions.ts";
+import { opened } from "./unclosed.ts";
 import { makeVerbs, makeWorker } from "./verbs.ts";
 
 export interface ConnectOptions extends NamespaceServicesOptions {
@@ -60,7 +61,7 @@ export interface ListQuery {
 }
 
 /** A run that was asked for. */
-export interface StartedRun<Output> extends Run<Output> {
+export interface StartedRun<Output, Raised = unknown> extends Run<Output, Raised> {
   /** Whether this call created it; otherwise it was there before. */
   readonly created: boolean;
 }
@@ -95,17 +96,17 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
     options?: WorkerOptions,
   ): Promise<Worker>;
   /** Starts an execution, unless there is one of that id: then that one is given. */
-  start<Input, Output>(
-    actor: Actor<Input, Output>,
+  start<Input, Output, Raised>(
+    actor: Actor<Input, Output, Raised>,
     input: NoInfer<Input>,
     options?: StartOptions,
-  ): Promise<StartedRun<Output>>;
+  ): Promise<StartedRun<Output, Raised>>;
   /** The execution of an actor by the name that it was started with. */
-  get<Input, Output>(
-    actor: Actor<Input, Output>,
+  get<Input, Output, Raised>(
+    actor: Actor<Input, Output, Raised>,
     id: string,
     options?: { readonly tenant?: string },
-  ): Run<Output>;
+  ): Run<Output, Raised>;
   /** Executions, newest first, a page at a time; workers keep the list, and `asOf` says up to when. */
   list(query?: ListQuery): Promise<ListedPage>;
   /** The workers of the namespace that are alive. */
@@ -116,7 +117,8 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
 
 /**
  * Connects to the servers named in the options or in `NATS_URL`, or else to the embedded server,
- * which is started if it does not run yet.
+ * which is started if it does not run yet. A process lives for as long as a connection is open, so it
+ * is opened with `await using`, or closed in the end; that closes its workers as well.
  *
  * **Example** (Appending an event)
  *
@@ -144,9 +146,11 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
       ),
     );
+    const closed = opened(started.identity);
     let closing: Promise<void> | undefined;
     const close = () =>
       closing ??= runtime.runPromise(Scope.close(scope, Exit.void)).then(() => {
+        closed();
         workers.delete(handle);
       });
     const handle: Worker = {

@@ -6,6 +6,9 @@ import * as Schema from "effect/Schema";
 import { Failure } from "./failure.ts";
 import { Json } from "./json.ts";
 
+/** What a failure said, as a part of a sentence. */
+const said = ({ name, message }: Failure): string => `${name}: ${message.replace(/\.$/, "")}`;
+
 /** No such execution, or none in this tenant. */
 export class ExecutionNotFound
   extends Schema.TaggedError<ExecutionNotFound>("@weir/weir/ExecutionNotFound")(
@@ -59,7 +62,7 @@ export class ExecutionFailed
   readonly code = "WEIR_EXECUTION_FAILED";
   readonly retryable = false;
   override get message(): string {
-    return `${this.execution} failed with ${this.failure.name}: ${this.failure.message}. ` +
+    return `${this.execution} failed with ${said(this.failure)}. ` +
       `Correct the cause and run it again with retry.`;
   }
 }
@@ -179,8 +182,8 @@ export class StepFailed extends Schema.TaggedError<StepFailed>("@weir/weir/StepF
   readonly code = "WEIR_STEP_FAILED";
   readonly retryable = false;
   override get message(): string {
-    return `Step ${JSON.stringify(this.step)} failed with ${this.failure.name}: ` +
-      `${this.failure.message}. Correct the cause, or handle it where the step is run.`;
+    return `Step ${JSON.stringify(this.step)} failed with ${said(this.failure)}. ` +
+      `Correct the cause, or handle it where the step is run.`;
   }
 }
 
@@ -196,9 +199,7 @@ export class ChildFailed extends Schema.TaggedError<ChildFailed>("@weir/weir/Chi
   readonly code = "WEIR_CHILD_FAILED";
   readonly retryable = false;
   override get message(): string {
-    const because = this.failure === undefined
-      ? ""
-      : ` with ${this.failure.name}: ${this.failure.message}`;
+    const because = this.failure === undefined ? "" : ` with ${said(this.failure)}`;
     return `${this.execution} ended as ${this.outcome}${because}. ` +
       `Correct the cause, or handle it where the child is called.`;
   }
@@ -245,6 +246,70 @@ export class OutputClosed extends Schema.TaggedError<OutputClosed>("@weir/weir/O
   }
 }
 
+/** An actor's function returned, and had not waited for what it had begun. */
+export class NotAwaited extends Schema.TaggedError<NotAwaited>("@weir/weir/NotAwaited")(
+  "NotAwaited",
+  { execution: Schema.String, verb: Schema.String, step: Schema.String },
+) {
+  readonly code = "WEIR_NOT_AWAITED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} returned without having awaited ctx.${this.verb} ` +
+      `${JSON.stringify(this.step)}, whose outcome would be lost. ` +
+      `Wait for it: put await before it, or give it to Promise.all or Promise.race.`;
+  }
+}
+
+/** A step used the context of the actor that runs it. */
+export class InsideStep extends Schema.TaggedError<InsideStep>("@weir/weir/InsideStep")(
+  "InsideStep",
+  { execution: Schema.String, step: Schema.String, verb: Schema.String },
+) {
+  readonly code = "WEIR_INSIDE_STEP";
+  readonly retryable = false;
+  override get message(): string {
+    return `Step ${JSON.stringify(this.step)} of ${this.execution} uses ctx.${this.verb}. ` +
+      `A step that is recorded is not run again, and a replay would miss that. ` +
+      `Run it before the step or behind it.`;
+  }
+}
+
+/** An actor's context was used when its function had ended. */
+export class ContextClosed extends Schema.TaggedError<ContextClosed>("@weir/weir/ContextClosed")(
+  "ContextClosed",
+  { execution: Schema.String, verb: Schema.String },
+) {
+  readonly code = "WEIR_CONTEXT_CLOSED";
+  readonly retryable = false;
+  override get message(): string {
+    return `ctx.${this.verb} was used when the function of ${this.execution} had ended. ` +
+      `Wait in the function for everything that uses its context.`;
+  }
+}
+
+/** An actor's function did something else when it ran again, on the same results. */
+export class NondeterministicProgram
+  extends Schema.TaggedError<NondeterministicProgram>("@weir/weir/NondeterministicProgram")(
+    "NondeterministicProgram",
+    {
+      execution: Schema.String,
+      /** The first step that differs, by its name in the first run; or `the result`. */
+      step: Schema.String,
+      /** What it was in the first run, and what in the second. */
+      first: Schema.String,
+      second: Schema.String,
+    },
+  ) {
+  readonly code = "WEIR_NONDETERMINISTIC_PROGRAM";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} did something else when its function ran again, at ` +
+      `${JSON.stringify(this.step)}: first ${this.first}, then ${this.second}. ` +
+      `Read the clock with ctx.now, draw with ctx.random or ctx.uuid, and run in a step ` +
+      `what has effects or depends on anything outside.`;
+  }
+}
+
 /** Every error that speaks of an execution. */
 export type ExecutionProblem =
   | ExecutionNotFound
@@ -262,4 +327,8 @@ export type ExecutionProblem =
   | ChildFailed
   | Cancelled
   | NonRetryable
-  | OutputClosed;
+  | OutputClosed
+  | NotAwaited
+  | InsideStep
+  | ContextClosed
+  | NondeterministicProgram;

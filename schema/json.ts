@@ -4,7 +4,8 @@
  */
 import * as Schema from "effect/Schema";
 
-const maxDepth = 500;
+/** How many levels of arrays and objects a value may have. */
+export const maxJsonDepth = 500;
 
 const isWithin = (value: Schema.Json, depth: number): boolean =>
   typeof value !== "object" || value === null ||
@@ -12,7 +13,7 @@ const isWithin = (value: Schema.Json, depth: number): boolean =>
 
 /** Any JSON value of at most 500 levels. */
 export const Json = Schema.Json.check(
-  Schema.makeFilter<Schema.Json>((value) => isWithin(value, maxDepth), {
-    expected: `a JSON value of at most ${maxDepth} levels`,
+  Schema.makeFilter<Schema.Json>((value) => isWithin(value, maxJsonDepth), {
+    expected: `a JSON value of at most ${maxJsonDepth} levels`,
   }),
 );

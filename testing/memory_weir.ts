@@ -13,15 +13,18 @@ import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Scope from "effect/Scope";
 import type { Actor, StepContext } from "../actors/actor.ts";
 import { layerMemory } from "../actors/layer.ts";
-import type { Run } from "../actors/run.ts";
+import type { ErrorClass } from "../actors/raise.ts";
+import { outcomeOf, type Run } from "../actors/run.ts";
 import { makeVerbs, makeWorker } from "../actors/verbs.ts";
 import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
+import type { NondeterministicProgram } from "../schema/execution_errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import * as Leases from "../streams/lease.ts";
 import * as ServerClock from "../streams/server_clock.ts";
 import * as Sessions from "../streams/session.ts";
 import { type Moment, MortalProcess } from "./process.ts";
+import { ranTwice } from "./replay.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 export interface MemoryOptions {
@@ -29,10 +32,18 @@ export interface MemoryOptions {
   readonly tenant?: string;
   /** What time it is at first; now, if left out. */
   readonly startsAt?: Date;
+  /**
+   * Whether every actor's function, when it has come to its end, runs a second time on what its
+   * context answered, steps left out, to see that it does the same; true if left out. What a
+   * function does outside of its context happens twice then.
+   */
+  readonly runsTwice?: boolean;
 }
 
 /** A worker that can be killed. */
 export interface MortalWorker extends Worker {
+  /** How many records it has written about executions so far. */
+  readonly appends: number;
   /**
    * Ends it as kill −9 would: it records nothing more, and its executions are another worker's as
    * soon as it has been silent for long enough.
@@ -40,12 +51,17 @@ export interface MortalWorker extends Worker {
   crash(): Promise<void>;
   /**
    * Has it crash when it comes to a step, or a sleep, wait or call, of this name: `before` that is
-   * recorded, so that it happens again, or right `after`. Resolves when it has crashed.
+   * recorded, so that it happens again, or right `after`; or at the nth record of any kind that it
+   * writes about executions, counted from 1. Resolves when it has crashed.
    */
-  crashAt(step: string, moment: Moment): Promise<void>;
+  crashAt(place: string | { readonly append: number }, moment: Moment): Promise<void>;
 }
 
-/** Weir in memory. A `result` that is awaited lets time pass until it is there. */
+/**
+ * Weir in memory. A `result` that is awaited lets time pass until it is there, and rejects with
+ * `NondeterministicProgram` if the actor's function did something else when it ran again; of an
+ * execution whose result nobody asks for, `close` does.
+ */
 export interface MemoryWeir extends Omit<Weir, "server" | "worker"> {
   /** What time it is there. */
   readonly now: Date;
@@ -131,6 +147,16 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
   const context = await runtime.context();
   const verbs = makeVerbs(runtime, tenant);
   const workers = new Set<Worker>();
+  /** By tenant and execution. */
+  const secondRuns = new Map<string, Array<Promise<NondeterministicProgram | undefined>>>();
+
+  const watched = <Input, Output>(actor: Actor<Input, Output>): Actor<Input, Output> =>
+    options.runsTwice === false ? actor : ranTwice(actor, ({ tenant, executionId }, found) => {
+      const of = `${tenant} ${executionId}`;
+      const others = secondRuns.get(of);
+      if (others === undefined) secondRuns.set(of, [found]);
+      else others.push(found);
+    });
 
   const projecting = runtime.runFork(Effect.flatMap(ExecutionIndex, ({ project }) => project));
 
@@ -145,14 +171,29 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     throw await stuck();
   };
 
-  const timely = <Output, R extends Run<Output>>(run: R): R => ({
-    ...run,
-    result: () =>
-      passing(run.result(), async () => {
+  /** Fails if a function did something else when it ran again. */
+  const checked = async (of: string): Promise<void> => {
+    for (const found of secondRuns.get(of)?.splice(0) ?? []) {
+      const different = await found;
+      if (different !== undefined) throw different;
+    }
+  };
+
+  const timely = <Output, Raised, R extends Run<Output, Raised>>(
+    run: R,
+    errors: ReadonlyArray<ErrorClass<Raised>> | undefined,
+  ): R => {
+    const result = async () => {
+      const found = passing(run.result(), async () => {
         const { status, why } = await run.describe();
         return new Error(`${run.id} does not end by itself: it is ${status}, and ${why}`);
-      }),
-  });
+      });
+      await Promise.allSettled([found]);
+      await checked(`${run.tenant} ${run.id}`);
+      return found;
+    };
+    return { ...run, result, outcome: () => outcomeOf(result(), errors) };
+  };
 
   const worker: MemoryWeir["worker"] = async (actors, workerOptions = {}) => {
     const process = new MortalProcess(context);
@@ -160,7 +201,7 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     const scope = Scope.makeUnsafe();
     const run = Effect.runPromiseWith(Context.merge(clock.context, process.services));
     const started = await run(
-      makeWorker(actors.map((actor) => observed(actor, underWay)), workerOptions).pipe(
+      makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
         Effect.provide(processServices),
         Scope.provide(scope),
       ),
@@ -178,12 +219,15 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     };
     const handle: MortalWorker = {
       identity: started.identity,
+      get appends() {
+        return process.appends;
+      },
       crash: async () => {
         process.kill();
         end();
         await clock.settle();
       },
-      crashAt: (step, moment) => process.killAt(step, moment).then(end),
+      crashAt: (place, moment) => process.killAt(place, moment).then(end),
       close,
       [Symbol.asyncDispose]: close,
     };
@@ -195,6 +239,7 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     for (const worker of workers) await worker.close();
     await runtime.runPromise(Fiber.interrupt(projecting));
     await runtime.dispose();
+    for (const of of secondRuns.keys()) await checked(of);
   };
   return {
     ...verbs,
@@ -204,8 +249,8 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     },
     advance: (duration) => clock.advance(duration),
     start: async (actor, input, startOptions) =>
-      timely(await verbs.start(actor, input, startOptions)),
-    get: (actor, id, getOptions) => timely(verbs.get(actor, id, getOptions)),
+      timely(await verbs.start(actor, input, startOptions), actor.errors),
+    get: (actor, id, getOptions) => timely(verbs.get(actor, id, getOptions), actor.errors),
     worker,
     close,
     [Symbol.asyncDispose]: close,

@@ -18,8 +18,11 @@ import { type Delivery, Mailboxes } from "../streams/mailbox.ts";
 /** Whether what was done shows in the log when the process dies. */
 export type Moment = "before" | "after";
 
+/** Where it dies: at a step by name, or at the nth record that it writes about executions, from 1. */
+export type Place = string | { readonly append: number };
+
 interface CrashPoint {
-  readonly step: string;
+  readonly place: Place;
   readonly moment: Moment;
   readonly reached: () => void;
 }
@@ -41,6 +44,7 @@ export class MortalProcess {
   #isDead = false;
   readonly #withdrawals: Array<Effect.Effect<void>> = [];
   #crashPoints: ReadonlyArray<CrashPoint> = [];
+  #appends = 0;
 
   constructor(shared: Context.Context<Mortal>) {
     this.services = Context.empty().pipe(
@@ -60,10 +64,15 @@ export class MortalProcess {
     for (const withdrawal of this.#withdrawals) Effect.runSync(withdrawal);
   }
 
-  /** Dies when it records something under a name; gives word of it. */
-  killAt(step: string, moment: Moment): Promise<void> {
+  /** How often it has written about executions. */
+  get appends(): number {
+    return this.#appends;
+  }
+
+  /** Dies when it records something at a place; gives word of it. */
+  killAt(place: Place, moment: Moment): Promise<void> {
     return new Promise((reached) => {
-      this.#crashPoints = [...this.#crashPoints, { step, moment, reached }];
+      this.#crashPoints = [...this.#crashPoints, { place, moment, reached }];
     });
   }
 
@@ -125,9 +134,14 @@ export class MortalProcess {
     append: Effect.Effect<A, E>,
   ): Effect.Effect<A, E> {
     return Effect.suspend(() => {
-      if (this.#crashPoints.length === 0 || this.#isDead) return append;
+      if (this.#isDead) return append;
+      // What it says of itself, it says by the clock.
+      if (messages.some(({ kind }) => kind !== "worker")) this.#appends++;
+      if (this.#crashPoints.length === 0) return append;
       const keys = messages.map(keyOf);
-      const point = this.#crashPoints.find(({ step }) => keys.includes(step));
+      const point = this.#crashPoints.find(({ place }) =>
+        typeof place === "string" ? keys.includes(place) : place.append === this.#appends
+      );
       if (point === undefined) return append;
       const crash = Effect.suspend(() => {
         this.kill();

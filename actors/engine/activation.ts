@@ -34,13 +34,14 @@ import type { KeepMs } from "../keep.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
-import { failureOfCause, toJson } from "./failure_of.ts";
+import { failureOfCause } from "./failure_of.ts";
 import { tell } from "./follow_up.ts";
 import type { ActorCode } from "./operations.ts";
 import { Outputs } from "./outputs.ts";
 import { type Claimed, Ownership } from "./ownership.ts";
 import type { Post } from "./post.ts";
 import { snapshotEvery } from "./snapshot.ts";
+import { toJson } from "./to_json.ts";
 
 /** What activations of one worker share. */
 export interface Engine {

@@ -7,13 +7,20 @@ import { createHash } from "node:crypto";
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
 import { ChildFailed } from "../../schema/execution_errors.ts";
-import { ExecutionId, executionIdentity, executionText, parse } from "../../schema/ids.ts";
+import {
+  ActorName,
+  ExecutionId,
+  executionIdentity,
+  executionText,
+  parse,
+} from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import { endOf, type Result as OperationResult } from "../core/state.ts";
 import { Tags } from "../tags.ts";
 import { failureOf } from "./failure_of.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
 import type { ChildOptions, Operations, Spawned } from "./operations.ts";
+import { checkJson } from "./to_json.ts";
 
 export const childrenOf = (
   host: Host,
@@ -73,8 +80,14 @@ export const childrenOf = (
       ),
     );
 
-  const child = (name: string, verb: "call" | "spawn", options: ChildOptions) =>
-    Effect.andThen(parse(Tags, "tags", options.tags ?? {}), beginChild(name, verb, options));
+  const child = Effect.fnUntraced(
+    function* (name: string, verb: "call" | "spawn", options: ChildOptions) {
+      yield* parse(ActorName, "actor name", options.actor);
+      yield* parse(Tags, "tags", options.tags ?? {});
+      const input = yield* checkJson(`the input of ${options.actor}`, options.input);
+      return yield* beginChild(name, verb, { ...options, input });
+    },
+  );
 
   const beginChild = (name: string, verb: "call" | "spawn", options: ChildOptions) =>
     performNamed(name, verb, (key, known, refused) => {

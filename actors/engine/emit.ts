@@ -10,10 +10,12 @@ import type { OutputClosed } from "../../schema/execution_errors.ts";
 import { OutputName } from "../../schema/frame_record.ts";
 import { parse } from "../../schema/ids.ts";
 import { Json } from "../../schema/json.ts";
-import { toJson } from "./failure_of.ts";
+import { toJson } from "./to_json.ts";
 
 /** The largest frame, as JSON. */
 export const maxFrameBytes = 64 * 1024;
+/** To how many outputs a source gives frames, counted by source so that a replay counts the same. */
+export const maxOutputs = 64;
 
 /** One try of a step. */
 export interface StepTry {
@@ -63,8 +65,12 @@ export const emitterOf = (
   return (name, given) =>
     Effect.flatMap(
       Effect.all([parse(OutputName, "output name", name), checkFrame(given)]),
-      ([output, frame]) => {
+      ([output, frame]): Effect.Effect<void, EmitError> => {
         const index = counts.get(output) ?? 0;
+        if (index === 0 && counts.size === maxOutputs) {
+          const rule = `expected one of the ${maxOutputs} outputs that there are already`;
+          return Effect.fail(new InvalidInput({ what: "output name", value: output, rule }));
+        }
         counts.set(output, index + 1);
         return take({ output, frame, index, ...(step === undefined ? {} : { step }) });
       },

@@ -5,68 +5,76 @@
  */
 import * as Cause from "effect/Cause";
 import type * as Schema from "effect/Schema";
-import { InvalidInput } from "../../schema/errors.ts";
 import { ChildFailed, StepFailed } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
+import { toJson } from "./to_json.ts";
 
 type Json = Schema.Json;
 
-/** A value as JSON gives it back; what JSON cannot hold is refused, and `undefined` is left out. */
-export const toJson = (what: string, value: unknown): Json | undefined => {
-  switch (typeof value) {
-    case "undefined":
-    case "string":
-    case "boolean":
-      return value;
-    case "number":
-      if (Number.isFinite(value)) return value;
-      break;
-    case "object":
-      try {
-        return JSON.parse(JSON.stringify(value)) as Json;
-      } catch (error) {
-        throw new InvalidInput({ what, value: String(value), rule: `it is not JSON (${error})` });
-      }
-  }
-  throw new InvalidInput({ what, value: String(value), rule: "expected a JSON value" });
-};
+/** What errors were made of that a record raised again; who fails with one fails as recorded. */
+export const raisedAgain = new WeakMap<object, Failure>();
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
 
 const text = (value: unknown): string | undefined => typeof value === "string" ? value : undefined;
 
-/** The fields that an error carries beside what every error has. */
-const dataOf = (error: Record<string, unknown>): Json | undefined => {
-  const fields = Object.entries(error).filter(([name]) =>
-    !["_tag", "name", "message", "stack", "cause", "code", "retryable"].includes(name)
-  );
-  if (fields.length === 0) return undefined;
+const common = new Set(["_tag", "name", "message", "stack", "cause", "code", "retryable"]);
+
+/** A field as JSON, if it is that. */
+const fieldOf = (
+  [name, value]: readonly [string, unknown],
+): ReadonlyArray<readonly [string, Json]> => {
   try {
-    return toJson("error", Object.fromEntries(fields));
+    return common.has(name) ? [] : Object.entries(toJson("error", { [name]: value }) as object);
   } catch {
-    return undefined;
+    return [];
   }
 };
 
-/** What is stored of an error. */
+/** The fields that an error carries beside what every error has. */
+const dataOf = (error: object): Json | undefined => {
+  const fields = Object.entries(error).flatMap(fieldOf);
+  return fields.length === 0 ? undefined : Object.fromEntries(fields);
+};
+
+/** What it calls itself; an error that was given no name of its own is called after its class. */
+const nameOf = (error: Record<string, unknown>): string => {
+  const prototype: object | null = Object.getPrototypeOf(error);
+  const isNamed = Object.hasOwn(error, "name") ||
+    (prototype !== null && Object.hasOwn(prototype, "name"));
+  const className = error instanceof Error && !isNamed ? error.constructor.name : "";
+  return text(error["_tag"]) ?? (className || text(error["name"]) || "Error");
+};
+
+const described = (error: Record<string, unknown>): Failure => {
+  const name = nameOf(error);
+  const code = text(error["code"]);
+  const data = dataOf(error);
+  return {
+    name,
+    message: text(error["message"]) ?? (data === undefined ? name : JSON.stringify(data)),
+    ...(code === undefined ? {} : { code }),
+    ...(error["retryable"] === false ? { retryable: false } : {}),
+    ...(data === undefined ? {} : { data }),
+  };
+};
+
+/** What is stored of an error, or of anything else that was thrown. */
 export const failureOf = (error: unknown): Failure => {
   if (!isObject(error)) return { name: "Error", message: String(error) };
+  const raised = raisedAgain.get(error);
+  if (raised !== undefined) return raised;
   // Who does not handle a failed step, or child, fails with its failure.
   if (error instanceof StepFailed) return { step: error.step, ...error.failure };
   if (error instanceof ChildFailed && error.failure !== undefined) {
     return { step: error.execution, ...error.failure };
   }
-  const name = text(error["_tag"]) ?? text(error["name"]) ?? "Error";
-  const code = text(error["code"]);
-  const data = dataOf(error);
-  return {
-    name,
-    message: text(error["message"]) ?? JSON.stringify(error) ?? name,
-    ...(code === undefined ? {} : { code }),
-    ...(error["retryable"] === false ? { retryable: false } : {}),
-    ...(data === undefined ? {} : { data }),
-  };
+  try {
+    return described(error);
+  } catch {
+    return { name: "Error", message: "what was thrown cannot be read" };
+  }
 };
 
 /** What is stored of a cause; an interruption that nobody asked for is a failure like another. */

@@ -4,7 +4,6 @@
  * at any moment and is found again by its name.
  */
 import { createHash } from "node:crypto";
-import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import type * as Schema from "effect/Schema";
@@ -15,16 +14,21 @@ import type { Command } from "../core/decide.ts";
 import type { OperationKind } from "../core/state.ts";
 import { TagName, TagValue } from "../tags.ts";
 import { childrenOf } from "./children.ts";
+import { millisOf } from "./duration.ts";
 import { emitterOf } from "./emit.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
 import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
 import { eventsOf } from "./outbox.ts";
 import { runStep } from "./step.ts";
+import { checkJson } from "./to_json.ts";
 
 type Json = Schema.Json;
 
-const millis = (input: Duration.Input): number =>
-  Duration.toMillis(Duration.fromInputUnsafe(input));
+const checkLimits = ({ timeout, heartbeatTimeout }: RunOptions) =>
+  Effect.all([
+    timeout === undefined ? Effect.void : millisOf("timeout", timeout),
+    heartbeatTimeout === undefined ? Effect.void : millisOf("heartbeat timeout", heartbeatTimeout),
+  ]);
 
 export const operationsOf = (host: Host): Operations => {
   const { program, submit } = host;
@@ -92,32 +96,38 @@ export const operationsOf = (host: Host): Operations => {
     body: (step: Step) => Effect.Effect<unknown, unknown>,
     options: RunOptions = {},
   ) =>
-    performNamed(name, "run", (key, known) =>
-      host.whileBusy(runStep(
-        key,
-        known?.kind === "run" ? known : undefined,
-        body,
-        options,
-        {
-          idempotencyKey: `${host.tenant}/${host.execution}/${host.life}/${key}`,
-          execution: host.execution,
-          emit: host.emit,
-          now: host.now,
-          parkUntil: (time) =>
-            host.whileParked(
-              Effect.callback<void>((resume) => host.arm(time, () => resume(Effect.void))),
-            ),
-          record,
-        },
-      ))).pipe(
-        Effect.flatMap(([key, result]) =>
-          result.type === "value"
-            ? Effect.succeed(result.value)
-            : Effect.fail(new StepFailed({ step: key, failure: failureIn(result) }))
-        ),
-      );
+    Effect.andThen(
+      checkLimits(options),
+      performNamed(name, "run", (key, known) =>
+        host.whileBusy(runStep(
+          key,
+          known?.kind === "run" ? known : undefined,
+          body,
+          options,
+          {
+            idempotencyKey: `${host.tenant}/${host.execution}/${host.life}/${key}`,
+            execution: host.execution,
+            emit: host.emit,
+            now: host.now,
+            parkUntil: (time) =>
+              host.whileParked(
+                Effect.callback<void>((resume) => host.arm(time, () => resume(Effect.void))),
+              ),
+            record,
+          },
+        ))),
+    ).pipe(
+      Effect.flatMap(([key, result]) =>
+        result.type === "value"
+          ? Effect.succeed(result.value)
+          : Effect.fail(new StepFailed({ step: key, failure: failureIn(result) }))
+      ),
+    );
 
-  const sleep = (name: string, duration: Duration.Input) =>
+  const sleep: Operations["sleep"] = (name, duration) =>
+    Effect.flatMap(millisOf("sleep", duration), (lengthMs) => sleepFor(name, lengthMs));
+
+  const sleepFor = (name: string, lengthMs: number) =>
     Effect.asVoid(performNamed(name, "sleep", (key, known) => {
       const arm = (due: number) => host.arm(due, () => submit({ kind: "elapsed", key }));
       if (known?.kind === "sleep") {
@@ -125,12 +135,18 @@ export const operationsOf = (host: Host): Operations => {
         return undefined;
       }
       return Effect.map(host.now, (now) => {
-        const due = Timestamp.make(now + Math.ceil(millis(duration)));
+        const due = Timestamp.make(now + Math.ceil(lengthMs));
         submit({ kind: "sleeping", key, due }, () => arm(due));
       });
     }));
 
   const wait: Operations["wait"] = (signal, { name = signal, timeout } = {}) =>
+    Effect.flatMap(
+      timeout === undefined ? Effect.undefined : millisOf("timeout", timeout),
+      (timeoutMs) => waitFor(signal, name, timeoutMs),
+    );
+
+  const waitFor = (signal: string, name: string, timeoutMs: number | undefined) =>
     performNamed(name, "wait", (key, known) => {
       const arm = (due: number | undefined) => {
         if (due !== undefined) host.arm(due, () => submit({ kind: "elapsed", key }));
@@ -139,12 +155,12 @@ export const operationsOf = (host: Host): Operations => {
         arm(known.due);
         return undefined;
       }
-      if (timeout === undefined) {
+      if (timeoutMs === undefined) {
         submit({ kind: "waiting", key, signal });
         return undefined;
       }
       return Effect.map(host.now, (now) => {
-        const due = Timestamp.make(now + Math.ceil(millis(timeout)));
+        const due = Timestamp.make(now + Math.ceil(timeoutMs));
         submit({ kind: "waiting", key, signal, due }, () => arm(due));
       });
     }).pipe(
@@ -207,16 +223,20 @@ export const operationsOf = (host: Host): Operations => {
         (key) => ({ kind: "tag", key, change: "cleared", name }),
       ),
     cell: (name) => cells.get(name),
-    setCell: (name, value) =>
-      write(`weir.cell/${name}`, "cell", (key) => ({
-        kind: "cell",
-        key,
-        name,
-        ...(value === undefined ? {} : { value }),
-      })).pipe(
-        Effect.tap(() =>
-          Effect.sync(() => value === undefined ? cells.delete(name) : cells.set(name, value))
-        ),
+    setCell: (name, given) =>
+      Effect.flatMap(
+        checkJson(`the state ${name}`, given),
+        (value) =>
+          write(`weir.cell/${name}`, "cell", (key) => ({
+            kind: "cell",
+            key,
+            name,
+            ...(value === undefined ? {} : { value }),
+          })).pipe(
+            Effect.tap(() =>
+              Effect.sync(() => value === undefined ? cells.delete(name) : cells.set(name, value))
+            ),
+          ),
       ),
   };
 };

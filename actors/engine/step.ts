@@ -16,8 +16,9 @@ import { pauseBeforeNext } from "../retry_policy.ts";
 import type { Command } from "../core/decide.ts";
 import type { Operation } from "../core/state.ts";
 import { type Emitted, emitterOf } from "./emit.ts";
-import { failureOfCause, toJson } from "./failure_of.ts";
+import { failureOfCause } from "./failure_of.ts";
 import type { RunOptions, Step } from "./operations.ts";
+import { toJson } from "./to_json.ts";
 
 type Json = Schema.Json;
 

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { actor, ExecutionExpired, type Run, signal } from "@weir/weir";
+import {
+  type Actor,
+  actor,
+  ExecutionExpired,
+  NondeterministicProgram,
+  type Run,
+  signal,
+} from "@weir/weir";
 import { inMemory, type MemoryWeir } from "@weir/weir/testing";
 
 const approval = signal<{ by: string }>("approval");
@@ -186,7 +193,7 @@ describe("a crash in memory", () => {
       await ctx.sleep("nap", "1 hour");
       return ctx.run("ship", () => "shipped");
     });
-    await using weir = await inMemory();
+    await using weir = await inMemory({ runsTwice: false });
     const first = await weir.worker([order], { residentGrace: "2 hours" });
     const second = await weir.worker([order], { residentGrace: "2 hours" });
     const run = await weir.start(order, undefined);
@@ -228,6 +235,130 @@ describe("a crash in memory", () => {
     assert.deepEqual(await run.result(), expected);
     assert.deepEqual(effects, ["charge", "label", "mail"]);
     assert.equal((await run.describe()).attempt, 0);
+  });
+});
+
+/** Plays a program; gives where it was found to do something else. */
+const foundIn = async (
+  program: Actor<undefined, unknown>,
+  children: ReadonlyArray<Actor<string, unknown>> = [],
+): Promise<NondeterministicProgram> => {
+  const weir = await inMemory({ startsAt });
+  await weir.worker([program, ...children], { residentGrace: "1 day" });
+  const run = await weir.start(program, undefined);
+  let found: unknown;
+  await run.result().catch((error) => found = error);
+  await weir.close();
+  assert.ok(found instanceof NondeterministicProgram, String(found));
+  assert.equal(found.execution, run.id);
+  assert.match(found.message, /ctx\.now.*ctx\.random.*in a step/);
+  return found;
+};
+
+describe("a program that runs twice", () => {
+  const echo = actor("echo", (_ctx, input: string) => input);
+
+  it("is found where its clock is its computer's", async () => {
+    const found = await foundIn(actor("clock", async (ctx) => {
+      await ctx.run("first", () => 1);
+      await ctx.sleep("until noon", 1_000_000 + Date.now() % 1_000_000);
+    }));
+    assert.equal(found.step, "until noon");
+    assert.match(found.first, /^ctx\.sleep "until noon" with 1\d+$/);
+    assert.notEqual(found.first, found.second);
+  });
+
+  it("is found where it throws its own dice", async () => {
+    const found = await foundIn(
+      actor("dice", async (ctx) => {
+        await ctx.run("first", () => 1);
+        return ctx.call(echo, String(Math.random()), { name: "tell" });
+      }),
+      [echo],
+    );
+    assert.equal(found.step, "tell");
+  });
+
+  it("is found where an effect outside of a step shows", async () => {
+    let count = 0;
+    const found = await foundIn(actor("counts", async (ctx) => {
+      await ctx.run("first", () => 1);
+      await ctx.run(`number ${++count}`, () => 1);
+    }));
+    assert.deepEqual([found.step, found.first, found.second], [
+      "number 1",
+      'ctx.run "number 1"',
+      'ctx.run "number 2"',
+    ]);
+  });
+
+  it("is found where a step has an effect that is not its result", async () => {
+    const found = await foundIn(actor("leaks", async (ctx) => {
+      let name = "nobody";
+      await ctx.run("look up", () => {
+        name = "ana";
+      });
+      await ctx.run(`greet ${name}`, () => 1);
+    }));
+    assert.equal(found.step, "greet ana");
+    assert.equal(found.second, 'ctx.run "greet nobody"');
+  });
+
+  it("is found where it asks for more, for less, or gives something else", async () => {
+    let runs = 0;
+    const more = await foundIn(actor("more", async (ctx) => {
+      if (++runs % 2 === 0) await ctx.run("one more", () => 1);
+    }));
+    assert.deepEqual([more.step, more.first], ["one more", "it returned undefined"]);
+    const less = await foundIn(actor("less", async (ctx) => {
+      if (++runs % 2 === 1) await ctx.run("one less", () => 1);
+    }));
+    assert.deepEqual([less.step, less.second], ["one less", "it returned undefined"]);
+    const other = await foundIn(actor("other", () => ++runs));
+    assert.equal(other.step, "the result");
+  });
+
+  it("is left in peace where it does the same", async () => {
+    const deep = actor("deep", async (ctx) => {
+      const id = ctx.uuid();
+      const phase = ctx.state<string>("phase");
+      await phase.set(`at ${(await ctx.now()).getTime()}`);
+      const child = await ctx.spawn(echo, `${id} ${ctx.random()}`, { name: phase.get()! });
+      const [first] = await Promise.all([
+        Promise.race([ctx.sleep("long", "2 days"), ctx.run("short", () => [3, 1, 2])]),
+        ctx.emit("log", "begun"),
+      ]);
+      (first as Array<number>).sort();
+      await ctx.run("reports", async ({ emit }) => {
+        await emit("log", Math.random());
+        await ctx.emit("log", Date.now());
+      });
+      const failed = await ctx.run("fails", () => {
+        throw new Error("no");
+      }, { retry: { attempts: 1 } }).catch((error) => error.message);
+      return [await child.result(), failed, ctx.cancelled.aborted, first];
+    });
+    for (const residentGrace of ["0 millis", "1 day"] as const) {
+      await using weir = await inMemory({ startsAt });
+      await weir.worker([deep, echo], { residentGrace });
+      const run = await weir.start(deep, undefined);
+      assert.deepEqual((await run.result())[3], [1, 2, 3]);
+    }
+  });
+
+  it("tells at the end what nobody has asked for", async () => {
+    const child = actor("child", () => Math.random());
+    const parent = actor("parent", async (ctx) => {
+      await ctx.call(child, undefined);
+    });
+    const weir = await inMemory();
+    await weir.worker([parent, child]);
+    await (await weir.start(parent, undefined)).result();
+    await assert.rejects(weir.close(), (error: unknown) => {
+      assert.ok(error instanceof NondeterministicProgram);
+      assert.match(error.execution, /^child\//);
+      return true;
+    });
   });
 });
 

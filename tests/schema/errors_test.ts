@@ -82,6 +82,15 @@ const samples: ReadonlyArray<
   new execution.Cancelled({ execution: "order/o-1", reason: "too late" }),
   new execution.NonRetryable({ reason: "the card is stolen" }),
   new execution.OutputClosed({ execution: "order/o-1", output: "tokens", step: "write" }),
+  new execution.NotAwaited({ execution: "order/o-1", verb: "run", step: "charge" }),
+  new execution.InsideStep({ execution: "order/o-1", verb: "run", step: "charge" }),
+  new execution.ContextClosed({ execution: "order/o-1", verb: "run" }),
+  new execution.NondeterministicProgram({
+    execution: "order/o-1",
+    step: "charge",
+    first: 'ctx.run "charge"',
+    second: 'ctx.run "charge 2"',
+  }),
   new outbox.DuplicateEvent({ token: "o-1/paid" }),
   new outbox.EventLockLost({ event: "e-1", owner: "w-1", lock: 7 }),
   new outbox.DatabaseRefused({

@@ -6,7 +6,7 @@ import * as Fiber from "effect/Fiber";
 import * as Stream from "effect/Stream";
 import type { Named } from "../../../actors/executions.ts";
 import { signal as defineSignal } from "../../../actors/signal.ts";
-import { decodeCursor, encodeCursor } from "../../../schema/cursor.ts";
+import { decodeCursor, encodeCursor, type ShardPosition } from "../../../schema/cursor.ts";
 import type { OutputFrame } from "../../../streams/output.ts";
 import { Log } from "../../../streams/log.ts";
 import { executionAddress, keyedFilter } from "../../../streams/subjects.ts";
@@ -303,6 +303,32 @@ export const outputSuite = (name: string, run: Run<Services>): void => {
         assert.equal((yield* errorOf(outputOf(started, "")))._tag, "InvalidInput");
       }));
 
+    test("a source that gives to too many outputs is refused, and goes on with those it has", (stage) =>
+      Effect.gen(function* () {
+        const refused: Array<unknown> = [];
+        const writer = stage.actor("writer", async (ctx) => {
+          const fill = async (source: string, emit: (output: string, frame: string) => unknown) => {
+            for (const i of range(64)) await emit(`${i}`, source);
+            await Promise.resolve(emit("64", source)).catch((error) => refused.push(error._tag));
+            await emit("0", `${source} again`);
+          };
+          await fill("own", (output, frame) => ctx.emit(output, frame));
+          await ctx.run("write", ({ emit }) => fill("step", emit));
+          await ctx.wait(go);
+        });
+        yield* stage.work([writer], { residentGrace: atOnce });
+        const started = yield* stage.start(writer);
+        yield* untilStatus(started, "suspended");
+        // A replay is refused the same.
+        yield* signal(started, "go");
+        yield* resultOf(started);
+        assert.deepEqual(refused, ["InvalidInput", "InvalidInput", "InvalidInput"]);
+        const all = ["own", "own again", "step", "step again"];
+        assert.deepEqual(framesOf(yield* outputOf(started, "0")), all);
+        assert.deepEqual(framesOf(yield* outputOf(started, "63")), ["own", "step"]);
+        assert.deepEqual(yield* outputOf(started, "64"), []);
+      }));
+
     test("what others publish there is passed over by readers and by the next owner", (stage) =>
       Effect.gen(function* () {
         const log = yield* Log;
@@ -439,6 +465,18 @@ export const outputSuite = (name: string, run: Run<Services>): void => {
           const error = yield* errorOf(outputOf(started, "tokens", cursor));
           assert.equal(error._tag === "InvalidCursor" && error.reason, reason);
         }
+        // One of `now` has the time of the server, and one of `earliest` none.
+        const at = (change: (time: number) => Partial<ShardPosition>) =>
+          encodeCursor({
+            ...position,
+            shards: position.shards.map((shard) => ({ ...shard, ...change(shard.at) })),
+          });
+        const damaged = at((time) => ({ at: Math.max(0, time - 1) }));
+        const error = yield* errorOf(outputOf(started, "tokens", damaged));
+        assert.equal(error._tag === "InvalidCursor" && error.reason, "reissued");
+        assert.deepEqual(yield* outputOf(started, "tokens", at((time) => ({ at: time + 5 }))), []);
+        const zero = at(() => ({ sequence: 0, at: 0 }));
+        assert.deepEqual(framesOf(yield* outputOf(started, "tokens", zero)), [1]);
       }));
 
     test("many readers see the same, and one that is slow holds up nobody and misses nothing", (stage) =>

@@ -47,8 +47,8 @@ const writes: Readonly<Record<string, (ctx: ActorContext) => Promise<unknown>>> 
     ctx.spawn({ name: ctx.executionId.split("/")[0]!, run: () => {} }, "child", {
       id: `child of ${ctx.executionId.split("/")[1]}`,
       onParentEnd: "abandon",
-    }),
-  "the time": (ctx) => ctx.now(),
+    }).then(({ id }) => id),
+  "the time": (ctx) => ctx.now().then((now) => now.getTime()),
   "a tag": (ctx) => ctx.tag("team.name", "x"),
   "a cell": (ctx) => ctx.state("phase").set("begun"),
   "its success": () => Promise.resolve("done"),

@@ -67,17 +67,17 @@ export const stepsSuite = (name: string, run: Run<Services>): void => {
     test("a result is the same when it is new and when it is read", (stage) =>
       Effect.gen(function* () {
         const seen: Array<unknown> = [];
-        const dates = stage.actor("dates", async (ctx) => {
-          seen.push(await ctx.run("when", () => ({ at: new Date(0), gone: undefined })));
+        const values = stage.actor("values", async (ctx) => {
+          const given = { zero: -0, gone: undefined, list: [undefined, null], ["__proto__"]: 1 };
+          seen.push(await ctx.run("give", () => given));
           await ctx.wait(first);
         });
-        yield* stage.work([dates], { residentGrace: atOnce });
-        const started = yield* stage.start(dates);
+        yield* stage.work([values], { residentGrace: atOnce });
+        const started = yield* stage.start(values);
         yield* wake(started, "first");
         yield* resultOf(started);
-        assert.deepEqual(seen, [{ at: "1970-01-01T00:00:00.000Z" }, {
-          at: "1970-01-01T00:00:00.000Z",
-        }]);
+        const expected = { zero: 0, list: [null, null], ["__proto__"]: 1 };
+        assert.deepEqual(seen, [expected, expected]);
       }));
 
     test("tries count from 1 and share one idempotency key, which no other step has", (stage) =>

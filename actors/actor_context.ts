@@ -1,0 +1,272 @@
+/**
+ * The context of one run of an actor's function, on the engine's operations: promises of what the
+ * journal says. It guards what would make a replay differ from the first run: nothing durable is done
+ * within a step, nothing behind the end of the function, and nothing is begun and then forgotten.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import * as Effect from "effect/Effect";
+import type * as Schema from "effect/Schema";
+import { InvalidInput } from "../schema/errors.ts";
+import {
+  ChildFailed,
+  ContextClosed,
+  InsideStep,
+  NotAwaited,
+  StepFailed,
+} from "../schema/execution_errors.ts";
+import {
+  ActorName,
+  ExecutionId,
+  executionIdentity,
+  executionText,
+  Lane,
+  parse,
+} from "../schema/ids.ts";
+import { Requires, routeOf } from "../schema/route.ts";
+import type {
+  Actor,
+  ActorContext,
+  ChildOptions,
+  SpawnedChild,
+  StateCell,
+  StepContext,
+} from "./actor.ts";
+import type { Emit } from "./engine/emit.ts";
+import type { Operations, RunOptions } from "./engine/operations.ts";
+import { type ErrorClass, raise } from "./raise.ts";
+import type { SignalDefinition } from "./signal.ts";
+import { check } from "./standard_schema.ts";
+
+type Json = Schema.Json;
+
+/** The try of a step within which code runs, and whose it is. */
+interface Tried {
+  readonly by: Operations;
+  readonly step: string;
+  readonly emit: Emit;
+}
+
+const tried = new AsyncLocalStorage<Tried>();
+
+/** A promise that knows whether anybody has ever asked for what it gives. */
+class Durable<A> extends Promise<A> {
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise;
+  }
+
+  /** Called once, as soon as somebody asks. */
+  onAwaited: (() => void) | undefined;
+
+  override then<B = A, C = never>(
+    onFulfilled?: ((value: A) => B | PromiseLike<B>) | null,
+    onRejected?: ((reason: unknown) => C | PromiseLike<C>) | null,
+  ): Promise<B | C> {
+    this.onAwaited?.();
+    this.onAwaited = undefined;
+    return super.then(onFulfilled, onRejected);
+  }
+}
+
+export interface OpenContext {
+  readonly context: ActorContext;
+  /** Ends it with the function that it was for; gives what that has begun and forgotten. */
+  readonly close: () => NotAwaited | undefined;
+}
+
+const childOf = Effect.fnUntraced(function* (
+  { name: actorName }: { readonly name: string },
+  input: unknown,
+  { id, lane, requires, tags, onParentEnd }: ChildOptions,
+) {
+  const actor = yield* parse(ActorName, "actor name", actorName);
+  const execution = id === undefined
+    ? undefined
+    : yield* parse(ExecutionId, "execution id", executionText(actor, id));
+  if (execution !== undefined && executionIdentity(execution).name !== id) {
+    return yield* new InvalidInput({ what: "execution id", value: id ?? "", rule: "it is empty" });
+  }
+  const required = requires === undefined
+    ? undefined
+    : yield* parse(Requires, "requires", requires);
+  const route = routeOf(
+    lane === undefined ? undefined : yield* parse(Lane, "lane", lane),
+    required,
+  );
+  return {
+    actor,
+    input: input as Json | undefined,
+    ...(execution === undefined ? {} : { execution }),
+    ...(route === undefined ? {} : { route }),
+    ...(required === undefined ? {} : { requires: required }),
+    ...(tags === undefined ? {} : { tags }),
+    ...(onParentEnd === undefined ? {} : { onParentEnd }),
+  };
+});
+
+export const contextOf = (
+  operations: Operations,
+  errors: ReadonlyArray<ErrorClass> = [],
+): OpenContext => {
+  const { execution, tenant, attempt, cancelled } = operations;
+  /** What was begun and is not awaited yet. */
+  const forgotten = new Set<{ readonly verb: string; readonly step: string }>();
+  let isClosed = false;
+
+  /** Why a verb cannot be used here and now. */
+  const refusal = (verb: string): InsideStep | ContextClosed | undefined => {
+    const within = tried.getStore();
+    if (within?.by === operations) return new InsideStep({ execution, step: within.step, verb });
+    return isClosed ? new ContextClosed({ execution, verb }) : undefined;
+  };
+
+  /** A promise that nobody may be waiting for when it fails. */
+  const promise = <A>(effect: Effect.Effect<A, unknown>): Durable<A> => {
+    const result = new Durable<A>((resolve, reject) => {
+      Effect.runPromise(effect).then(resolve, reject);
+    });
+    Promise.prototype.then.call(result, undefined, () => {});
+    return result;
+  };
+
+  const durably = <A>(verb: string, effect: Effect.Effect<A, unknown>): Durable<A> => {
+    const refused = refusal(verb);
+    return promise(refused === undefined ? effect : Effect.fail(refused));
+  };
+
+  /** What would be lost if the function returned and nobody had waited for it. */
+  const awaited = <A>(
+    verb: string,
+    step: string,
+    effect: Effect.Effect<A, unknown>,
+  ): Promise<A> => {
+    const promise = durably(verb, effect);
+    const begun = { verb, step };
+    forgotten.add(begun);
+    promise.onAwaited = () => forgotten.delete(begun);
+    return promise;
+  };
+
+  const immediately = <A>(verb: string, value: () => A): A => {
+    const refused = refusal(verb);
+    if (refused !== undefined) throw refused;
+    return value();
+  };
+
+  /** Has errors of the actor's own classes, and of the child's, arrive as what they were. */
+  const raising = <A, E>(
+    effect: Effect.Effect<A, E>,
+    classes: ReadonlyArray<ErrorClass> = [],
+  ): Effect.Effect<A, unknown> =>
+    Effect.mapError(
+      effect,
+      (error) =>
+        error instanceof StepFailed || error instanceof ChildFailed
+          ? raise([...errors, ...classes], error, error.failure)
+          : error,
+    );
+
+  const context: ActorContext = {
+    executionId: execution,
+    tenant,
+    attempt,
+    cancelled,
+    run: <A>(
+      name: string,
+      step: (context: StepContext) => A | PromiseLike<A>,
+      options?: RunOptions,
+    ) =>
+      awaited(
+        "run",
+        name,
+        raising(operations.run(
+          name,
+          ({ try: number, emit, ...rest }) =>
+            Effect.tryPromise({
+              try: (signal) =>
+                tried.run({ by: operations, step: name, emit }, async () =>
+                  await step({
+                    ...rest,
+                    signal,
+                    try: number,
+                    emit: (output, frame) => promise(emit(output, frame)),
+                  })),
+              catch: (error) => error,
+            }),
+          options,
+        )),
+      ) as Promise<A>,
+    sleep: (name, duration) => awaited("sleep", name, operations.sleep(name, duration)),
+    wait: <A>({ name, payload: schema }: SignalDefinition<A>, options = {}) =>
+      awaited(
+        "wait",
+        name,
+        Effect.flatMap(operations.wait(name, options), (received) =>
+          received === undefined || schema === undefined
+            ? Effect.succeed(received?.payload as A)
+            : check(schema, `the payload of ${name}`, received.payload)),
+      ),
+    call: <Input, Output>(
+      actor: Actor<Input, Output>,
+      input: Input,
+      options: ChildOptions = {},
+    ) =>
+      awaited(
+        "call",
+        actor.name,
+        raising(
+          Effect.flatMap(childOf(actor, input, options), (child) =>
+            operations.call(options.name ?? actor.name, { ...child, tenant })),
+          actor.errors,
+        ),
+      ) as Promise<Output>,
+    spawn: <Input, Output>(
+      actor: Actor<Input, Output>,
+      input: Input,
+      options: ChildOptions = {},
+    ) =>
+      awaited(
+        "spawn",
+        actor.name,
+        childOf(actor, input, options).pipe(
+          Effect.flatMap((child) =>
+            operations.spawn(options.name ?? actor.name, { ...child, tenant })
+          ),
+          Effect.map(({ execution, result }): SpawnedChild<Output> => ({
+            id: execution,
+            result: () =>
+              durably("result", raising(result, actor.errors)) as Promise<unknown> as Promise<
+                Output
+              >,
+          })),
+        ),
+      ),
+    now: () => durably("now", Effect.map(operations.now, (now) => new Date(now))),
+    uuid: () => immediately("uuid", operations.uuid),
+    random: () => immediately("random", operations.random),
+    emit: (output, frame) => {
+      const within = tried.getStore();
+      return within?.by === operations
+        ? promise(within.emit(output, frame))
+        : durably("emit", operations.emit(output, frame));
+    },
+    outbox: {
+      add: (eventType, payload, options) =>
+        awaited("outbox.add", eventType, operations.addEvent(eventType, payload, options)),
+    },
+    tag: (name, value = "") => durably("tag", operations.tag(name, value)),
+    untag: (name) => durably("untag", operations.untag(name)),
+    state: <A>(name: string): StateCell<A> => ({
+      get: () => operations.cell(name) as A | undefined,
+      set: (value) => durably("state", operations.setCell(name, value as Json | undefined)),
+    }),
+  };
+
+  return {
+    context,
+    close: () => {
+      isClosed = true;
+      const [first] = forgotten;
+      return first === undefined ? undefined : new NotAwaited({ execution, ...first });
+    },
+  };
+};

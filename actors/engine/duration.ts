@@ -1,0 +1,27 @@
+/**
+ * Durations as actors give them. One that is none, or that no calendar holds, is refused before
+ * anything is recorded with it; what is over already lasts no time.
+ */
+import * as Duration from "effect/Duration";
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import { InvalidInput } from "../../schema/errors.ts";
+
+/** A hundred years. */
+const longestMs = 36_525 * 24 * 60 * 60 * 1000;
+
+/** How many milliseconds it lasts. */
+export const millisOf = (
+  what: string,
+  input: Duration.Input,
+): Effect.Effect<number, InvalidInput> => {
+  const duration = Duration.fromInput(input);
+  const millis = Option.isSome(duration) ? Duration.toMillis(duration.value) : NaN;
+  return millis <= longestMs && !Number.isNaN(input) ? Effect.succeed(millis) : Effect.fail(
+    new InvalidInput({
+      what,
+      value: String(input),
+      rule: "expected a duration of at most a hundred years, like 5 minutes, or milliseconds",
+    }),
+  );
+};

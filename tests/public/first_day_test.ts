@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import {
+  type Actor,
+  actor,
+  type ActorContext,
+  connect,
+  ConnectionFailed,
+  ServerTooOld,
+  signal,
+} from "@weir/weir";
+import { inMemory } from "@weir/weir/testing";
+
+const go = signal<{ readonly by: string }>("go");
+const echo = actor("echo", (_ctx, input: unknown) => input);
+
+/** How a function's execution fails: as which error, and what that says. */
+const failureOf = async (run: (ctx: ActorContext) => unknown): Promise<string> => {
+  await using weir = await inMemory();
+  const first = actor("first", run) as Actor<undefined, unknown>;
+  await weir.worker([first, echo]);
+  const outcome = await (await weir.start(first, undefined)).outcome();
+  assert.equal(outcome.type, "failure", JSON.stringify(outcome));
+  const { failure } = (outcome as { error: { failure: { name: string; message: string } } }).error;
+  return `${failure.name}: ${failure.message}`;
+};
+
+const mistakes: ReadonlyArray<
+  readonly [string, (ctx: ActorContext) => unknown, says: RegExp]
+> = [
+  [
+    "a step that nobody awaits",
+    async (ctx) => {
+      void ctx.run("charge", () => new Promise(() => {}));
+      await ctx.run("other", () => 1);
+    },
+    /^NotAwaited: .*ctx\.run "charge".* put await before it, or give it to Promise\.all/,
+  ],
+  [
+    "a sleep that nobody awaits",
+    (ctx) => void ctx.sleep("nap", "1 day"),
+    /^NotAwaited: .*ctx\.sleep "nap"/,
+  ],
+  [
+    "one name for two steps at once",
+    (ctx) => Promise.all([ctx.run("pick", () => 1), ctx.run("pick", () => 2)]),
+    /^NameInUse: .*"pick" while it is still in use\. Choose another name/,
+  ],
+  [
+    "a step that gives a date",
+    (ctx) => ctx.run("when", () => ({ order: { at: new Date(0) } })),
+    /^InvalidInput: the result of when "an instance of Date at order\.at" .*toISOString\(\)/,
+  ],
+  [
+    "a step that gives an instance of a class",
+    (ctx) => ctx.run("where", () => [new URL("https://example.org")]),
+    /^InvalidInput: .*"an instance of URL at 0".*store a plain object/,
+  ],
+  [
+    "a step within a step",
+    (ctx) => ctx.run("outer", () => ctx.run("inner", () => 1)),
+    /^InsideStep: Step "outer" .* uses ctx\.run\..*Run it before the step or behind it\./,
+  ],
+  [
+    "a number drawn within a step",
+    (ctx) => ctx.run("draw", () => ctx.random()),
+    /^InsideStep: .* uses ctx\.random\./,
+  ],
+  [
+    "a state that is no JSON",
+    (ctx) => ctx.state("totals").set({ of: new Map() }),
+    /^InvalidInput: the state totals "an instance of Map at of".*like \[\.\.\.it\]/,
+  ],
+  [
+    "an input of a child that is no JSON",
+    (ctx) => ctx.call(echo, { cents: 10n }),
+    /^InvalidInput: the input of echo "10n at cents".*store String\(it\)/,
+  ],
+  [
+    "a duration that is none",
+    (ctx) => ctx.sleep("nap", "a while" as "1 day"),
+    /^InvalidInput: sleep "a while".*like 5 minutes/,
+  ],
+  [
+    "a timeout without an end",
+    (ctx) => ctx.wait(go, { timeout: Infinity }),
+    /^InvalidInput: timeout "Infinity".*at most a hundred years/,
+  ],
+  [
+    "a child without an id",
+    (ctx) => ctx.call(echo, 1, { id: "" }),
+    /^InvalidInput: execution id "" is refused/,
+  ],
+];
+
+describe("a mistake of the first day", () => {
+  for (const [name, run, says] of mistakes) {
+    it(`${name} is told with what to do`, async () => assert.match(await failureOf(run), says));
+  }
+
+  it("a context that is used when its function has ended refuses", async () => {
+    let used: Promise<unknown> | undefined;
+    let pass = () => {};
+    const passed = new Promise<void>((resolve) => pass = resolve);
+    const leaky = actor("leaky", (ctx) => {
+      used = passed.then(() => ctx.run("late", () => 1));
+      used.catch(() => {});
+      return 1;
+    });
+    await using weir = await inMemory({ runsTwice: false });
+    await weir.worker([leaky]);
+    await (await weir.start(leaky, undefined)).result();
+    pass();
+    await assert.rejects(
+      used!,
+      /ctx\.run was used when the function of leaky\/.* had ended\. Wait/,
+    );
+  });
+
+  it("an input and a payload may leave fields undefined, and hold nothing else but JSON", async () => {
+    const both = actor("both", async (ctx, input: unknown) => [input, await ctx.wait(go)]);
+    await using weir = await inMemory();
+    await weir.worker([both]);
+    const sent = { by: "ana", note: undefined };
+    const signals = [{ signal: go, payload: sent }];
+    const run = await weir.start(both, { note: undefined, cents: 1 }, { signals });
+    assert.deepEqual(await run.result(), [{ cents: 1 }, { by: "ana" }]);
+    await assert.rejects(weir.start(both, { at: new Date(0) }), /the input of both .*toISOString/);
+    const by = new Set(["ana"]) as unknown as string;
+    await assert.rejects(run.signal(go, { by }), /the payload of go .*at by.*like \[\.\.\.it\]/);
+  });
+
+  it("a server that is not there is named", async () => {
+    await assert.rejects(connect({ servers: "nats://127.0.0.1:1" }), (error: unknown) => {
+      assert.ok(error instanceof ConnectionFailed, String(error));
+      assert.match(error.message, /nats:\/\/127\.0\.0\.1:1\b.*(Check|Start|start)/s);
+      return true;
+    });
+  });
+
+  it("a server that is too old is told what it lacks", async () => {
+    const server = createServer((socket) => {
+      const info = { server_id: "I", version: "2.10.27", headers: true, max_payload: 1_048_576 };
+      socket.write(`INFO ${JSON.stringify({ ...info, proto: 1, jetstream: true })}\r\n`);
+      socket.on("data", (data) => {
+        if (data.includes("PING")) socket.write("PONG\r\n");
+      });
+      socket.on("error", () => {});
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    await assert.rejects(connect({ servers: `nats://127.0.0.1:${port}` }), (error: unknown) => {
+      assert.ok(error instanceof ServerTooOld, String(error));
+      assert.match(error.message, /2\.10\.27 lacks .*Connect to 2\.14\.0 or later/);
+      return true;
+    });
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it("a process that ends with an open worker is told to close it", async () => {
+    const store = await mkdtemp(join(tmpdir(), "weir-public-"));
+    const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+    const script = fileURLToPath(new URL(`./first_day/forgetful${extension}`, import.meta.url));
+    const runtime = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+    const weir = await connect({ embedded: { store } });
+    try {
+      const end = async (...how: ReadonlyArray<string>) => {
+        const args = [...runtime, script, weir.server!.url, ...how];
+        return (await promisify(execFile)(process.execPath, args)).stderr;
+      };
+      assert.match(await end(), /worker forgetful\..*await using worker = await weir\.worker/s);
+      assert.doesNotMatch(await end("closes"), /forgetful/);
+    } finally {
+      await weir.close();
+      await rm(store, { recursive: true, force: true, maxRetries: 20 });
+    }
+  });
+});
