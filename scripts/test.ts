@@ -6,6 +6,7 @@
 import process from "node:process";
 import { buildPackage } from "./build_npm.ts";
 import { checks } from "./gate/checks.ts";
+import { examplesIn } from "./gate/examples.ts";
 import { type InstalledPackage, installPackage } from "./gate/installed_package.ts";
 import { nodeBinaries } from "./gate/node_binary.ts";
 import {
@@ -54,6 +55,17 @@ const runPart = async (part: string, files: ReadonlyArray<TestFile>): Promise<vo
   await Promise.all(Array.from({ length: filesAtOnce }, work));
 };
 
+const runExamples = async (folder: string, node: string): Promise<void> => {
+  announce("Examples");
+  const queue = [...await examplesIn(folder, node)];
+  const work = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      await attempt("Examples", next.name, next.run);
+    }
+  };
+  await Promise.all(Array.from({ length: filesAtOnce }, work));
+};
+
 /** What the tests are told, so that no file of them has to search or fetch. */
 const prepareServers = async (): Promise<boolean> => {
   // Building the NATS CLI takes longest by far, once per user.
@@ -97,6 +109,7 @@ const gate = async (): Promise<void> => {
   if (nodes === undefined) return;
   await runPart("Internals on Node", await internalTestsOnNode(nodes));
   if (installed === undefined) return;
+  await runExamples(installed.examples, nodes[24]);
   await runPart("The package on Node", packageTestsOnNode(nodes, installed));
 };
 

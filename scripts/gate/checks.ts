@@ -6,7 +6,7 @@ import { cp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { type Finished, run } from "./command.ts";
-import { librarySources, manifest, root, testFolder } from "./library.ts";
+import { documentationPages, librarySources, manifest, root, testFolder } from "./library.ts";
 import { compile } from "./typescript.ts";
 
 /** Where the sources and tests are as JavaScript once the types are checked. */
@@ -47,7 +47,8 @@ export const checks: ReadonlyArray<{ name: string; check: () => Promise<Finished
   { name: "types for Deno", check: deno("check", "--frozen", ".") },
   {
     name: "types in the documentation",
-    check: deno("check", "--frozen", "--doc-only", "README.md", "docs"),
+    // Of a folder it would look at the sources alone.
+    check: async () => deno("check", "--frozen", "--doc-only", ...await documentationPages())(),
   },
   { name: "types for Node", check: typesForNode },
   { name: "format", check: deno("fmt", "--check") },

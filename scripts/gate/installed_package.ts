@@ -14,6 +14,8 @@ export interface InstalledPackage extends AsyncDisposable {
   readonly folder: string;
   /** The compiled public tests, relative to the folder. */
   readonly tests: ReadonlyArray<string>;
+  /** The folder that has the examples. */
+  readonly examples: string;
 }
 
 const install = async (folder: string, tarball: string): Promise<void> => {
@@ -22,9 +24,11 @@ const install = async (folder: string, tarball: string): Promise<void> => {
     type: "module",
     dependencies: {
       [manifest.name]: `file:${tarball}`,
+      "@hono/node-server": pinned("@hono/node-server"),
       "@types/node": pinned("@types/node"),
       effect: pinned("effect"),
       "fast-check": pinned("fast-check"),
+      hono: pinned("hono"),
       pg: pinned("pg"),
     },
   };
@@ -61,7 +65,9 @@ export const installPackage = async (tarball: string): Promise<InstalledPackage>
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
     await install(folder, tarball);
-    return { folder, tests: await compileTests(folder), [Symbol.asyncDispose]: remove };
+    const examples = join(folder, "examples");
+    await cp(join(root, "examples"), examples, { recursive: true });
+    return { folder, examples, tests: await compileTests(folder), [Symbol.asyncDispose]: remove };
   } catch (cause) {
     await remove();
     throw cause;

@@ -38,6 +38,12 @@ export const librarySources = async (): Promise<ReadonlyArray<string>> => {
   return sources.filter((file) => file.endsWith(".ts")).sort();
 };
 
+/** What there is to read, relative to the root; the records of decisions are not for users. */
+export const documentationPages = async (): Promise<ReadonlyArray<string>> => {
+  const pages = await filesBelow(join(root, "docs"));
+  return ["README.md", ...pages.filter((file) => /^docs\/[^/]+\.md$/.test(file))];
+};
+
 /** Everything below `tests/`, fixtures included, relative to the root. */
 export const testFolder = (): Promise<ReadonlyArray<string>> => filesBelow(join(root, "tests"));
 

@@ -2,22 +2,26 @@
  * The test files of each part of the gate: every test on Deno, the examples in the documentation,
  * the public tests on the installed package under three releases of Node, and the tests of internals
  * compiled, under the newest. Chaos stays off the oldest two: they prove the package, not the crash;
- * the simulation, which knows no platform, runs once.
+ * the simulation and what runs in memory, which know no platform, run once.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { compiledFolder } from "./checks.ts";
 import type { InstalledPackage } from "./installed_package.ts";
-import { librarySources, root, testFiles } from "./library.ts";
+import { documentationPages, librarySources, root, testFiles } from "./library.ts";
 import type { NodeBinaries, NodeMajor } from "./node_binary.ts";
 import type { TestFile } from "./test_file.ts";
 
 const fileLimitSeconds = 300;
 const fullLimitSeconds = 3600;
 
+/** Loaded before each snippet. */
+const snippetSetting = join(root, "scripts", "gate", "snippet_setting.ts");
+
 const isPublic = (file: string): boolean => file.startsWith("tests/public/");
 const isSimulation = (file: string): boolean => file.startsWith("tests/sim/");
+const isInMemory = (file: string): boolean => file.endsWith("_memory_test.ts");
 const isChaos = (file: string): boolean => file.includes("/chaos/");
 
 const mentioning = async (
@@ -89,20 +93,34 @@ export const fullTests = async (): Promise<ReadonlyArray<TestFile>> =>
   });
 
 /** The examples in the documentation comments, type-checked and run. */
-export const documentationTests = async (): Promise<ReadonlyArray<TestFile>> => {
+const commentTests = async (): Promise<ReadonlyArray<TestFile>> => {
   const files = await mentioning("```ts", await librarySources());
-  if (files.length === 0) return [];
-  return onDeno(["examples"], {
+  return onDeno(["examples in comments"], {
     part: "Documentation",
     args: (report) => ["test", "-A", "--doc", `--junit-path=${report}`, ...files],
   });
+};
+
+/** Every snippet of the documentation, as it stands; a check of its own looks at their types. */
+export const documentationTests = async (): Promise<ReadonlyArray<TestFile>> => {
+  const run = ["test", "-A", "--no-check", "--doc", `--preload=${snippetSetting}`];
+  const pages = await mentioning("```ts\n", await documentationPages());
+  return [
+    ...await commentTests(),
+    ...pages.flatMap((page) =>
+      onDeno([page], {
+        part: "Documentation",
+        args: (report) => [...run, `--junit-path=${report}`, page],
+      })
+    ),
+  ];
 };
 
 export const internalTestsOnNode = async (
   nodes: NodeBinaries,
 ): Promise<ReadonlyArray<TestFile>> => {
   const files = (await testFiles()).filter((file) =>
-    !isPublic(file) && !isChaos(file) && !isSimulation(file)
+    ![isPublic, isChaos, isSimulation, isInMemory].some((isElsewhere) => isElsewhere(file))
   );
   const compiled = files.map((file) => file.replace(/\.ts$/, ".js"));
   return onNode(nodes, 24, "internals", compiledFolder, compiled);
