@@ -5,6 +5,7 @@
  */
 import { cp, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { version } from "../cli/version.ts";
 import { effectRange } from "../schema/effect_version.ts";
 import { runOrThrow } from "./gate/command.ts";
 import { librarySources, manifest, pinned, root } from "./gate/library.ts";
@@ -14,13 +15,15 @@ import { exists } from "./gate/user_cache.ts";
 const output = join(root, "npm");
 const documents = ["README.md", "LICENSE", "CHANGELOG.md"];
 const commandLine = "cli/main.ts";
+/** For the command line alone; it goes with the release of effect. */
+const commandLinePlatform = "@effect/platform-node-shared";
 /** For the door `./outbox/postgres` alone. */
 const postgresRange = "^8.11.0";
 
 const emitted = (source: string, extension: ".js" | ".d.ts"): string =>
   `./dist/${source.replace(/^\.\//, "").replace(/\.ts$/, extension)}`;
 
-const packageJson = async (): Promise<Record<string, unknown>> => {
+const packageJson = (): Record<string, unknown> => {
   const entries = Object.entries(manifest.exports).map(([name, source]) => [
     name,
     { types: emitted(source, ".d.ts"), default: emitted(source, ".js") },
@@ -28,7 +31,6 @@ const packageJson = async (): Promise<Record<string, unknown>> => {
   const dependencies = Object.keys(manifest.imports)
     .filter((name) => name.startsWith("@nats-io/"))
     .map((name) => [name, pinned(name as keyof typeof manifest.imports)]);
-  const hasCommandLine = await exists(join(root, commandLine));
   return {
     name: manifest.name,
     version: manifest.version,
@@ -40,12 +42,12 @@ const packageJson = async (): Promise<Record<string, unknown>> => {
       "./internal/*": null,
       "./package.json": "./package.json",
     },
-    ...(hasCommandLine ? { bin: { weir: emitted(commandLine, ".js") } } : {}),
+    bin: { weir: emitted(commandLine, ".js") },
     files: ["dist", "src"],
     // A bundler must not drop the one import that is there for what it does.
     sideEffects: ["./dist/schema/effect_version.js"],
     engines: { node: ">=20" },
-    dependencies: Object.fromEntries(dependencies),
+    dependencies: { [commandLinePlatform]: effectRange, ...Object.fromEntries(dependencies) },
     peerDependencies: { effect: effectRange, pg: postgresRange },
     peerDependenciesMeta: { pg: { optional: true } },
   };
@@ -59,8 +61,7 @@ const stageSources = async (): Promise<void> => {
 };
 
 const compileExports = async (): Promise<void> => {
-  const entries = Object.values(manifest.exports);
-  if (await exists(join(root, commandLine))) entries.push(commandLine);
+  const entries = [...Object.values(manifest.exports), commandLine];
   const finished = await compile({
     folder: output,
     options: {
@@ -84,7 +85,7 @@ const matchSourcesToOutput = async (): Promise<void> => {
       await rm(join(output, "src", source));
     }
   }
-  for (const entry of Object.values(manifest.exports)) {
+  for (const entry of [...Object.values(manifest.exports), commandLine]) {
     for (const extension of [".js", ".d.ts"] as const) {
       const file = emitted(entry, extension);
       if (!await exists(join(output, file))) throw new Error(`${entry} has no ${file}`);
@@ -94,9 +95,12 @@ const matchSourcesToOutput = async (): Promise<void> => {
 
 /** Builds and packs; returns the path of the tarball. */
 export const buildPackage = async (): Promise<string> => {
+  if (version !== manifest.version) {
+    throw new Error(`cli/version.ts says ${version}, and deno.json ${manifest.version}`);
+  }
   await rm(output, { recursive: true, force: true });
   await mkdir(output, { recursive: true });
-  const description = JSON.stringify(await packageJson(), null, 2);
+  const description = JSON.stringify(packageJson(), null, 2);
   await writeFile(join(output, "package.json"), `${description}\n`);
   for (const document of documents) await cp(join(root, document), join(output, document));
   await stageSources();

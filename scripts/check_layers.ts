@@ -1,7 +1,8 @@
 /**
- * Holds the architecture's order of layers: schema, streams, actors, then the doors that users come
- * in by. Imports never point up, an `internal/` folder is closed to all but its parent, `effect` is
- * imported module by module, and public tests see nothing but the package's names.
+ * Holds the architecture's order of layers: schema, streams, actors, the doors that users come in by,
+ * and the command line. Imports never point up, an `internal/` folder is closed to all but its parent,
+ * `effect` is imported module by module, its platform only by the command line, and public tests see
+ * nothing but the package's names.
  */
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -11,9 +12,14 @@ import { librarySources, root, testFiles } from "./gate/library.ts";
 
 const layers = ["schema", "streams", "actors"];
 
-/** Everything that is in no layer is a door. */
+/** What no program imports: it stands on everything else. */
+const commandLine = "cli";
+
+/** Everything else that is in no layer is a door. */
 const layerOf = (file: string): number => {
-  const layer = layers.indexOf(file.split("/")[0]!);
+  const [folder] = file.split("/");
+  if (folder === commandLine) return layers.length + 1;
+  const layer = layers.indexOf(folder!);
   return layer === -1 ? layers.length : layer;
 };
 
@@ -32,6 +38,10 @@ const refuse = (file: string, specifier: string): string | undefined => {
   }
   if (/^effect(\/|$)/.test(specifier) && !/\/[A-Z]\w*$/.test(specifier)) {
     return `it is a barrel; import the one module, as in "effect/Effect"`;
+  }
+  if (specifier.startsWith("@effect/")) {
+    if (!file.startsWith(`${commandLine}/`)) return `only ${commandLine}/ may import it`;
+    if (!/\/[A-Z]\w*$/.test(specifier)) return "it is a barrel; import the one module";
   }
   if (layerOf(file) === 0 && !specifier.startsWith("effect/")) {
     return "schema/ imports effect and itself, nothing else";

@@ -11,11 +11,11 @@ import { ActorName } from "../schema/ids.ts";
 import { Route } from "../schema/route.ts";
 import { decodeToken } from "../schema/token.ts";
 import { wakeRecord } from "../schema/wake_record.ts";
-import type { Log } from "./log.ts";
+import type { Entry, Log } from "./log.ts";
 import type { Delivery, Mailboxes } from "./mailbox.ts";
 import { clientMessageId } from "./message_id.ts";
 import { skippedRecords } from "./metrics.ts";
-import { type Address, type Layout, shardRoot, subjectOf } from "./subjects.ts";
+import { type Address, type Filter, type Layout, shardRoot, subjectOf } from "./subjects.ts";
 
 const isActorName = Schema.is(ActorName);
 const isRoute = Schema.is(Route);
@@ -65,16 +65,31 @@ export interface RouteInUse {
   readonly route: Route;
 }
 
+const routesFilter = (layout: Layout): Filter => ({
+  shard: 0,
+  subject: `${shardRoot(layout, 0)}.lane.*.*`,
+});
+
+const routeOfEntry = ({ subject }: Entry) => {
+  const [, , actor, token] = subject.split(".");
+  const route = decodeToken(token ?? "");
+  const found: ReadonlyArray<RouteInUse> = isActorName(actor) && isRoute(route)
+    ? [{ actor, route }]
+    : [];
+  return Effect.as(found.length === 0 ? Metric.update(skippedRecords, 1) : Effect.void, found);
+};
+
 /** The routes in use, and those that come into use; ends only with an error. */
 export const routesInUse = (log: Log["Service"]) =>
-  log.follow({ shard: 0, subject: `${shardRoot(log.layout, 0)}.lane.*.*` }).pipe(
-    Stream.mapEffect(({ subject }) => {
-      const [, , actor, token] = subject.split(".");
-      const route = decodeToken(token ?? "");
-      const found: ReadonlyArray<RouteInUse> = isActorName(actor) && isRoute(route)
-        ? [{ actor, route }]
-        : [];
-      return Effect.as(found.length === 0 ? Metric.update(skippedRecords, 1) : Effect.void, found);
-    }),
+  log.follow(routesFilter(log.layout)).pipe(
+    Stream.mapEffect(routeOfEntry),
     Stream.flatMap(Stream.fromIterable),
+  );
+
+/** The routes that have come into use so far. */
+export const routesSoFar = (log: Log["Service"]) =>
+  log.read(routesFilter(log.layout)).pipe(
+    Stream.mapEffect(routeOfEntry),
+    Stream.flatMap(Stream.fromIterable),
+    Stream.runCollect,
   );

@@ -1,0 +1,148 @@
+/**
+ * `weir doctor`: whether everything is as it should be, and what waits and why. It fails if the server
+ * does not answer or an execution will not go on by itself; it changes nothing unless it is to repair.
+ */
+import * as Effect from "effect/Effect";
+import * as Stream from "effect/Stream";
+import * as Command from "effect/cli/Command";
+import * as Flag from "effect/cli/Flag";
+import { type Description, Executions } from "../../actors/executions.ts";
+import { neverStuck, type Stuck } from "../../actors/never_stuck.ts";
+import { Connection } from "../../streams/connection.ts";
+import { ExecutionIndex } from "../../streams/execution_index.ts";
+import { Log } from "../../streams/log.ts";
+import { Sessions } from "../../streams/session.ts";
+import { type Health, StorageBackend } from "../../streams/storage_backend.ts";
+import { Unwell } from "../failure.ts";
+import { limit } from "../flags.ts";
+import { fields, printOne } from "../report.ts";
+import { layer, tenant } from "../root.ts";
+
+type Waiting = Pick<Description, "execution" | "tenant" | "status" | "reason" | "why">;
+
+interface Findings {
+  readonly server: { readonly version: string; readonly address: string; readonly store?: string };
+  readonly namespace: string;
+  readonly shards: number;
+  readonly durability: Connection["Service"]["durability"];
+  readonly health: Health;
+  readonly workers: number;
+  /** Absent if nobody asked. */
+  readonly stuck?: ReadonlyArray<Stuck>;
+  /** Some of those that have not ended and that nobody runs. */
+  readonly waiting: ReadonlyArray<Waiting>;
+}
+
+const standing = ["waiting", "delayed", "suspended", "paused"] as const;
+
+const whatWaits = Effect.fnUntraced(function* (most: number) {
+  const index = yield* ExecutionIndex;
+  const executions = yield* Executions;
+  const of = yield* tenant;
+  const pages = yield* Effect.forEach(
+    standing,
+    (status) => index.list({ tenant: of, status, limit: Math.min(most, 1_000) }),
+  );
+  const newest = pages.flatMap((page) => page.executions)
+    .sort((a, b) => b.startedAt - a.startedAt).slice(0, most);
+  const found = yield* Effect.forEach(
+    newest,
+    ({ execution, tenant }) =>
+      executions.describe({ execution, tenant }).pipe(
+        Effect.map(({ status, reason, why }): ReadonlyArray<Waiting> => [
+          { execution, tenant, status, reason, why },
+        ]),
+        Effect.catchTag("ExecutionNotFound", () => Effect.succeed([])),
+      ),
+    { concurrency: 8 },
+  );
+  return found.flat();
+});
+
+const durabilities: { readonly [D in Findings["durability"]]: string } = {
+  "power-safe": "power-safe: what is acknowledged survives a power cut",
+  bounded:
+    "bounded: a power cut may take what was acknowledged last; a killed process takes nothing",
+  unknown: "unknown: a server does not tell its sync_interval; see the NATS configuration",
+};
+
+/** Above this the clocks of the machines should be looked after; nothing depends on them. */
+const skewMs = 1_000;
+
+const clock = (health: Health): string | undefined => {
+  if (health._tag === "Unhealthy") return undefined;
+  const offset = Math.round(health.clockOffsetMs);
+  const text = `the server's is ${Math.abs(offset)} ms ${offset < 0 ? "behind" : "ahead"}`;
+  return Math.abs(offset) < skewMs ? text : `${text}: look after the time of both machines`;
+};
+
+const lines = (found: Findings): ReadonlyArray<string> =>
+  fields([
+    ["server", `nats-server ${found.server.version} at ${found.server.address}`],
+    ["store", found.server.store],
+    ["namespace", found.namespace],
+    ["shards", found.shards],
+    ["durability", durabilities[found.durability] ?? found.durability],
+    [
+      "health",
+      found.health._tag === "Healthy"
+        ? `answers within ${Math.round(found.health.latencyMs)} ms`
+        : `BAD: ${found.health.reason}`,
+    ],
+    ["clock", clock(found.health)],
+    ["workers", found.workers === 0 ? "none: start one to have executions run" : found.workers],
+    ...(found.stuck === undefined
+      ? []
+      : found.stuck.length === 0
+      ? [["stuck", "none"] as const]
+      : found.stuck.map(({ execution, tenant, trouble }) =>
+        ["STUCK", `${execution} (${tenant})  ${trouble.type}: ${trouble.why}`] as const
+      )),
+    ...found.waiting.map(({ execution, status, why }) =>
+      ["waits", `${execution}  ${status}: ${why}`] as const
+    ),
+  ]);
+
+export const doctor = Command.make("doctor", {
+  quick: Flag.Boolean("quick").pipe(
+    Flag.withDescription("Leave out the look at every execution"),
+    Flag.withDefault(false),
+  ),
+  repair: Flag.Boolean("repair").pipe(
+    Flag.withDescription("Have what is stuck go on, as far as that is safe"),
+    Flag.withDefault(false),
+  ),
+  limit: limit.pipe(
+    Flag.withDescription("How many of those that wait to explain"),
+    Flag.withDefault(20),
+  ),
+}, ({ quick, repair, limit }) =>
+  Effect.gen(function* () {
+    const connection = yield* Connection;
+    const { layout } = yield* Log;
+    const health = yield* (yield* StorageBackend).healthCheck;
+    const found: Findings = {
+      server: {
+        version: connection.nats.info?.version ?? "unknown",
+        address: connection.nats.getServer(),
+        ...(connection.server === undefined ? {} : { store: connection.server.store }),
+      },
+      namespace: layout.namespace,
+      shards: layout.shards,
+      durability: connection.durability,
+      health,
+      workers: (yield* (yield* Sessions).list).length,
+      ...(quick ? {} : { stuck: yield* Stream.runCollect(neverStuck({ repair })) }),
+      waiting: yield* whatWaits(limit),
+    };
+    yield* printOne(found, lines(found));
+    if (health._tag === "Unhealthy" || (found.stuck ?? []).length > 0) {
+      return yield* Effect.fail(new Unwell());
+    }
+  }).pipe(Effect.provide(layer()))).pipe(
+    Command.withDescription("Check server, clocks and executions; say what waits, and why"),
+    Command.withExamples([
+      { command: "weir doctor" },
+      { command: "weir doctor --json | jq .waiting[].why" },
+    ]),
+  );

@@ -1,0 +1,183 @@
+/** What `weir` says when it cannot do what it is asked for, and the exit codes that go with it. */
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { after, before, describe, it } from "node:test";
+import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+import { golden, objects, weir } from "./command_line.ts";
+
+/** The words that make each command ask the server for something. */
+const commands = {
+  start: ["start", "order"],
+  ls: ["ls"],
+  describe: ["describe", "order/o-1"],
+  history: ["history", "order/o-1"],
+  events: ["events", "order/o-1"],
+  signal: ["signal", "order/o-1", "approval"],
+  cancel: ["cancel", "order/o-1"],
+  pause: ["pause", "order/o-1"],
+  resume: ["resume", "order/o-1"],
+  retry: ["retry", "order/o-1"],
+  tail: ["tail", "completions"],
+  "subscriptions list": ["subscriptions", "list"],
+  "subscriptions reset": ["subscriptions", "reset", "completions", "a", "--after", "now"],
+  "subscriptions delete": ["subscriptions", "delete", "completions", "a"],
+  workers: ["workers"],
+  lanes: ["lanes"],
+  doctor: ["doctor"],
+  dev: ["dev"],
+};
+
+/** Says hello in another language, as a mail server would. */
+const stranger = async () => {
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.end("220 mail.example ESMTP\r\n");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    close: () => new Promise((resolve) => server.close(resolve)),
+  };
+};
+
+const errorOf = (text: string) => {
+  const [line, ...rest] = objects(text);
+  assert.deepEqual(rest, []);
+  return line!["error"] as { readonly code: string; readonly message: string };
+};
+
+for (const [name, words] of Object.entries(commands)) {
+  describe(`weir ${name}`, () => {
+    it("fails with 1 where no server is, and says what to do", async () => {
+      const ran = await weir(words, { env: { NATS_URL: "nats://ana:secret@127.0.0.1:1" } });
+      assert.deepEqual(ran, {
+        exitCode: 1,
+        stdout: "",
+        stderr:
+          "weir: Cannot connect to nats://127.0.0.1:1: connection refused. Check the address " +
+          "and credentials, or leave NATS_URL unset for the embedded server.\n",
+      });
+      const json = await weir([...words, "--server", "nats://127.0.0.1:1", "--json"]);
+      assert.deepEqual([json.exitCode, json.stdout], [1, ""]);
+      assert.equal(errorOf(json.stderr).code, "WEIR_CONNECTION_FAILED");
+    });
+
+    it("is told of words that make no sense with 2, and of itself with 0", async () => {
+      const wrong = await weir([...words, "--nonsense"]);
+      assert.deepEqual([wrong.exitCode, wrong.stdout], [2, ""]);
+      assert.match(wrong.stderr, /^weir: Unrecognized flag: --nonsense in command weir /);
+      assert.ok(wrong.stderr.endsWith(`Run \`weir ${name} --help\` for usage.\n`));
+      const json = await weir([...words, "--nonsense", "--json"]);
+      assert.deepEqual([json.exitCode, errorOf(json.stderr).code], [2, "WEIR_USAGE"]);
+      const help = await weir([...words, "--help"]);
+      assert.deepEqual([help.exitCode, help.stderr], [0, ""]);
+      assert.match(help.stdout, new RegExp(`USAGE\n {2}weir ${name}`));
+    });
+  });
+}
+
+describe("weir", () => {
+  let server: ScratchServer;
+  before(async () => {
+    const users = [
+      { user: "all", password: "all" },
+      { user: "none", password: "none", permissions: { publish: { deny: [">"] } } },
+    ];
+    server = await scratchServer({
+      durability: "bounded",
+      settings: { authorization: { users }, no_auth_user: "all" },
+    });
+  });
+  after(() => server.stop());
+
+  const as = (user: string) => server.url.replace("://", `://${user}@`);
+
+  it("prints its help without words, and its version", async () => {
+    const help = await weir([]);
+    assert.deepEqual([help.exitCode, help.stderr], [0, ""]);
+    for (const name of Object.keys(commands)) {
+      assert.match(help.stdout, new RegExp(`^ {2}${name.split(" ")[0]} `, "m"));
+    }
+    assert.deepEqual(await weir(["--version"]), {
+      exitCode: 0,
+      stdout: "weir 0.1.0\n",
+      stderr: "",
+    });
+  });
+
+  it("names the commands that an unknown one may mean", async () => {
+    const ran = await weir(["describ"]);
+    assert.equal(ran.exitCode, 2);
+    assert.match(ran.stderr, /Unknown subcommand "describ"[^]*describe\nRun `weir --help`/);
+  });
+
+  for (
+    const [what, words, message] of [
+      ["an argument that is left out", ["describe"], "Missing required argument: id"],
+      ["an argument too many", ["ls", "more"], 'Unknown subcommand "more"|Unexpected positional'],
+      ["input that is no JSON", ["start", "order", "{x"], "Expected JSON, like"],
+      ["a duration that is none", ["start", "order", "--delay", "5s"], 'like "5 minutes"'],
+      ["a state that is none", ["ls", "--status", "dead"], "Expected.*waiting.*skipped"],
+      ["a family that is none", ["tail", "births"], "Expected.*leaseHistory"],
+      ["a count that is none", ["ls", "--limit", "0"], "Expected 1 or more, not 0"],
+    ] as const
+  ) {
+    it(`ends with 2 for ${what}`, async () => {
+      const ran = await weir(words);
+      assert.deepEqual([ran.exitCode, ran.stdout], [2, ""]);
+      assert.match(ran.stderr, new RegExp(message));
+    });
+  }
+
+  for (
+    const [what, words] of [
+      ["an execution id", ["describe", ""]],
+      ["a tenant", ["ls", "--tenant", ""]],
+      ["an actor name", ["start", "no actor"]],
+      ["a namespace", ["ls", "--namespace", "a b"]],
+      ["creds", ["ls", "--creds", "nowhere/a.creds"]],
+      ["tags", ["start", "order", "--tag", "team=a", "--unserved"]],
+    ] as const
+  ) {
+    it(`ends with 2 for ${what} that breaks the rules`, async () => {
+      const ran = await weir([...words, "--server", server.url]);
+      assert.deepEqual([ran.exitCode, ran.stdout], [2, ""]);
+      assert.match(ran.stderr, new RegExp(`^weir: ${what.replace(/^an? /, "")} .* is refused: `));
+    });
+  }
+
+  it("fails with 1 at a server that is not NATS, and says so", async () => {
+    const other = await stranger();
+    try {
+      const ran = await weir(["ls", "--server", other.url]);
+      assert.deepEqual([ran.exitCode, ran.stdout], [1, ""]);
+      assert.match(
+        golden(ran.stderr),
+        /^weir: Cannot connect to nats:\/\/ADDRESS: .*Check the address/,
+      );
+    } finally {
+      await other.close();
+    }
+  });
+
+  it("fails with 1 for a password that is wrong", async () => {
+    const ran = await weir(["ls", "--server", as("all:wrong")]);
+    assert.deepEqual([ran.exitCode, ran.stdout], [1, ""]);
+    assert.match(ran.stderr, /Authorization Violation.*Check the address and credentials/i);
+    assert.ok(!ran.stderr.includes("wrong"));
+  });
+
+  for (const [name, words] of Object.entries(commands)) {
+    it(`fails with 1 for a user without rights: ${name}`, async () => {
+      const ran = await weir([...words, "--server", as("none:none"), "--json"]);
+      assert.deepEqual([ran.exitCode, ran.stdout], [1, ""]);
+      const { code, message } = errorOf(ran.stderr);
+      assert.equal(code, "WEIR_SERVER_REFUSED");
+      assert.match(message, /permission.*check the account's permissions/i);
+    });
+  }
+});
+
+it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));
