@@ -54,13 +54,18 @@ export const holding = Effect.fnUntraced(function* <A, E, R>(
     );
     until = askedAt + lockMs;
   });
+  /** It may have lapsed while nobody came to begin. */
+  const begun = Effect.flatMap(
+    monotonicMs,
+    (now): Effect.Effect<A, E | EventLockLost, R> => now < until ? effect : Effect.fail(lost()),
+  );
   const keeper = yield* Effect.forkChild(
     Effect.andThen(
       Effect.flatMap(monotonicMs, (now) => Effect.sleep(Math.max(0, until - lockMs * 2 / 3 - now))),
       Semaphore.withPermits(oneRenewal, 1)(renew),
     ).pipe(Effect.forever),
   );
-  const exit = yield* Effect.exit(Effect.raceFirst(effect, Fiber.join(keeper)));
+  const exit = yield* Effect.exit(Effect.raceFirst(begun, Fiber.join(keeper)));
   // A renewal under way gives the event another lock, which must be known to mark it.
   yield* Semaphore.withPermits(oneRenewal, 1)(Fiber.interrupt(keeper));
   return { exit, claim: held };

@@ -18,6 +18,7 @@ import {
   claimNow,
   claimOne,
   insert,
+  long,
   newEvent,
   type RunOnEmptyStore,
   short,
@@ -205,6 +206,34 @@ export const outboxManagerSuite = (name: string, run: RunOnEmptyStore): void => 
           lockTimeout: "600 millis",
         }).pipe(Effect.provideService(OutboxStore, OutboxStore.of({ ...store, renew })));
         assert.equal((yield* claimOne()).failures, 0);
+      })));
+
+    it("an event whose lock has lapsed before its turn came is left to who has claimed it since", () =>
+      run(Effect.gen(function* () {
+        const store = yield* OutboxStore;
+        let looks = 0;
+        const slow = OutboxStore.of({
+          ...store,
+          claim: (options) =>
+            Effect.gen(function* () {
+              const claims = yield* store.claim(options);
+              // It comes back so late that another has the event by then.
+              yield* until(
+                store.claim({ owner: "other", limit: 1, lock: long }),
+                (others) => others.length === claims.length,
+              ).pipe(Effect.orDie);
+              looks++;
+              return claims;
+            }),
+        });
+        const seen: Array<string> = [];
+        yield* insert(newEvent());
+        yield* managed(
+          ({ id }) => Effect.sync(() => void seen.push(id)),
+          until(Effect.sync(() => looks), (count) => count > 3),
+          { lockTimeout: short, pollInterval: "20 millis" },
+        ).pipe(Effect.provideService(OutboxStore, slow));
+        assert.deepEqual(seen, []);
       })));
 
     it("marks that the store did not take are made again, and nothing is published twice", () =>
