@@ -35,7 +35,7 @@ it("what is bound to a lane goes on there, whoever is offered its start, timer o
   const { weir, actors: { gather, tally } } = scene;
   const bound = { lanes: ["gpu"] };
   const options = (id: string) => ({ id, lane: "gpu", unserved: true });
-  const onLane = await many((i) => weir.start(tally, { n: i, napMs: 3_000 }, options(`nap-${i}`)));
+  const onLane = await many((i) => weir.start(tally, { n: i, napMs: 8_000 }, options(`nap-${i}`)));
   const waiting = await many((i) => weir.start(gather, undefined, options(`wait-${i}`)));
   const elsewhere = await many((i) =>
     weir.start(tally, { n: i, napMs: 10 }, { id: `any-${i}`, unserved: true })
