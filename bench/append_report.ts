@@ -1,7 +1,6 @@
-/** Appends and start-up, in one run: `deno task bench append`. */
+/** Appends: `deno task bench append`. */
 import { concurrencies, measureAppends, type Measured } from "./append.ts";
 import { cell, keep, say, table } from "./report.ts";
-import { measureStartUp } from "./start_up.ts";
 import { ratio, summarise } from "./statistics.ts";
 
 const durabilities = ["bounded", "power-safe"] as const;
@@ -60,11 +59,5 @@ export const reportAppends = async (
     Object.entries(ratios).map(([name, each]) => [name, cell(each)]),
   );
 
-  const startUp = await measureStartUp(rounds);
-  table(
-    ["connect(), milliseconds", "median (lowest-highest)"],
-    Object.entries(startUp).map(([name, each]) => [name, cell(summarise(each))]),
-  );
-
-  await keep("append", { rounds, milliseconds, appends, ratios, startUp });
+  await keep("append", { rounds, milliseconds, appends, ratios });
 };

@@ -1,6 +1,6 @@
 /**
- * `deno task bench [append] [engine] [output] [families] [outbox] [list]`: these benchmarks, or all
- * of them, one after another, each with its tables and its file in `bench/results/`. Options:
+ * `deno task bench [append] [engine] [output] [families] [outbox] [list] [start]`: these
+ * benchmarks, or all of them, one after another, each with its tables and its file in `bench/results/`. Options:
  * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two
  * and `families`; --parked N, how many executions are parked, and --parked-rounds N; --events N, how
  * many a reader of `families` catches up with; --sizes N,M of `list`; --quick, to see that everything
@@ -16,6 +16,7 @@ import { reportEngine } from "./engine/engine_report.ts";
 import { reportFamilies } from "./families/families_report.ts";
 import { reportOutbox } from "./outbox/outbox_report.ts";
 import { reportOutput } from "./output/output_report.ts";
+import { reportStart } from "./start_report.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -80,6 +81,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       oneByOne: values.quick ? 20 : 100,
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
+  start: () => reportStart({ rounds: option(values.rounds, 7, 1) }),
 };
 
 /** Each size has a server of its own, and the whole a process of its own. */

@@ -1,101 +1,126 @@
 /**
- * `deno task demo`: an execution that survives. A worker is killed with kill -9 in the middle of an
- * order; another one goes on where the log ends, and nothing that was recorded runs again. With
- * `--keep` the server stays up, to be looked at with the NATS CLI.
+ * `deno task demo`: an execution that survives kill -9, on the embedded server, told as it happens.
+ * It ends with 0 only if everything that it claims was seen to be so. `--store <folder>` says where
+ * the server keeps its data, which stays there to be looked at.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { connect } from "@weir/weir";
-import { approval, order } from "./demo/order.ts";
+import { parseArgs } from "node:util";
+import { connect, type Weir } from "@weir/weir";
+import { makeBoard } from "./demo/board.ts";
+import { openBucket } from "./demo/bucket.ts";
+import { makeClaims } from "./demo/claims.ts";
+import { type Begun, makeCrew } from "./demo/crew.ts";
+import { makeScreen } from "./demo/screen.ts";
+import { tell } from "./demo/story.ts";
+import { timeline } from "./demo/timeline.ts";
 
 const namespace = "demo";
-const say = (line = "") => console.log(line);
-const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const names = ["worker-1", "worker-2"] as const;
+const { values } = parseArgs({
+  options: {
+    store: { type: "string", default: fileURLToPath(new URL("../.cache/demo", import.meta.url)) },
+  },
+});
+const store = relative(process.cwd(), values.store) || ".";
+/** The same store serves many runs. */
+const batch = Math.floor(Date.now() / 1_000).toString(36).slice(-4);
 
-const program = fileURLToPath(new URL("./demo/worker.ts", import.meta.url));
-const workers = new Set<ChildProcess>();
-
-/** Starts a worker in a process of its own, and waits until it is ready. */
-const startWorker = (url: string): Promise<ChildProcess> =>
-  new Promise((resolve, reject) => {
-    const worker = spawn(process.execPath, ["run", "-A", program, url, namespace], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    workers.add(worker);
-    worker.once("exit", () => {
-      workers.delete(worker);
-      reject(new Error("the worker ended before it was ready"));
-    });
-    worker.stdout.on("data", (data: Uint8Array) => {
-      const text = new TextDecoder().decode(data);
-      process.stdout.write(text);
-      if (text.includes("ready")) resolve(worker);
-    });
-  });
-
-/** Waits until a step is in the log. */
-const untilRecorded = async (run: { describe(): Promise<{ steps: object }> }, step: string) => {
-  while (!(step in (await run.describe()).steps)) await pause(50);
+const board = makeBoard(names);
+const screen = makeScreen({
+  output: process.stdout,
+  term: process.env["TERM"],
+  noColor: process.env["NO_COLOR"],
+  picture: (columns) => timeline(board.rows(), board.now(), columns),
+});
+const { say } = screen;
+// Whatever happens, the terminal gets its cursor back.
+process.once("exit", screen.close);
+/** What happens, and when. */
+const note = (line: string) => {
+  if (isInterrupted) return;
+  say(`${(performance.now() / 1_000).toFixed(1).padStart(5)} s  ${line}`);
 };
 
-const store = fileURLToPath(new URL("../.cache/demo", import.meta.url));
-const embedded = { store, onProgress: (message: string) => say(`   ${message}`) };
-say("Starting the embedded nats-server (it is fetched on the first run) …");
-await using weir = await connect({ namespace, embedded });
-const url = weir.server?.url ?? process.env["NATS_URL"] ?? "";
-say(`JetStream listens at ${new URL(url).host}.`);
+let weir: Weir | undefined;
+let crew: ReturnType<typeof makeCrew> | undefined;
+let bucket: Awaited<ReturnType<typeof openBucket>> | undefined;
+let isInterrupted = false;
 
-try {
-  say("\n1. A worker comes up, and an order is started:");
-  const one = await startWorker(url);
-  const id = `o-${Date.now().toString(36)}`;
-  const run = await weir.start(order, { cents: 4200 }, {
-    id,
-    tags: { "team.name": "checkout" },
+const interrupted = async (code: number) => {
+  // Who asks twice has waited long enough; the server ends by itself when this process has.
+  if (isInterrupted) process.exit(code);
+  isInterrupted = true;
+  screen.close();
+  crew?.killAll();
+  await bucket?.close();
+  await weir?.close();
+  process.exit(code);
+};
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+  process.on(signal, () => void interrupted(code));
+}
+
+const play = async (): Promise<number> => {
+  say("Four orders, two workers, one kill -9. A real nats-server keeps the log.");
+  say();
+  // Nothing is to stay behind on a server that others use.
+  delete process.env["NATS_URL"];
+  weir = await connect({
+    namespace,
+    embedded: { store: values.store, onProgress: note },
   });
-  await untilRecorded(run, "reserve");
-  await pause(500);
+  const { url } = weir.server!;
+  const begun: Array<Begun> = [];
+  crew = makeCrew({
+    url,
+    namespace,
+    batch,
+    onBegun: (step) => {
+      begun.push(step);
+      board.works(step.execution.slice("order/".length), step.worker, step.step);
+    },
+    onWords: note,
+  });
+  bucket = await openBucket(url, namespace);
+  note(`nats-server ${bucket.serverVersion} is up, with its data in ${store}.`);
+  const workers = await Promise.all(names.map((name) => crew!.hire(name)));
+  note(`${workers.map(({ name, pid }) => `${name} is process ${pid}`).join(", ")}.`);
 
-  say(`\n2. kill -9 ${one.pid}, in the middle of the charge:`);
-  one.kill("SIGKILL");
-  const left = await run.describe();
-  say(`   ${run.id} is ${left.status}, owned by ${left.owner ?? "nobody"}.`);
-  say(`   In the log: ${Object.keys(left.steps).join(", ")}. Nobody had to save anything.`);
-
-  say("\n3. Another worker comes up. The server offers it the order as soon as the first one's");
-  say("   silence has lasted 10 seconds; it claims the lease and goes on:");
-  await startWorker(url);
-  await untilRecorded(run, "charge");
-
-  say("\n4. The order sleeps, then waits for a signal, and costs nothing meanwhile:");
-  while ((await run.describe()).reason !== "signal") await pause(100);
-  say(`   ${(await run.describe()).why}`);
-  const signalled = await run.signal(approval, { by: "ana" }, { key: "approval-1" });
-  say(`   The signal is durable; its effect: ${await signalled.effect()}.`);
-
-  say("\n5. The result, reserved by the dead worker and charged by the living one:");
-  say(`   ${JSON.stringify(await run.result())}`);
-
-  say("\n6. Everything that happened is one log, which the server kept in order:");
-  for await (const { sequence, record } of run.history()) {
-    const { kind, ...rest } = record as { kind: string; key?: string; worker?: string };
-    say(`   ${String(sequence).padStart(4)}  ${kind.padEnd(9)} ${rest.key ?? rest.worker ?? ""}`);
+  const claims = makeClaims(note);
+  const { dismiss } = crew;
+  const scene = { weir, bucket, workers, begun, board, claims, batch, note, dismiss };
+  const { run, cursor } = await tell(scene);
+  screen.close();
+  const flags = `--store ${store} --namespace ${namespace}`;
+  say();
+  if (claims.failed > 0) {
+    say(`${claims.failed} of the claims did not hold. What was seen is above; please report it.`);
+    return 1;
   }
-  say("\nSee the same with the NATS CLI, while the server runs (deno task demo --keep):");
-  say(`   nats --server ${url} kv history ${namespace} 'lease.>'`);
-  say(`   nats --server ${url} stream view KV_${namespace}`);
-  say(`   nats --server ${url} sub '${namespace}.*.*.order.default.${id}'`);
-  if (process.argv.includes("--keep")) {
-    say("\nServer and worker stay up until you press Ctrl-C.");
-    await new Promise((resolve) => process.once("SIGINT", resolve));
+  say("Everything that was claimed was seen. The log is still there, to be asked:");
+  say(`  deno task weir ls ${flags}`);
+  say(`  deno task weir history ${run.id} ${flags}`);
+  say(`  deno task weir tail completions --after ${cursor} ${flags}`);
+  say("  (without Deno: npx -y deno task …; where the package is installed: npx weir …)");
+  say("Next: docs/guide.md to write your own, docs/semantics.md for what happens if…,");
+  say("and examples/ for programs that run.");
+  return 0;
+};
+
+let exitCode = 1;
+try {
+  exitCode = await play();
+} catch (error) {
+  if (!isInterrupted) {
+    screen.close();
+    console.error(`The demo could not go on: ${error instanceof Error ? error.message : error}`);
+    crew?.killAll();
   }
-} finally {
-  await Promise.all([...workers].map((worker) =>
-    new Promise((resolve) => {
-      worker.removeAllListeners("exit");
-      worker.once("exit", resolve);
-      worker.kill("SIGTERM");
-    })
-  ));
+}
+if (!isInterrupted) {
+  await bucket?.close();
+  await weir?.close();
+  process.exit(exitCode);
 }

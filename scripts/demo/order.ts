@@ -1,27 +1,24 @@
 /** The actor of the demo: an order that is charged once, whatever dies meanwhile. */
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { actor, signal } from "@weir/weir";
 
 export const approval = signal<{ by: string }>("approval");
 
-/** Lets a person watch; a real step would talk to somebody. */
-const takesAWhile = () => new Promise((resolve) => setTimeout(resolve, 1_000));
+export const order = actor("order", async (ctx, { cents }: { cents: number }) => {
+  /** Stands for a call to somebody; the worker tells the demo that it has begun. */
+  const work = (step: string, millis: number) =>
+    ctx.run(step, async ({ idempotencyKey }) => {
+      console.log(JSON.stringify({ execution: ctx.executionId, step, idempotencyKey }));
+      await sleep(millis);
+      return process.env["DEMO_WORKER"] ?? "somebody";
+    });
 
-const say = (line: string) => console.log(`      worker ${process.pid}: ${line}`);
-
-export const order = actor("order", async (ctx, input: { cents: number }) => {
-  const stock = await ctx.run("reserve", async () => {
-    say("reserving stock …");
-    await takesAWhile();
-    return `stock reserved by ${process.pid}`;
-  });
-  const receipt = await ctx.run("charge", async ({ idempotencyKey }) => {
-    say(`charging ${input.cents} cents under ${idempotencyKey} …`);
-    await takesAWhile();
-    return `charged by ${process.pid}`;
-  });
-  await ctx.sleep("cool-off", "2 seconds");
-  const approved = await ctx.wait(approval, { timeout: "7 days" });
-  const parcel = await ctx.run("ship", () => `shipped by ${process.pid}`);
-  return { stock, receipt, approvedBy: approved?.by, parcel };
+  const pickedBy = await work("pick", 1_200);
+  // The first time there is time enough to be killed in.
+  const chargedBy = await work("charge", ctx.attempt === 0 ? 6_000 : 2_000);
+  await ctx.tag("order.charged", `${cents}`);
+  const { by: approvedBy } = await ctx.wait(approval);
+  const shippedBy = await work("ship", 1_200);
+  return { pickedBy, chargedBy, approvedBy, shippedBy };
 });
