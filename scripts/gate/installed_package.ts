@@ -7,7 +7,7 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runOrThrow } from "./command.ts";
-import { manifest, pinned, root, testFiles } from "./library.ts";
+import { manifest, pinned, root, testFiles, testFolder } from "./library.ts";
 import { compile } from "./typescript.ts";
 
 export interface InstalledPackage extends AsyncDisposable {
@@ -42,7 +42,7 @@ const install = async (folder: string, tarball: string): Promise<void> => {
 const compileTests = async (folder: string): Promise<ReadonlyArray<string>> => {
   await mkdir(join(folder, "tests"));
   await cp(join(root, "tests", "public"), join(folder, "tests", "public"), { recursive: true });
-  const files = (await testFiles()).filter((file) => file.startsWith("tests/public/"));
+  const isPublic = (file: string) => file.startsWith("tests/public/") && file.endsWith(".ts");
   const finished = await compile({
     folder,
     // Effect's declarations name a few types of the browser, and those of the NATS client do not
@@ -54,10 +54,11 @@ const compileTests = async (folder: string): Promise<ReadonlyArray<string>> => {
       rootDir: ".",
       outDir: ".",
     },
-    files,
+    // Some are programs that a test starts, and that none imports.
+    files: (await testFolder()).filter(isPublic),
   });
   if (finished.exitCode !== 0) throw new Error(finished.output);
-  return files.map((file) => file.replace(/\.ts$/, ".js"));
+  return (await testFiles()).filter(isPublic).map((file) => file.replace(/\.ts$/, ".js"));
 };
 
 export const installPackage = async (tarball: string): Promise<InstalledPackage> => {
