@@ -148,11 +148,14 @@ export const handlerOf = (
     }
   };
 
+  /** Requests that are being answered: Node 20 does not abort the signal of one that nobody holds. */
+  const answered = new Set<Request>();
+
   const stream = (
     family: Family,
     options: SourceOptions,
     first: AnyEvent | Tick,
-    signal: AbortSignal,
+    request: Request,
   ) => {
     const events = open(family, { ...options, after: first.cursor });
     const encoder = new TextEncoder();
@@ -160,11 +163,13 @@ export const handlerOf = (
     const end = () => {
       if (isOver) return;
       isOver = true;
-      signal.removeEventListener("abort", end);
+      answered.delete(request);
+      request.signal.removeEventListener("abort", end);
       return events.return?.()?.then(() => undefined, () => undefined);
     };
-    signal.addEventListener("abort", end, { once: true });
-    if (signal.aborted) end();
+    answered.add(request);
+    request.signal.addEventListener("abort", end, { once: true });
+    if (request.signal.aborted) end();
     return new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(encoder.encode(messageOf(family, first))),
       pull: async (controller) => {
@@ -217,7 +222,7 @@ export const handlerOf = (
       const options = { ...filter, ...optional("after", after) };
       const first = await begin(family, options);
       if (first === undefined) throw new Error(`${family} ended before it began`);
-      const body = stream(family, { ...options, ticks: heartbeatMs }, first, request.signal);
+      const body = stream(family, { ...options, ticks: heartbeatMs }, first, request);
       return new Response(body, { headers: streamHeaders });
     } catch (error) {
       return refuse(isWeirError(error) ? statuses[error._tag] ?? 500 : 500, problemOf(error));
