@@ -16,6 +16,7 @@ import { buildPackage } from "../scripts/build_npm.ts";
 import { runOrThrow } from "../scripts/gate/command.ts";
 import { manifest, pinned } from "../scripts/gate/library.ts";
 import { nodeBinaries } from "../scripts/gate/node_binary.ts";
+import { removeStore, scratchStore } from "../tests/public/scratch_store.ts";
 
 /** Milliseconds; `total` begins where the process is spawned and ends with the result. */
 export type Parts = Readonly<
@@ -75,21 +76,20 @@ export const measureStartUp = async (rounds: number): Promise<ReadonlyArray<Star
     { runtime, server: "running", rounds: [] },
   ]);
   const folder = await mkdtemp(join(tmpdir(), "weir-bench-"));
-  const removing = { recursive: true, force: true, maxRetries: 20 };
   try {
     await install(folder);
     for (let round = 0; round <= rounds; round++) {
       for (const { runtime, server, rounds } of measured) {
-        const store = await mkdtemp(join(tmpdir(), "weir-bench-store-"));
+        const store = await scratchStore();
         const holder = server === "running" ? await connect({ embedded: { store } }) : undefined;
         const parts = await runOnce(runtimes[runtime]!, folder, store);
         if (round > 0) rounds.push(parts);
         await holder?.close();
-        await rm(store, removing);
+        await removeStore(store);
       }
     }
   } finally {
-    await rm(folder, removing);
+    await rm(folder, { recursive: true });
   }
   return measured;
 };

@@ -1,7 +1,4 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
@@ -16,6 +13,7 @@ import {
   neverStuck,
 } from "@weir/weir/effect";
 import { ActorName, Namespace, Tenant, WorkerInstanceId } from "@weir/weir/schema";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const acme = Tenant.make("acme");
 const order = ActorName.make("order");
@@ -80,12 +78,12 @@ describe("an actor of Effects", () => {
   });
 
   it("runs on a server by the same code", async () => {
-    const store = await mkdtemp(join(tmpdir(), "weir-effect-"));
+    const store = await scratchStore();
     try {
       const services = layer({ embedded: { store }, namespace: Namespace.make("effect") });
       await Effect.runPromise(program(Effect.void).pipe(Effect.provide(services)));
     } finally {
-      await rm(store, { recursive: true, force: true, maxRetries: 20 });
+      await removeStore(store);
     }
   });
 });

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { connect, InvalidInput, SequenceConflict, type Weir } from "@weir/weir";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const note = (data: string) => ({ type: "custom", eventType: "note", data }) as const;
 const unique = () => `order/${randomUUID()}`;
@@ -13,12 +11,12 @@ describe("the event store on the embedded server", () => {
   let store: string;
   let weir: Weir;
   before(async () => {
-    store = await mkdtemp(join(tmpdir(), "weir-public-"));
+    store = await scratchStore();
     weir = await connect({ tenant: "acme", embedded: { store } });
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true, maxRetries: 20 });
+    await removeStore(store);
   });
 
   it("numbers events from 1 and reads them back as they were", async () => {

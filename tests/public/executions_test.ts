@@ -1,8 +1,5 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -19,6 +16,7 @@ import {
   type Weir,
   type Worker,
 } from "@weir/weir";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const approval = signal<{ by: string }>("approval");
 
@@ -94,13 +92,13 @@ describe("executions on the embedded server", () => {
   let weir: Weir;
   let worker: Worker;
   before(async () => {
-    store = await mkdtemp(join(tmpdir(), "weir-public-"));
+    store = await scratchStore();
     weir = await connect({ tenant: "acme", embedded: { store } });
     worker = await weir.worker([order, ship, trip, fragile], { residentGrace: "50 millis" });
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true, maxRetries: 20 });
+    await removeStore(store);
   });
 
   it("an order is charged once, waits for its approval, and is shipped", async () => {

@@ -1,7 +1,4 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import {
@@ -17,6 +14,7 @@ import {
 } from "@weir/weir";
 import { decodeCursor } from "@weir/weir/schema";
 import { inMemory } from "@weir/weir/testing";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const go = signal<string>("go");
 const order = actor("order", async (ctx) => {
@@ -41,13 +39,13 @@ describe("the families through the promise door", () => {
   let store: string;
   let weir: Weir;
   before(async () => {
-    store = await mkdtemp(join(tmpdir(), "weir-public-"));
+    store = await scratchStore();
     weir = await connect({ tenant: "acme", embedded: { store }, shards: 2 });
     await weir.worker([order]);
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true, maxRetries: 20 });
+    await removeStore(store);
   });
 
   it("a loop sees what happens to executions, and goes on behind any event", async () => {

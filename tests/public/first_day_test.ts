@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -19,6 +16,7 @@ import {
   signal,
 } from "@weir/weir";
 import { inMemory } from "@weir/weir/testing";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const go = signal<{ readonly by: string }>("go");
 const echo = actor("echo", (_ctx, input: unknown) => input);
@@ -168,7 +166,7 @@ describe("a mistake of the first day", () => {
   });
 
   it("a process that ends with an open worker is told to close it", async () => {
-    const store = await mkdtemp(join(tmpdir(), "weir-public-"));
+    const store = await scratchStore();
     const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
     const script = fileURLToPath(new URL(`./first_day/forgetful${extension}`, import.meta.url));
     const runtime = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
@@ -182,7 +180,7 @@ describe("a mistake of the first day", () => {
       assert.doesNotMatch(await end("closes"), /forgetful/);
     } finally {
       await weir.close();
-      await rm(store, { recursive: true, force: true, maxRetries: 20 });
+      await removeStore(store);
     }
   });
 });

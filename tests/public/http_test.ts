@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { ReadableStream as NodeStream } from "node:stream/web";
 import { after, before, describe, it } from "node:test";
 import { actor, connect, StreamDisconnected, type Weir } from "@weir/weir";
 import { type EventSources, eventStreams, type Verdict } from "@weir/weir/http";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const order = actor("order", (_, n: number) => n);
 
@@ -72,14 +70,14 @@ describe("the live bridge", () => {
   let weir: Weir;
   let handler: (request: Request) => Promise<Response>;
   before(async () => {
-    store = await mkdtemp(join(tmpdir(), "weir-http-"));
+    store = await scratchStore();
     weir = await connect({ tenant: "acme", embedded: { store } });
     await weir.worker([order]);
     handler = eventStreams({ weir, heartbeatMs: 200 });
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true, maxRetries: 20 });
+    await removeStore(store);
   });
 
   const open = new Set<AbortController>();

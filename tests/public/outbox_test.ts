@@ -1,14 +1,12 @@
 /** The outbox through its door, on the embedded server: from an actor and from outside. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect as dial } from "@nats-io/transport-node";
 import { actor, connect } from "@weir/weir";
 import { connectOutbox, NonRetryable, type OutboxEvent } from "@weir/weir/outbox";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const eventually = async (what: string, look: () => Promise<boolean> | boolean): Promise<void> => {
   const deadline = Date.now() + 30_000;
@@ -19,7 +17,7 @@ const eventually = async (what: string, look: () => Promise<boolean> | boolean):
 };
 
 it("events of actors and of others are published once, and dead letters come back", async () => {
-  const store = await mkdtemp(join(tmpdir(), "weir-public-"));
+  const store = await scratchStore();
   try {
     await using weir = await connect({ embedded: { store } });
     const servers = weir.server!.url;
@@ -59,12 +57,12 @@ it("events of actors and of others are published once, and dead letters come bac
     await eventually("it is published", () => seen.length === 3);
     assert.deepEqual(await outbox.deadLetters(), []);
   } finally {
-    await rm(store, { recursive: true, force: true, maxRetries: 20 });
+    await removeStore(store);
   }
 });
 
 it("a stream takes each event once, under its id and with what there is to say of it", async () => {
-  const store = await mkdtemp(join(tmpdir(), "weir-public-"));
+  const store = await scratchStore();
   try {
     await using weir = await connect({ embedded: { store } });
     const servers = weir.server!.url;
@@ -95,6 +93,6 @@ it("a stream takes each event once, under its id and with what there is to say o
     }
     await nats.close();
   } finally {
-    await rm(store, { recursive: true, force: true, maxRetries: 20 });
+    await removeStore(store);
   }
 });

@@ -1,8 +1,5 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -17,6 +14,7 @@ import {
   type Weir,
 } from "@weir/weir";
 import { inMemory } from "@weir/weir/testing";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const question = signal<string>("question");
 
@@ -67,13 +65,13 @@ describe("outputs on the embedded server", () => {
   let store: string;
   let weir: Weir;
   before(async () => {
-    store = await mkdtemp(join(tmpdir(), "weir-output-"));
+    store = await scratchStore();
     weir = await connect({ embedded: { store } });
     await weir.worker([chat], { residentGrace: "1 millis" });
   });
   after(async () => {
     await weir.close();
-    await rm(store, { recursive: true, force: true, maxRetries: 20 });
+    await removeStore(store);
   });
 
   it("tokens are read as they come, by many, until the execution has ended", async () => {

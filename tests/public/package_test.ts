@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const isDeno = "Deno" in globalThis;
 /** From the folder that the package is installed in, or that of the sources. */
@@ -90,7 +90,7 @@ describe("the package", () => {
   });
 
   it("lists executions on the command line", async () => {
-    const store = await mkdtemp(join(tmpdir(), "weir-package-"));
+    const store = await scratchStore();
     try {
       const start = ["start", "order", "--id", "o-1", "--unserved", "--json"];
       const { stdout } = await weir(...start, "--store", store);
@@ -99,7 +99,7 @@ describe("the package", () => {
       const listed = await weir("ls", "--json", "--store", store);
       assert.deepEqual([listed.stdout, JSON.parse(listed.stderr)], ["", { asOf: 0 }]);
     } finally {
-      await rm(store, { recursive: true, force: true, maxRetries: 20 });
+      await removeStore(store);
     }
   });
 });
