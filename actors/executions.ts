@@ -15,9 +15,9 @@ import {
   type ExecutionEnded,
   type ExecutionExpired,
   type ExecutionFailed,
-  ExecutionNotEnded,
+  type ExecutionNotEnded,
   type ExecutionNotFound,
-  RetryLimitExceeded,
+  type RetryLimitExceeded,
   type SignalLimitExceeded,
   type UnknownActor,
 } from "../schema/execution_errors.ts";
@@ -33,12 +33,12 @@ import { type AppendError, Log, type ReadError } from "../streams/log.ts";
 import { Mailboxes } from "../streams/mailbox.ts";
 import type { OutputError, OutputFrame, ReadOutputOptions } from "../streams/output.ts";
 import { ServerClock } from "../streams/server_clock.ts";
-import { defaultLimits } from "./core/decide.ts";
 import type { Reason } from "./core/describe.ts";
 import * as Completions from "./engine/completions.ts";
 import * as Post from "./engine/post.ts";
 import { makeOutput } from "./executions/output.ts";
 import { makePresence } from "./executions/present.ts";
+import { makeRetry } from "./executions/retry.ts";
 import { makeSignal } from "./executions/signals.ts";
 import { makeStart } from "./executions/start.ts";
 import { makeView } from "./executions/view.ts";
@@ -192,7 +192,8 @@ const make = Effect.gen(function* () {
   const { present, living, meant } = presence;
   const signal = makeSignal(means, presence);
   const start = makeStart(means, presence, { mailboxes, clock, signal });
-  const { result, stateOf, describe, history } = makeView(means, presence, clock);
+  const view = makeView(means, presence, clock);
+  const { result, describe, history } = view;
 
   const cancel: Executions["Service"]["cancel"] = Effect.fn("Executions.cancel")(
     function* (of, { reason, force } = {}) {
@@ -224,28 +225,6 @@ const make = Effect.gen(function* () {
     },
   );
 
-  const retry: Executions["Service"]["retry"] = Effect.fn("Executions.retry")(
-    function* (of, { from = "failure" } = {}) {
-      const found = yield* present(of);
-      const end = yield* completions.ended(found.address, found.life);
-      if (end === undefined) {
-        const { status } = yield* describe(of);
-        return yield* new ExecutionNotEnded({ execution: of.execution, status });
-      }
-      const { replays } = (yield* stateOf(of)).state;
-      const limit = defaultLimits.replays;
-      if (replays >= limit) {
-        return yield* new RetryLimitExceeded({ execution: of.execution, limit });
-      }
-      const { sequence } = yield* post.send(
-        found.address,
-        { kind: "retry", ...meant(found), from },
-        post.idOf(found.address, found.life, "retry", String(end.sequence)),
-      );
-      return sequence;
-    },
-  );
-
   const revokeLease: Executions["Service"]["revokeLease"] = Effect.fn("Executions.revokeLease")(
     function* (of, { reason } = {}) {
       const { address } = yield* present(of);
@@ -263,7 +242,7 @@ const make = Effect.gen(function* () {
     cancel,
     pause,
     resume,
-    retry,
+    retry: makeRetry(means, presence, view),
     revokeLease,
     describe,
     history,

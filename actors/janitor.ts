@@ -9,11 +9,15 @@ import * as Option from "effect/Option";
 import { journalRecord } from "../schema/journal_record.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import { highest, noFloors, raiseFloors } from "../streams/floor.ts";
+import { readMoment } from "../streams/execution_records.ts";
 import { Leases } from "../streams/lease.ts";
 import { Log } from "../streams/log.ts";
 import { Expiries, type Expiry } from "../streams/retention.ts";
 import { StateStore } from "../streams/state_store.ts";
 import { executionFilter } from "../streams/subjects.ts";
+import { beforeTakingUp } from "./core/decide.ts";
+import { takeUpToReplay } from "./core/take_up.ts";
+import { readAll, unread } from "./engine/history.ts";
 import { floorsOf, removeForsaken } from "./janitor/forsaken.ts";
 import { type Found, makeRemoval, plainKinds } from "./janitor/removal.ts";
 
@@ -61,13 +65,39 @@ const make = Effect.gen(function* () {
     return records.some(({ kind }) => kind !== "claimed");
   });
 
+  /** Whether it was asked for again before we were told, and whoever claims it will run it. */
+  const isWanted = Effect.fnUntraced(
+    function* ({ address, end, sequence }: Expiry, last: number) {
+      const mail = yield* log.readThrough(executionFilter(address, "mail"), {
+        after: end,
+        through: last,
+      });
+      if (mail.length === 0 || mail[0]!.sequence > sequence) return false;
+      const { state } = yield* readAll(unread, yield* readMoment(log, address));
+      const next = takeUpToReplay(state);
+      const [first] = next.inbox;
+      return first !== undefined && first.sequence < sequence &&
+        beforeTakingUp(next)?.kind === "replayed";
+    },
+    // Then nobody can run it again, and what is missing may have gone with an earlier attempt.
+    Effect.catchTag("CorruptRecord", () => Effect.succeed(false)),
+  );
+
   /**
-   * An owner that claims behind the message that we were told by runs nothing again, and one that
-   * claimed before shows by its lease. So nothing changes any more once this says that it is due.
+   * Who asks for it behind the message that we were told by is refused by the server; an owner runs
+   * nothing for such a request, and one that claimed before shows by its lease. So nothing changes
+   * any more once this says that it is due.
    */
   const judge = Effect.fnUntraced(function* (expiry: Expiry) {
-    const found = yield* log.lastSequences(expiry.address, plainKinds);
+    const look = log.lastSequences(expiry.address, plainKinds);
+    let found = yield* look;
     const judged = (verdict: Verdict): Judged => ({ expiry, found, verdict });
+    const lastOfMail = found.get("mail") ?? 0;
+    if (lastOfMail > expiry.end) {
+      if (yield* isWanted(expiry, lastOfMail)) return judged("undecided");
+      // What was wanted has been seen to by then, and shows.
+      found = yield* look;
+    }
     if (found.get("done") !== expiry.end) return judged("over");
     if (yield* isClaimed(expiry)) return judged("undecided");
     const lastOfLog = found.get("log") ?? 0;

@@ -23,8 +23,11 @@ import type {
 import type { Fence } from "./fence.ts";
 import type { Address, Filter, Kind, Layout } from "./subjects.ts";
 
-/** What must still hold when the record is stored: the fence, or the last sequence of its subject. */
-export type Guard = Fence | { readonly after: number };
+/**
+ * What must still hold when the record is stored: the fence, or the last sequence of its subject, or
+ * of another in its shard.
+ */
+export type Guard = Fence | { readonly after: number; readonly subject?: string };
 
 /** One record on its way into the log. */
 export interface Message {

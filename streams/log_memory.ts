@@ -172,11 +172,13 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
       guard.lose();
       return new StaleFence({ execution: to.label, revision: guard.revision, landed: "no" });
     }
-    const actual = lastSequence(shard, subject);
-    if (guard === undefined || guard.after === actual) return undefined;
+    if (guard === undefined) return undefined;
+    const guarded = guard.subject ?? subject;
+    const actual = lastSequence(shard, guarded);
+    if (guard.after === actual) return undefined;
     return guard.after === 0
-      ? new AlreadyExists({ subject, sequence: actual })
-      : new SequenceConflict({ subject, expected: guard.after, actual });
+      ? new AlreadyExists({ subject: guarded, sequence: actual })
+      : new SequenceConflict({ subject: guarded, expected: guard.after, actual });
   };
 
   /** A batch is judged as a whole before any of it is stored; only its first own-subject guard counts. */

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import type { ExecutionId, Tenant, Timestamp } from "../schema/ids.ts";
 import { type RetentionRecord, retentionRecord } from "../schema/retention_record.ts";
-import type { AppendError, Entry, Log } from "./log.ts";
+import type { AppendError, Entry, Log, ReadError } from "./log.ts";
 import { type Address, addressOfSubject, executionOfSubject, type Layout } from "./subjects.ts";
 
 /** An execution that has been kept long enough, unless it has run again. */
@@ -72,3 +72,13 @@ export const expiryOf = (layout: Layout, entry: Entry): Expiry | undefined => {
     sequence: entry.sequence,
   };
 };
+
+/** What the janitor was last told of an execution, and is not done with. */
+export const lastExpiry = (
+  log: Log["Service"],
+  address: Address,
+): Effect.Effect<Expiry | undefined, ReadError> =>
+  Effect.map(
+    log.last(address, "gc"),
+    Option.match({ onNone: () => undefined, onSome: (entry) => expiryOf(log.layout, entry) }),
+  );

@@ -18,7 +18,7 @@ import type { AcquireOptions, Lease, Leases } from "../../streams/lease.ts";
 import type { JournalError } from "../../streams/journal.ts";
 import type { AppendError, Entry, Log, ReadError, RemoveError } from "../../streams/log.ts";
 import { ackWaitMs, type Delivery } from "../../streams/mailbox.ts";
-import { expiryOf, removeLater } from "../../streams/retention.ts";
+import { lastExpiry, removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
 import { afterEnd } from "../core/decide.ts";
@@ -149,7 +149,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     yield* leases.conclude(address, nonceOfEnd(done));
     const lease = yield* leases.acquire(address, acquire);
     // Before the history is read, which may be on its way out from then on.
-    if (yield* isRetired(address, done.sequence)) {
+    if (yield* isRetired(address, done.sequence, delivery.mail)) {
       yield* Effect.ignore(leases.release(lease));
       yield* removeForsaken(log, address);
       return acked(delivery);
@@ -157,11 +157,10 @@ export const makeClaims = (options: ClaimsOptions) => {
     return yield* readUnder(address, lease);
   });
 
-  /** Whether the janitor was told of this end, before which only it may act any more. */
-  const isRetired = Effect.fnUntraced(function* (address: Address, end: number) {
-    const last = yield* log.last(address, "gc");
-    if (Option.isNone(last)) return false;
-    return expiryOf(log.layout, last.value)?.end === end;
+  /** Whether the janitor was told of this end before it was asked for: only it may act then. */
+  const isRetired = Effect.fnUntraced(function* (address: Address, end: number, asked: number) {
+    const told = yield* lastExpiry(log, address);
+    return told?.end === end && told.sequence < asked;
   });
 
   /** Claims anew what this worker had given up without being able to say so. */

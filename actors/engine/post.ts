@@ -52,12 +52,8 @@ export const make = (log: Log["Service"]) => {
     );
   });
 
-  const send = (to: Address, record: MailRecord, id?: string) =>
-    log.append(to, {
-      kind: "mail",
-      body: mailRecord.encode(record),
-      ...(id === undefined ? {} : { id }),
-    });
+  const send = (to: Address, record: MailRecord, more: Pick<Message, "guard" | "id"> = {}) =>
+    log.append(to, { kind: "mail", body: mailRecord.encode(record), ...more });
 
   /**
    * Starts an execution unless there is one; then its own start is the answer. What is to lie in its
@@ -112,7 +108,7 @@ export const make = (log: Log["Service"]) => {
         outcome,
         ...(route === undefined ? {} : { route }),
       },
-      idOf(to, life, "child", `${child}\n${key}\n${call}`),
+      { id: idOf(to, life, "child", `${child}\n${key}\n${call}`) },
     );
   };
 
@@ -126,12 +122,14 @@ export const make = (log: Log["Service"]) => {
     return send(
       to,
       { kind: "join", life: start.life, parent, ...(route === undefined ? {} : { route }) },
-      idOf(
-        to,
-        start.life,
-        "join",
-        [parent.tenant, parent.execution, parent.life, parent.key, parent.call].join("\n"),
-      ),
+      {
+        id: idOf(
+          to,
+          start.life,
+          "join",
+          [parent.tenant, parent.execution, parent.life, parent.key, parent.call].join("\n"),
+        ),
+      },
     );
   };
 
@@ -149,7 +147,9 @@ export const make = (log: Log["Service"]) => {
         reason: "its parent has ended",
         ...(route === undefined ? {} : { route }),
       },
-      idOf(to, undefined, "cancel", `${parent.tenant}\n${parent.execution}\n${parent.life}`),
+      {
+        id: idOf(to, undefined, "cancel", `${parent.tenant}\n${parent.execution}\n${parent.life}`),
+      },
     );
 
   return { addressOf, findStart, send, start, notify, join, cancelChild, idOf };

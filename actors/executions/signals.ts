@@ -78,10 +78,11 @@ export const makeSignal = ({ log, completions, post }: Means, { living, meant }:
         }
       }
       const record = signalMail(name, value, { key, source }, found.life);
-      const id = key === undefined
-        ? undefined
-        : post.idOf(found.address, found.life, "signal", key);
-      const { sequence } = yield* post.send(found.address, { ...record, ...meant(found) }, id);
+      const { sequence } = yield* post.send(
+        found.address,
+        { ...record, ...meant(found) },
+        key === undefined ? {} : { id: post.idOf(found.address, found.life, "signal", key) },
+      );
       const { signalId } = record;
       return { signalId, effect: effectOf(found.address, sequence) };
     },

@@ -141,3 +141,5 @@ export const makeView = (
 
   return { result, stateOf, describe, history };
 };
+
+export type View = ReturnType<typeof makeView>;

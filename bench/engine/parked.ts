@@ -115,8 +115,10 @@ const measureOnce = async (count: number, watchMs: number): Promise<Parked> => {
   };
 
   let worker = await work("5 seconds");
+  const warmUp = async () => ended(await startAll(few, () => weir.start(sleeper, 0)));
+  await warmUp();
   const warmedUpAt = performance.now();
-  await ended(await startAll(few, () => weir.start(sleeper, 0)));
+  await warmUp();
   const eachMs = (performance.now() - warmedUpAt) / few;
   const nothing = await idle(worker);
   const residentSleeps = await latenessOf(

@@ -484,12 +484,12 @@ export class Appender {
     return new StaleFence({ execution: unit.address.label, revision: fence.revision, landed });
   }
 
-  #guardError(unit: AppendUnit, { guard, subject }: Outgoing, actual: number): AppendError {
+  #guardError(unit: AppendUnit, { guard, subject: own }: Outgoing, actual: number): AppendError {
     if (guard instanceof Fence) {
       guard.lose();
       return this.#stale(unit, guard);
     }
-    const expected = guard?.after ?? 0;
+    const { after: expected = 0, subject = own } = guard ?? {};
     return expected === 0
       ? new AlreadyExists({ subject, sequence: actual })
       : new SequenceConflict({ subject, expected, actual });

@@ -42,14 +42,14 @@ export const expectedSequence = (guard: Guard): number =>
 /** Whether a guard speaks of the message's own subject, which its own storing moves on. */
 export const guardsOwnSubject = (message: Outgoing): boolean =>
   message.guard !== undefined &&
-  (!(message.guard instanceof Fence) || message.guard.subject === message.subject);
+  (message.guard.subject ?? message.subject) === message.subject;
 
 const headerText = (message: Outgoing, place: BatchPlace | undefined): string => {
   const { guard } = message;
   let text = `NATS/1.0\r\nNats-Msg-Id: ${message.id}\r\n`;
   if (guard !== undefined) {
     text += `Nats-Expected-Last-Subject-Sequence: ${expectedSequence(guard)}\r\n`;
-    if (guard instanceof Fence && guard.subject !== message.subject) {
+    if (!guardsOwnSubject(message)) {
       text += `Nats-Expected-Last-Subject-Sequence-Subject: ${guard.subject}\r\n`;
     }
   }

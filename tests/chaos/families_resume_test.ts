@@ -21,6 +21,7 @@ import * as Leases from "../../streams/lease.ts";
 import { layerJetStream } from "../../streams/log_jetstream.ts";
 import * as Sessions from "../../streams/session.ts";
 import { own, type Services } from "../conformance/families/scene.ts";
+import { runtimeArguments } from "../fixtures/program.ts";
 import { startProxy } from "../fixtures/proxy.ts";
 import { type Death, eventsFile, type FamilyReaderOptions } from "../fixtures/family_reader.ts";
 import { leftovers, scratchFolder, type ScratchServer, scratchServer } from "../fixtures/server.ts";
@@ -33,7 +34,6 @@ const perLife = 60;
 
 const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = fileURLToPath(new URL(`../fixtures/family_reader${extension}`, import.meta.url));
-const runtimeArguments = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
 
 const living = new Set<ChildProcess>();
 process.on("exit", () => living.forEach((reader) => reader.kill("SIGKILL")));

@@ -19,6 +19,7 @@ import {
   machineMs,
   type OutboxWorkerOptions,
 } from "../fixtures/outbox_worker.ts";
+import { runtimeArguments } from "../fixtures/program.ts";
 import { eventually, leftovers, scratchFolder, scratchServer } from "../fixtures/server.ts";
 import { chance, named } from "./seed.ts";
 
@@ -32,7 +33,6 @@ const deadlineMs = isFull ? 900_000 : 200_000;
 
 const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = fileURLToPath(new URL(`../fixtures/outbox_worker${extension}`, import.meta.url));
-const runtimeArguments = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
 
 const living = new Set<ChildProcess>();
 process.on("exit", () => living.forEach((worker) => worker.kill("SIGKILL")));

@@ -11,6 +11,7 @@ import {
   publicationsSql,
 } from "../fixtures/outbox_postgres_worker.ts";
 import { scratchPostgres } from "../fixtures/postgres.ts";
+import { runtimeArguments } from "../fixtures/program.ts";
 import { eventually, leftovers } from "../fixtures/server.ts";
 import { chance, named } from "./seed.ts";
 
@@ -26,7 +27,6 @@ const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = fileURLToPath(
   new URL(`../fixtures/outbox_postgres_worker${extension}`, import.meta.url),
 );
-const runtimeArguments = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
 
 const living = new Set<ChildProcess>();
 process.on("exit", () => living.forEach((worker) => worker.kill("SIGKILL")));

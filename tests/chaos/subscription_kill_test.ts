@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { actor, connect, SubscriptionConflict, type Weir } from "../../mod.ts";
+import { runtimeArguments } from "../fixtures/program.ts";
 import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 import type { SubscriptionReaderOptions } from "../fixtures/subscription_reader.ts";
 
@@ -12,7 +13,6 @@ const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = fileURLToPath(
   new URL(`../fixtures/subscription_reader${extension}`, import.meta.url),
 );
-const runtimeArguments = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
 
 const living = new Set<ChildProcess>();
 process.on("exit", () => living.forEach((reader) => reader.kill("SIGKILL")));

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { openClient } from "../fixtures/log_client.ts";
+import { runtimeArguments } from "../fixtures/program.ts";
 import { leftovers, scratchServer } from "../fixtures/server.ts";
 import { decodeMark, Ledger, type Report } from "./ledger.ts";
 import { chance, named, pointsAmong } from "./seed.ts";
@@ -16,7 +17,6 @@ const points = process.env["WEIR_TEST_FULL"] === "1" ? 50 : 4;
 
 const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = fileURLToPath(new URL(`./writer${extension}`, import.meta.url));
-const runtimeArguments = "Deno" in globalThis ? ["run", "-A"] : [];
 
 const living = new Set<ChildProcess>();
 process.on("exit", () => living.forEach((writer) => writer.kill("SIGKILL")));

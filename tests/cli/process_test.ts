@@ -7,13 +7,13 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { runtimeArguments } from "../fixtures/program.ts";
 import { eventually, leftovers, scratchFolder } from "../fixtures/server.ts";
 import { objects } from "./command_line.ts";
 
 const program = fileURLToPath(
   new URL(`../../cli/main${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url),
 );
-const runtimeArguments = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
 
 const children = new Set<ChildProcess>();
 process.on("exit", () => children.forEach((child) => child.kill("SIGKILL")));

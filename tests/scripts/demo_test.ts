@@ -10,6 +10,7 @@ import { makeClaims } from "../../scripts/demo/claims.ts";
 import { makeScreen } from "../../scripts/demo/screen.ts";
 import { type Row, timeline } from "../../scripts/demo/timeline.ts";
 import { isAlive, storeProcesses } from "../fixtures/embedded_server.ts";
+import { runtimeArguments } from "../fixtures/program.ts";
 import { eventually, leftovers, scratchFolder } from "../fixtures/server.ts";
 
 /** Everything that the demo writes where nobody watches, but for what differs from run to run. */
@@ -59,7 +60,7 @@ const golden = (line: string): string =>
 /** The demo as a process that writes to a pipe. */
 const launch = (store: string) => {
   const script = fileURLToPath(new URL("../../scripts/demo.ts", import.meta.url));
-  const child = spawn(process.execPath, ["run", "-A", "--no-check", script, "--store", store]);
+  const child = spawn(process.execPath, [...runtimeArguments, script, "--store", store]);
   const lines: Array<string> = [];
   const errors: Array<string> = [];
   createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));

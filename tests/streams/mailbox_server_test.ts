@@ -34,6 +34,7 @@ import {
 import { body } from "../conformance/subject_matter.ts";
 import { jetStreamApi } from "../fixtures/jetstream_api.ts";
 import type { MailWorkerOptions, Offered } from "../fixtures/mail_worker.ts";
+import { runtimeArguments } from "../fixtures/program.ts";
 import {
   leftovers,
   scratchCluster,
@@ -54,7 +55,6 @@ const open = (servers: string | ReadonlyArray<string>, options: LogOptions = {})
 
 const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = fileURLToPath(new URL(`../fixtures/mail_worker${extension}`, import.meta.url));
-const runtimeArguments = "Deno" in globalThis ? ["run", "-A"] : [];
 
 const living = new Set<ChildProcess>();
 process.on("exit", () => living.forEach((worker) => worker.kill("SIGKILL")));

@@ -250,7 +250,7 @@ describe("what an operator sees", () => {
           await appendEvent(1);
           return printed().includes("\n{") || undefined;
         });
-        const [, subject, json] = /Received on "(\S+)".*?^(\{.*\})$/ms.exec(printed())!;
+        const [, subject, json] = /Received on "(\S+)".*?^(\{[^\n]*\})$/ms.exec(printed())!;
         assert.equal(subject, `weir.event.${tail}`);
         const { v, kind, sequence, event } = JSON.parse(json!);
         assert.deepEqual({ v, kind, event }, {
