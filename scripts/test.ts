@@ -5,7 +5,8 @@
  */
 import process from "node:process";
 import { buildPackage } from "./build_npm.ts";
-import { checks } from "./gate/checks.ts";
+import { checks, typesForNode } from "./gate/checks.ts";
+import type { Finished } from "./gate/command.ts";
 import { examplesIn } from "./gate/examples.ts";
 import { type InstalledPackage, installPackage } from "./gate/installed_package.ts";
 import { nodeBinaries } from "./gate/node_binary.ts";
@@ -81,14 +82,11 @@ const prepareServers = async (): Promise<boolean> => {
   return true;
 };
 
-const prepareChecks = async (): Promise<void> => {
-  for (const { name, check } of checks) {
-    await attempt("checks", name, async () => {
-      const { exitCode, output } = await check();
-      if (exitCode !== 0) throw new Error(output);
-    });
-  }
-};
+const runCheck = (name: string, check: () => Promise<Finished>): Promise<void | undefined> =>
+  attempt("checks", name, async () => {
+    const { exitCode, output } = await check();
+    if (exitCode !== 0) throw new Error(output);
+  });
 
 const preparePackage = async (): Promise<InstalledPackage | undefined> => {
   const tarball = await attempt("preparation", "build the npm package", buildPackage);
@@ -100,14 +98,14 @@ const gate = async (): Promise<void> => {
   announce("Checks and preparation");
   const servers = prepareServers();
   const binaries = attempt("preparation", "Node 20, 22, 24", nodeBinaries);
-  await prepareChecks();
+  for (const { name, check } of checks) await runCheck(name, check);
   await using installed = await preparePackage();
   const nodes = await binaries;
   if (!await servers) return;
   await runPart("Deno", await denoTests());
   await runPart("Documentation", await documentationTests());
   if (nodes === undefined) return;
-  await runPart("Internals on Node", await internalTestsOnNode(nodes));
+  await runPart("Internals on Node", await internalTestsOnNode(nodes, { onTheLog: false }));
   if (installed === undefined) return;
   await runExamples(installed.examples, nodes[24]);
   await runPart("The package on Node", packageTestsOnNode(nodes, installed));
@@ -118,9 +116,19 @@ const some = async (files: ReadonlyArray<TestFile>): Promise<void> => {
   if (await prepareServers()) await runPart("Deno", files);
 };
 
+/** What the gate only samples, and what it leaves out. */
+const full = async (): Promise<void> => {
+  await some(await fullTests());
+  announce("Preparation for Node");
+  const nodes = await attempt("preparation", "Node 20, 22, 24", nodeBinaries);
+  await runCheck("types for Node", typesForNode);
+  if (nodes === undefined) return;
+  await runPart("Internals on Node", await internalTestsOnNode(nodes, { onTheLog: true }));
+};
+
 requireDeno();
 const names = process.argv.slice(2);
-if (names[0] === "--full") await some(await fullTests());
+if (names[0] === "--full") await full();
 else if (names.length > 0) await some(await denoTests(names));
 else await gate();
 process.exit(conclude() ? 0 : 1);

@@ -15,7 +15,8 @@ export const compiledFolder: string = join(root, ".cache", "node");
 const deno = (...args: ReadonlyArray<string>) => (): Promise<Finished> =>
   run(process.execPath, args, { cwd: root });
 
-const typesForNode = async (): Promise<Finished> => {
+/** Checks the types of the sources and tests for Node, and leaves them there as JavaScript. */
+export const typesForNode = async (): Promise<Finished> => {
   await rm(compiledFolder, { recursive: true, force: true });
   await mkdir(compiledFolder, { recursive: true });
   const tests = await testFolder();

@@ -1,8 +1,9 @@
 /**
  * The test files of each part of the gate: every test on Deno, the examples in the documentation,
  * the public tests on the installed package under three releases of Node, and the tests of internals
- * compiled, under the newest. Chaos stays off the oldest two: they prove the package, not the crash;
- * the simulation and what runs in memory, which know no platform, run once.
+ * compiled, under the newest. What knows no platform runs there only when nothing is left out:
+ * both runtimes have the same transport, and it is tried on both by the log, the engine and the
+ * package. Kills, the simulation and what runs in memory run on Deno alone.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,6 +24,20 @@ const isPublic = (file: string): boolean => file.startsWith("tests/public/");
 const isSimulation = (file: string): boolean => file.startsWith("tests/sim/");
 const isInMemory = (file: string): boolean => file.endsWith("_memory_test.ts");
 const isChaos = (file: string): boolean => file.includes("/chaos/");
+
+/** What is made of the log, and asks the platform for nothing. */
+const isOnTheLog = (file: string): boolean =>
+  [
+    "tests/actors/families_golden_test",
+    "tests/actors/janitor_test",
+    "tests/actors/never_stuck_test",
+    "tests/streams/event_store_",
+    "tests/streams/execution_index_",
+    "tests/streams/families_",
+    "tests/streams/lease_",
+    "tests/streams/outbox/log_store_",
+    "tests/streams/subscriptions_",
+  ].some((beginning) => file.startsWith(beginning));
 
 const mentioning = async (
   text: string,
@@ -118,9 +133,11 @@ export const documentationTests = async (): Promise<ReadonlyArray<TestFile>> => 
 
 export const internalTestsOnNode = async (
   nodes: NodeBinaries,
+  { onTheLog }: { readonly onTheLog: boolean },
 ): Promise<ReadonlyArray<TestFile>> => {
   const files = (await testFiles()).filter((file) =>
-    ![isPublic, isChaos, isSimulation, isInMemory].some((isElsewhere) => isElsewhere(file))
+    ![isPublic, isChaos, isSimulation, isInMemory].some((isElsewhere) => isElsewhere(file)) &&
+    isOnTheLog(file) === onTheLog
   );
   const compiled = files.map((file) => file.replace(/\.ts$/, ".js"));
   return onNode(nodes, 24, "internals", compiledFolder, compiled);
@@ -130,10 +147,6 @@ export const packageTestsOnNode = (
   nodes: NodeBinaries,
   { folder, tests }: InstalledPackage,
 ): ReadonlyArray<TestFile> => {
-  const calm = tests.filter((file) => !isChaos(file));
-  return [
-    ...onNode(nodes, 24, "package", folder, tests),
-    ...onNode(nodes, 22, "package", folder, calm),
-    ...onNode(nodes, 20, "package", folder, calm),
-  ];
+  const majors: ReadonlyArray<NodeMajor> = [24, 22, 20];
+  return majors.flatMap((major) => onNode(nodes, major, "package", folder, tests));
 };

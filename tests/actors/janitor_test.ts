@@ -62,7 +62,7 @@ describe("the janitor on a server", () => {
     )
   );
   suite("JetStream, bounded, 2 shards", (effect) => runtime.runPromise(effect), {
-    executions: isFull ? 10_000 : 300,
+    executions: isFull ? 10_000 : 100,
     untilEmpty,
   });
 

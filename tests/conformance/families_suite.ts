@@ -11,7 +11,12 @@ import { tickCases } from "./families/ticks.ts";
 import { transitionCases } from "./families/transitions.ts";
 import { unknownCases } from "./families/unknown.ts";
 
-export const familiesSuite = (name: string, run: Run<Services>): void => {
+export const familiesSuite = (
+  name: string,
+  run: Run<Services>,
+  /** How much is written while a reader stands still. */
+  writtenMeanwhile = 10_000,
+): void => {
   const test: Test = (title, effect) => {
     it(title, () => run(Effect.asVoid(Effect.suspend(effect))));
   };
@@ -21,5 +26,5 @@ export const familiesSuite = (name: string, run: Run<Services>): void => {
   describe(`${name}: the families and what is removed`, () => removalCases(test));
   describe(`${name}: the families' filters`, () => filterCases(test));
   describe(`${name}: the families' ticks`, () => tickCases(test));
-  describe(`${name}: the families' slow readers`, () => pressureCases(test));
+  describe(`${name}: the families' slow readers`, () => pressureCases(test, writtenMeanwhile));
 };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, it } from "node:test";
+import process from "node:process";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as Connection from "../../streams/connection.ts";
@@ -10,6 +11,8 @@ import { layerJetStream } from "../../streams/log_jetstream.ts";
 import * as Sessions from "../../streams/session.ts";
 import { familiesSuite } from "../conformance/families_suite.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+
+const writtenMeanwhile = process.env["WEIR_TEST_FULL"] === undefined ? 10_000 : 100_000;
 
 let server: ScratchServer;
 before(async () => {
@@ -27,7 +30,7 @@ for (const shards of [1, 4]) {
       Layer.provide(Connection.layer({ servers: server.url })),
     );
     return Effect.runPromise(Effect.provide(effect, layer));
-  });
+  }, writtenMeanwhile);
 }
 
 it("nothing is left behind", async () => {

@@ -5,6 +5,7 @@ import * as Families from "../../streams/families.ts";
 import * as Leases from "../../streams/lease.ts";
 import { layerMemory } from "../../streams/log_memory.ts";
 import * as Sessions from "../../streams/session.ts";
+import { VirtualClock } from "../../testing/virtual_clock.ts";
 import { familiesSuite } from "../conformance/families_suite.ts";
 
 for (const shards of [1, 4]) {
@@ -16,6 +17,6 @@ for (const shards of [1, 4]) {
   );
   familiesSuite(
     `memory, ${shards} shard${shards === 1 ? "" : "s"}`,
-    (effect) => Effect.runPromise(Effect.provide(effect, layer)),
+    (effect) => new VirtualClock(Date.now()).run(Effect.provide(effect, layer)),
   );
 }

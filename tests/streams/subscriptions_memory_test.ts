@@ -5,6 +5,7 @@ import * as Leases from "../../streams/lease.ts";
 import { layerMemory as layerLog } from "../../streams/log_memory.ts";
 import * as Sessions from "../../streams/session.ts";
 import { layerMemory } from "../../streams/subscriptions/memory.ts";
+import { VirtualClock } from "../../testing/virtual_clock.ts";
 import { subscriptionsSuite } from "../conformance/subscriptions_suite.ts";
 
 for (const shards of [1, 3]) {
@@ -14,5 +15,8 @@ for (const shards of [1, 3]) {
     Layer.provideMerge(layerLog({ layout })),
   );
   const name = `memory, ${shards} shard${shards === 1 ? "" : "s"}`;
-  subscriptionsSuite(name, (effect) => Effect.runPromise(Effect.provide(effect, layer)));
+  subscriptionsSuite(
+    name,
+    (effect) => new VirtualClock(Date.now()).run(Effect.provide(effect, layer)),
+  );
 }

@@ -1,14 +1,11 @@
 /** Readers that stand still: they lose nothing and keep nobody waiting. */
 import assert from "node:assert/strict";
-import process from "node:process";
 import * as Effect from "effect/Effect";
 import * as Stream from "effect/Stream";
 import { Families } from "../../../streams/families.ts";
 import { Leases } from "../../../streams/lease.ts";
 import { own, type Test } from "./scene.ts";
 
-/** Written while a reader stands still; a hundred thousand in the full run. */
-export const writtenMeanwhile = process.env.WEIR_TEST_FULL === "1" ? 100_000 : 10_000;
 const writers = 50;
 
 /** Renews leases until so many records more are there. */
@@ -24,7 +21,7 @@ export const writeMany = (count: number) =>
     return owned.map(({ execution }) => execution as string);
   });
 
-export const pressureCases = (test: Test): void => {
+export const pressureCases = (test: Test, writtenMeanwhile: number): void => {
   test("6: a reader that stands still meanwhile is given everything, once and in order", () =>
     Effect.gen(function* () {
       const families = yield* Families;

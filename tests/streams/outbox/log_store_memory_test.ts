@@ -4,6 +4,7 @@ import { Namespace } from "../../../schema/ids.ts";
 import { layerMemory } from "../../../streams/log_memory.ts";
 import * as LogStore from "../../../streams/outbox/log_store.ts";
 import * as ServerClock from "../../../streams/server_clock.ts";
+import { VirtualClock } from "../../../testing/virtual_clock.ts";
 import type { RunOnEmptyStore } from "../../conformance/outbox/matter.ts";
 import { outboxManagerSuite } from "../../conformance/outbox/manager_suite.ts";
 import { outboxStoreSuite } from "../../conformance/outbox/store_suite.ts";
@@ -14,6 +15,7 @@ const layer = LogStore.layer().pipe(
   Layer.provide(layerMemory({ layout })),
 );
 
-const run: RunOnEmptyStore = (effect) => Effect.runPromise(Effect.provide(effect, layer));
+const run: RunOnEmptyStore = (effect) =>
+  new VirtualClock(Date.now()).run(Effect.provide(effect, layer));
 outboxStoreSuite("memory", run);
 outboxManagerSuite("memory", run);
