@@ -6,7 +6,7 @@
  * package. Kills, the simulation and what runs in memory run on Deno alone.
  */
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { compiledFolder } from "./checks.ts";
 import type { InstalledPackage } from "./installed_package.ts";
@@ -45,6 +45,24 @@ const mentioning = async (
 ): Promise<ReadonlyArray<string>> => {
   const contents = await Promise.all(files.map((file) => readFile(join(root, file), "utf8")));
   return files.filter((_, index) => contents[index]!.includes(text));
+};
+
+/** The tests in whose files, or in what those import of their own folder, a text stands. */
+const testsReaching = async (text: string): Promise<ReadonlyArray<string>> => {
+  const reaches = async (file: string, seen: Set<string>): Promise<boolean> => {
+    if (seen.has(file)) return false;
+    seen.add(file);
+    const content = await readFile(join(root, file), "utf8");
+    if (content.includes(text)) return true;
+    for (const [, path] of content.matchAll(/ from "(\.[^"]+)";$/gm)) {
+      const next = join(dirname(file), path!);
+      if (next.startsWith("tests/") && await reaches(next, seen)) return true;
+    }
+    return false;
+  };
+  const files = await testFiles();
+  const found = await Promise.all(files.map((file) => reaches(file, new Set())));
+  return files.filter((_, index) => found[index]);
 };
 
 const onDeno = (
@@ -100,9 +118,9 @@ export const denoTests = async (
   return onDeno(chosen);
 };
 
-/** The files that look at `WEIR_TEST_FULL`, told to leave nothing out. */
+/** The tests that look at `WEIR_TEST_FULL`, told to leave nothing out. */
 export const fullTests = async (): Promise<ReadonlyArray<TestFile>> =>
-  onDeno(await mentioning("WEIR_TEST_FULL", await testFiles()), {
+  onDeno(await testsReaching("WEIR_TEST_FULL"), {
     env: { WEIR_TEST_FULL: "1" },
     limitSeconds: fullLimitSeconds,
   });
