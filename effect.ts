@@ -149,3 +149,4 @@ export {
   type Layout,
   subjectOf,
 } from "./streams/subjects.ts";
+export * as WeirWorkflowEngine from "./actors/workflow_engine.ts";

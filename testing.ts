@@ -11,3 +11,9 @@ export {
   type MemoryWeir,
   type MortalWorker,
 } from "./testing/memory_weir.ts";
+export { backingPersistenceSuite } from "./testing/suites/backing_persistence.ts";
+export { keyValueStoreSuite } from "./testing/suites/key_value_store.ts";
+export { persistedQueueStoreSuite } from "./testing/suites/persisted_queue_store.ts";
+export { rateLimiterStoreSuite } from "./testing/suites/rate_limiter_store.ts";
+export type { It, SuiteOptions } from "./testing/suites/suite.ts";
+export { workflowEngineSuite } from "./testing/suites/workflow_engine.ts";

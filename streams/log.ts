@@ -47,7 +47,7 @@ export interface Message {
   readonly onStored?: (sequence: number) => void;
   /** How long the record lives, at least a second; for sessions and caches only. */
   readonly ttlSeconds?: number;
-  /** Whether older records of the subject go, in the same step. */
+  /** Whether older records of the subject go, in the same step; then the body must fit in a message. */
   readonly replaces?: boolean;
   /** Whether this is the mark that a bucket key is deleted. */
   readonly removes?: boolean;

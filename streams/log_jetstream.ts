@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
 import * as Queue from "effect/Queue";
 import * as Tracer from "effect/Tracer";
-import { InvalidBatch } from "../schema/errors.ts";
+import { InvalidBatch, PayloadTooLarge } from "../schema/errors.ts";
 import { Connection } from "./connection.ts";
 import { Fence } from "./fence.ts";
 import { Appender } from "./log/appender.ts";
@@ -43,6 +43,8 @@ const maxInFlightMessages = 4_096;
 const maxInFlightBytes = 16 * 1024 * 1024;
 /** Ids are trusted until a little before the server forgets them. */
 const forgetMarginMs = 5_000;
+/** What the headers of a message may take of what the server allows it. */
+const maxHeaderBytes = 4_096;
 
 /** The span under which the caller runs, for whoever reads the record. */
 const traceHeader = (context: Context.Context<never>): string => {
@@ -145,6 +147,18 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
       });
     });
 
+  /** A large body as it is stored. What is replaced takes no object along, and so may have none. */
+  const stow = (
+    to: Address,
+    { body, replaces }: Message,
+  ): Effect.Effect<{ readonly body: Uint8Array; readonly headers: string }, AppendError> => {
+    if (replaces !== true) return spill.spill(to, body);
+    const limitBytes = largest - maxHeaderBytes;
+    return body.length <= limitBytes
+      ? Effect.succeed({ body, headers: "" })
+      : Effect.fail(new PayloadTooLarge({ sizeBytes: body.length, limitBytes }));
+  };
+
   const append = (to: Address, given: Message) =>
     Effect.withFiber<Appended, AppendError>((fiber) => {
       const message = asStored(given);
@@ -152,7 +166,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
       return message.body.length <= thresholdBytes
         ? submit(to, [outgoing(to, message, message.body, trace)], fiber.context)
         : Effect.flatMap(
-          spill.spill(to, message.body),
+          stow(to, message),
           ({ body, headers }) =>
             submit(to, [outgoing(to, message, body, trace + headers)], fiber.context),
         );
@@ -171,7 +185,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
             message.body.length <= thresholdBytes
               ? Effect.succeed(outgoing(to, message, message.body, trace))
               : Effect.map(
-                spill.spill(to, message.body),
+                stow(to, message),
                 ({ body, headers }) => outgoing(to, message, body, trace + headers),
               ),
         ),

@@ -3,6 +3,7 @@
  * each kind of record. The hash and the order of tokens are part of the stored format and never
  * change for a namespace. This module builds and reads names; it talks to no server.
  */
+import { createHash } from "node:crypto";
 import * as Schema from "effect/Schema";
 import type { Namespace, SubscriptionName, WorkerInstanceId } from "../schema/ids.ts";
 import { ExecutionId, executionIdentity, executionText, Tenant } from "../schema/ids.ts";
@@ -16,7 +17,7 @@ export interface Layout {
 }
 
 /** The kinds that are keys of the KV bucket; the stream is one, so `nats kv` shows them. */
-export const bucketKinds = ["lease", "worker", "floor", "subscription"] as const;
+export const bucketKinds = ["lease", "worker", "floor", "subscription", "store"] as const;
 
 /** The kinds that are plain subjects under the namespace. */
 export const subjectKinds = [
@@ -34,6 +35,8 @@ export const subjectKinds = [
   "gc",
   "outbox",
   "dead",
+  "queue",
+  "try",
 ] as const;
 
 export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];
@@ -180,8 +183,75 @@ export const outboxAddressOf = (
   };
 };
 
+const longestReadable = 200;
+
+/** Any text as a token: itself, if it can be, or else its hash, which no encoded text looks like. */
+const tokenOfAny = (text: string): string => {
+  const isPlain = text.length > 0 && text.length <= longestReadable && text.isWellFormed();
+  const token = isPlain ? encodeToken(text) : "";
+  return token.length > 0 && token.length <= 3 * longestReadable
+    ? token
+    : `=h${createHash("sha256").update(text, "utf16le").digest("hex")}`;
+};
+
+/** A value that a program keeps in a store of its own, for some use. */
+export const storeAddress = (
+  layout: Layout,
+  use: string,
+  store: string,
+  key: string,
+): Address => {
+  const tail = `${use}.${tokenOfAny(store)}.${tokenOfAny(key)}`;
+  const shard = layout.shards === 1 ? 0 : hash(tail) % layout.shards;
+  return { shard, root: shardRoot(layout, shard), tail, label: `${key} in ${store}` };
+};
+
+/** An element of a queue; all of a queue are in one shard. */
+export const queueAddress = (layout: Layout, queue: string, id: string): Address => {
+  const name = tokenOfAny(queue);
+  const shard = layout.shards === 1 ? 0 : hash(name) % layout.shards;
+  return {
+    shard,
+    root: shardRoot(layout, shard),
+    tail: `${name}.${tokenOfAny(id)}`,
+    label: `${id} in the queue ${queue}`,
+  };
+};
+
+/** The elements of a queue, of whatever id. */
+export const queueFilter = (layout: Layout, queue: string): Filter => {
+  const { shard, root } = queueAddress(layout, queue, "any");
+  return { shard, subject: `${root}.queue.${tokenOfAny(queue)}.*` };
+};
+
+/** What became of the elements of all queues in one shard. */
+export const triesFilter = (layout: Layout, shard: number): Filter => ({
+  shard,
+  subject: `${shardRoot(layout, shard)}.try.*.*`,
+});
+
+/** Where the element is that a subject speaks of. */
+export const queueAddressOf = (layout: Layout, shard: number, subject: string): Address => ({
+  shard,
+  root: shardRoot(layout, shard),
+  tail: subject.split(".").slice(2).join("."),
+  label: subject,
+});
+
+/** All values of a store that are in one shard. */
+export const storeFilter = (
+  layout: Layout,
+  shard: number,
+  use: string,
+  store: string,
+): Filter => ({
+  shard,
+  subject: `$KV.${shardRoot(layout, shard)}.store.${use}.${tokenOfAny(store)}.*`,
+});
+
 const isBucketKind = (kind: Kind): boolean =>
-  kind === "lease" || kind === "worker" || kind === "floor" || kind === "subscription";
+  kind === "lease" || kind === "worker" || kind === "floor" || kind === "subscription" ||
+  kind === "store";
 
 /** The subject of one kind of record at an address; timers, lanes and outputs add their key. */
 export const subjectOf = (address: Address, kind: Kind, key?: string): string => {

@@ -108,6 +108,8 @@ export interface Operations {
   readonly now: Effect.Effect<number, OperationError>;
   readonly uuid: () => string;
   readonly random: () => number;
+  /** Whether what is called so has a result already, so that to ask for it begins nothing. */
+  readonly isKnown: (name: string) => boolean;
   /** Adds an event to the outbox, once however often the code runs. */
   readonly addEvent: AddEvent;
   /** Gives out a frame for whoever follows the execution; in a step, the step's own does that. */

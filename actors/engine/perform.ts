@@ -187,6 +187,7 @@ export const operationsOf = (host: Host): Operations => {
     tenant: host.tenant,
     attempt: host.attempt,
     cancelled: host.cancelled,
+    isKnown: (name) => host.operation(name)?.settled !== undefined,
     run,
     sleep,
     wait,

@@ -36,6 +36,7 @@ const isOnTheLog = (file: string): boolean =>
     "tests/streams/families_",
     "tests/streams/lease_",
     "tests/streams/outbox/log_store_",
+    "tests/streams/persist",
     "tests/streams/subscriptions_",
   ].some((beginning) => file.startsWith(beginning));
 

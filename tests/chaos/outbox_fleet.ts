@@ -129,7 +129,12 @@ const employ = (place: Place, publications: Array<Publication>) => {
 };
 
 const assertOneAtATime = (publications: ReadonlyArray<Publication>): void => {
-  const byEvent = Map.groupBy(publications, ({ event }) => event);
+  const byEvent = new Map<string, Array<Publication>>();
+  for (const publication of publications) {
+    const each = byEvent.get(publication.event);
+    if (each === undefined) byEvent.set(publication.event, [publication]);
+    else each.push(publication);
+  }
   for (const each of byEvent.values()) {
     for (const [i, { fromMs }] of each.entries()) {
       assert.ok(i === 0 || each[i - 1]!.untilMs <= fromMs, JSON.stringify(each));

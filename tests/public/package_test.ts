@@ -47,7 +47,15 @@ const natsClient = ["jetstream", "kv", "nats-core", "obj", "transport-node"]
   .map((name) => `@nats-io/${name}`);
 
 describe("the package", () => {
-  for (const door of ["@weir/weir", "@weir/weir/schema", "@weir/weir/effect", "@weir/weir/http"]) {
+  for (
+    const door of [
+      "@weir/weir",
+      "@weir/weir/schema",
+      "@weir/weir/effect",
+      "@weir/weir/http",
+      "@weir/weir/persistence",
+    ]
+  ) {
     it(`opens by ${door}`, async () => {
       assert.notDeepEqual(Object.keys(await import(door)), []);
     });

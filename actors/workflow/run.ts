@@ -1,0 +1,331 @@
+/**
+ * One activation of a workflow: its body runs until it completes, and again from the top after each
+ * suspension. What it has asked of the journal is asked once, whatever becomes of the fiber that
+ * asked, and is answered to whoever asks again; a wait for a deferred, a clock or a child does not
+ * suspend the body but lasts, until the execution is put out of memory or told to stop.
+ */
+import * as Cause from "effect/Cause";
+import * as Context from "effect/Context";
+import * as Deferred from "effect/Deferred";
+import type * as Duration from "effect/Duration";
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Fiber from "effect/Fiber";
+import * as Option from "effect/Option";
+import type * as Schema from "effect/Schema";
+import * as Scope from "effect/Scope";
+import type * as Activity from "effect/workflow/Activity";
+import * as Workflow from "effect/workflow/Workflow";
+import { WorkflowEngine, WorkflowInstance } from "effect/workflow/WorkflowEngine";
+import type { ExecutionId } from "../../schema/ids.ts";
+import type { ChildOptions, Operations } from "../engine/operations.ts";
+import { pack, type Travelling, unpack } from "./exit_codec.ts";
+import { deferredSignal, interruptSignal, resumeSignal, shortened } from "./names.ts";
+
+type AnyExit = Exit.Exit<unknown, unknown>;
+type AnyResult = Workflow.Result<unknown, unknown>;
+type Instance = WorkflowInstance["Service"];
+
+const answerOf = (name: string): string => `deferred ${name}`;
+/** The step that says that the workflow itself was done with a deferred. */
+const doneHere = (name: string): string => `done ${shortened(name)}`;
+
+/** An activity that was begun: its present result, which a suspension replaces by the next. */
+interface Begun {
+  result: Deferred.Deferred<AnyResult>;
+}
+
+export interface Registered {
+  readonly workflow: Workflow.Any;
+  readonly execute: (
+    payload: object,
+    executionId: string,
+  ) => Effect.Effect<unknown, unknown, WorkflowInstance | WorkflowEngine>;
+}
+
+/** The activation within which an effect of a workflow runs. */
+export class CurrentRun extends Context.Service<CurrentRun, WorkflowRun>()(
+  "@weir/weir/actors/CurrentRun",
+) {}
+
+export class WorkflowRun {
+  readonly #operations: Operations;
+  readonly #scope: Scope.Scope;
+  readonly #activities = new Map<string, Begun>();
+  readonly #answers = new Map<string, Deferred.Deferred<AnyExit>>();
+  readonly #early: Effect.Effect<Readonly<Record<string, Schema.Json>>, unknown>;
+  readonly #clocks = new Map<string, Duration.Duration>();
+  /** Done when somebody has asked it to stop. */
+  readonly #stopping = Deferred.makeUnsafe<void>();
+  #isStopping = false;
+  /** Whether it is to stop at once, and not only where it would wait. */
+  #isTorn = false;
+  #listens = false;
+  #nextRun = Deferred.makeUnsafe<void>();
+
+  constructor(
+    operations: Operations,
+    scope: Scope.Scope,
+    /** What was done before the start, by the names of the deferreds. */
+    early: Effect.Effect<Readonly<Record<string, Schema.Json>>, unknown>,
+  ) {
+    this.#operations = operations;
+    this.#scope = scope;
+    this.#early = early;
+  }
+
+  get execution(): ExecutionId {
+    return this.#operations.execution;
+  }
+
+  /** Runs the body until there is a result. */
+  complete(
+    { workflow, execute }: Registered,
+    payload: object,
+    executionId: string,
+    engine: WorkflowEngine["Service"],
+  ): Effect.Effect<AnyExit> {
+    const mayFail = Context.get(workflow.annotations, Workflow.SuspendOnFailure);
+    const once = Effect.suspend(() => {
+      const instance = WorkflowInstance.initial(workflow, executionId, {
+        scope: Scope.forkUnsafe(this.#scope) as Scope.Closeable,
+      });
+      return execute(payload, executionId).pipe(
+        Effect.onExit((exit) => this.#beforeEnd(instance, exit, mayFail)),
+        Workflow.intoResult,
+        Effect.provideService(WorkflowInstance, instance),
+        Effect.provideService(WorkflowEngine, engine),
+        Effect.provideService(CurrentRun, this),
+      );
+    });
+    return Effect.gen({ self: this }, function* () {
+      const { cancelled } = this.#operations;
+      for (;;) {
+        const fiber = yield* Effect.forkChild(once, { startImmediately: true });
+        const tear = () => {
+          this.#isTorn = true;
+          this.#stop();
+          fiber.interruptUnsafe();
+        };
+        if (cancelled.aborted) tear();
+        else cancelled.addEventListener("abort", tear, { once: true });
+        const exit = yield* Fiber.await(fiber);
+        cancelled.removeEventListener("abort", tear);
+        if (Exit.isFailure(exit)) return exit;
+        if (exit.value._tag === "Complete") return exit.value.exit;
+        yield* this.#resumed;
+        const run = this.#nextRun;
+        this.#nextRun = Deferred.makeUnsafe();
+        yield* Deferred.succeed(run, undefined);
+      }
+    });
+  }
+
+  /** What a stop that was asked for makes of the end of a run. */
+  #beforeEnd(instance: Instance, exit: AnyExit, mayFail: boolean): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const isReached = this.#isTorn || instance.suspended || instance.abandoned ||
+        (mayFail && Exit.isFailure(exit));
+      if (!this.#isStopping || !isReached) return Effect.void;
+      instance.interrupted = true;
+      instance.suspended = false;
+      const stop = Effect.withFiber<void>((fiber) =>
+        Effect.interruptible(Fiber.interrupt(fiber as Fiber.Fiber<unknown, unknown>))
+      );
+      return this.#isTorn ? Effect.andThen(this.#hearOfIt, stop) : stop;
+    });
+  }
+
+  /** The first thing that is asked for after a cancellation is told of it, and nothing else is. */
+  get #hearOfIt(): Effect.Effect<void> {
+    return Effect.ignore(this.#operations.run("cancelled", () => Effect.void));
+  }
+
+  #stop(): void {
+    this.#isStopping = true;
+    Deferred.doneUnsafe(this.#stopping, Effect.void);
+  }
+
+  /** What was asked for, or nothing if it is to stop first; what cleans up waits all the same. */
+  #orStop<A>(instance: Instance, answer: Effect.Effect<A>): Effect.Effect<Option.Option<A>> {
+    if (instance.interrupted) return Effect.asSome(answer);
+    this.#listen();
+    return Effect.raceFirst(
+      Effect.asSome(answer),
+      Effect.as(Deferred.await(this.#stopping), Option.none()),
+    );
+  }
+
+  /** Hears of an interruption from the first wait on: before, it would be heard nowhere. */
+  #listen(): void {
+    if (this.#listens) return;
+    this.#listens = true;
+    this.#background(
+      Effect.flatMap(this.#operations.wait(interruptSignal), () => Effect.sync(() => this.#stop())),
+    );
+  }
+
+  #background(effect: Effect.Effect<unknown, unknown>): void {
+    // What a cancelled execution is told ends its waits, and nobody asks for their answers.
+    Effect.runForkWith(Context.empty())(
+      Effect.ignoreCause(Effect.forkIn(effect, this.#scope)),
+    );
+  }
+
+  /** Returns when somebody has it go on, or stop. */
+  get #resumed(): Effect.Effect<void> {
+    this.#listen();
+    return Effect.raceFirst(
+      Effect.ignore(this.#operations.wait(resumeSignal)),
+      Deferred.await(this.#stopping),
+    );
+  }
+
+  /** Asks the journal once for what many may wait for. */
+  #answer(key: string, ask: Effect.Effect<AnyExit, unknown>): Effect.Effect<AnyExit> {
+    let answer = this.#answers.get(key);
+    if (answer === undefined) {
+      const asked = Deferred.makeUnsafe<AnyExit>();
+      answer = asked;
+      this.#answers.set(key, answer);
+      this.#background(Effect.flatMap(ask, (exit) => Deferred.succeed(asked, exit)));
+    }
+    return Deferred.await(answer);
+  }
+
+  /** Recorded, since what is done while it runs must not be taken for early when it runs again. */
+  get #doneEarly(): Effect.Effect<AnyExit> {
+    const read = this.#operations.run("done before the start", () => this.#early);
+    return this.#answer("early", Effect.map(read, Exit.succeed));
+  }
+
+  /**
+   * Whoever waits for a deferred is entered at the instance first, and waits here; who only wants to
+   * know whether it is done already is answered at once.
+   */
+  deferred(instance: Instance, name: string): Effect.Effect<Option.Option<AnyExit>> {
+    return Effect.suspend(() => {
+      const isKnown = this.#answers.has(answerOf(name)) ||
+        this.#operations.isKnown(doneHere(name)) ||
+        this.#operations.isKnown(deferredSignal(name));
+      if (!isKnown && !instance.awaitedDeferreds.has(name)) return Effect.succeedNone;
+      return this.#orStop(instance, this.#answer(answerOf(name), this.#ask(name)));
+    });
+  }
+
+  #ask(name: string): Effect.Effect<AnyExit, unknown> {
+    if (this.#operations.isKnown(doneHere(name))) return this.#recordDone(name, Effect.never);
+    const clock = this.#clocks.get(name);
+    if (clock !== undefined) {
+      return Effect.as(this.#operations.sleep(`clock ${shortened(name)}`, clock), Exit.void);
+    }
+    return Effect.flatMap(
+      this.#doneEarly,
+      (exit) =>
+        Exit.isSuccess(exit) && Object.hasOwn(exit.value as object, name)
+          ? unpack((exit.value as Readonly<Record<string, unknown>>)[name])
+          : Effect.flatMap(
+            this.#operations.wait(deferredSignal(name)),
+            (received) => unpack(received?.payload),
+          ),
+    );
+  }
+
+  #recordDone(name: string, exit: Effect.Effect<Travelling>): Effect.Effect<AnyExit, unknown> {
+    return Effect.flatMap(this.#operations.run(doneHere(name), () => exit), unpack);
+  }
+
+  /** What the workflow itself is done with first, is recorded before it goes on. */
+  done(name: string, exit: Travelling): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const answer = this.#answers.get(answerOf(name)) ?? Deferred.makeUnsafe<AnyExit>();
+      this.#answers.set(answerOf(name), answer);
+      if (Deferred.isDoneUnsafe(answer)) return Effect.void;
+      return this.#recordDone(name, Effect.succeed(exit)).pipe(
+        Effect.flatMap((first) => Deferred.succeed(answer, first)),
+        // Who is told to stop has nobody left who waits.
+        Effect.ignore,
+      );
+    });
+  }
+
+  /** From when on a clock runs is when it is first waited for, which is at once. */
+  schedule(name: string, duration: Duration.Duration): void {
+    if (!this.#clocks.has(name)) this.#clocks.set(name, duration);
+  }
+
+  child(
+    instance: Instance,
+    execution: ExecutionId,
+    options: ChildOptions,
+    read: (ended: Effect.Effect<unknown, unknown>) => Effect.Effect<AnyExit>,
+  ): Effect.Effect<AnyResult> {
+    const ended = this.#operations.call(shortened(execution), { ...options, execution });
+    return Effect.map(
+      this.#orStop(instance, this.#answer(`child ${execution}`, read(ended))),
+      Option.match({
+        onNone: (): AnyResult => new Workflow.Suspended({}),
+        onSome: (exit): AnyResult => new Workflow.Complete({ exit }),
+      }),
+    );
+  }
+
+  activity(
+    instance: Instance,
+    activity: Activity.Any,
+    attempt: number,
+  ): Effect.Effect<AnyResult> {
+    return Effect.withFiber((fiber) => {
+      const key = `${activity.name}/${attempt}`;
+      let begun = this.#activities.get(key);
+      if (begun === undefined) {
+        // An interruption that is due replays only to rebuild what compensates.
+        if (this.#isStopping && !instance.interrupted) {
+          return Effect.succeed(new Workflow.Suspended({}));
+        }
+        begun = { result: Deferred.makeUnsafe() };
+        this.#activities.set(key, begun);
+        this.#background(this.#perform(begun, key, instance, activity, fiber.context));
+      }
+      return Deferred.await(begun.result);
+    });
+  }
+
+  /** Runs an activity until it completes, as one step; a suspension of it is not recorded. */
+  #perform(
+    begun: Begun,
+    key: string,
+    instance: Instance,
+    activity: Activity.Any,
+    context: Context.Context<never>,
+  ): Effect.Effect<void> {
+    const attempt: Effect.Effect<AnyExit> = Effect.suspend(() => {
+      const own = WorkflowInstance.initial(instance.workflow, instance.executionId);
+      own.interrupted = instance.interrupted;
+      return activity.executeEncoded.pipe(
+        Workflow.intoResult,
+        Effect.provideService(WorkflowInstance, own),
+        Effect.provideContext(context as Context.Context<unknown>),
+      ) as Effect.Effect<AnyResult>;
+    }).pipe(
+      Effect.flatMap((result) => {
+        if (result._tag === "Complete") return Effect.succeed(result.exit);
+        const { result: present } = begun;
+        begun.result = Deferred.makeUnsafe();
+        return Deferred.succeed(present, result).pipe(
+          Effect.andThen(Deferred.await(this.#nextRun)),
+          Effect.andThen(attempt),
+        );
+      }),
+    );
+    return this.#operations.run(shortened(key), () => Effect.flatMap(attempt, pack)).pipe(
+      Effect.flatMap(unpack),
+      Effect.map((exit): AnyResult => new Workflow.Complete({ exit })),
+      Effect.catchTag("Cancelled", () => Effect.succeed(new Workflow.Suspended({}))),
+      Effect.catchCause((cause) =>
+        Effect.succeed(new Workflow.Complete({ exit: Exit.die(Cause.squash(cause)) }))
+      ),
+      Effect.flatMap((result) => Deferred.succeed(begun.result, result)),
+    );
+  }
+}
