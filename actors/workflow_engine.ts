@@ -3,6 +3,7 @@
  * deferred a signal, each clock a sleep, each child a call. Who owns an execution, what is fenced and
  * who recovers it is the engine's business; this translates.
  */
+import { randomUUID } from "node:crypto";
 import * as Cause from "effect/Cause";
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
@@ -19,7 +20,6 @@ import {
   WorkflowEngine,
   WorkflowInstance,
 } from "effect/workflow/WorkflowEngine";
-import { randomUUID } from "node:crypto";
 import { type ExecutionId, Tenant, WorkerInstanceId } from "../schema/ids.ts";
 import { HandOver } from "../streams/hand_over.ts";
 import { Leases } from "../streams/lease.ts";
@@ -31,7 +31,7 @@ import { Sessions } from "../streams/session.ts";
 import type { Operations } from "./engine/operations.ts";
 import { make as makeWorker, type WorkerOptions } from "./engine/worker.ts";
 import { Executions, type Named } from "./executions.ts";
-import { pack } from "./workflow/exit_codec.ts";
+import { here, pack, unpack } from "./workflow/exit_codec.ts";
 import {
   actorOf,
   deferredSignal,
@@ -72,6 +72,9 @@ interface Props {
   readonly errorSchema: Schema.Top;
 }
 
+const isInterrupted = (exit: AnyExit): boolean =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause);
+
 const exitOf = (workflow: Workflow.Any) => {
   const { successSchema, errorSchema } = workflow as unknown as Props;
   return Schema.toCodecJson(Schema.Exit(successSchema, errorSchema, Schema.Defect()));
@@ -79,10 +82,6 @@ const exitOf = (workflow: Workflow.Any) => {
 
 const inputOf = (workflow: Workflow.Any) =>
   Schema.toCodecJson((workflow as unknown as Props).payloadSchema);
-
-/** Schemas may ask for services; the fiber of whoever called has them, though its type does not say. */
-const here = <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A> =>
-  Effect.orDie(effect as Effect.Effect<A, E>);
 
 /** How long what was done early waits for its execution. */
 const earlyMs = 7 * 24 * 60 * 60 * 1_000;
@@ -120,29 +119,19 @@ const make = Effect.fnUntraced(function* (
     ended: Effect.Effect<unknown, unknown>,
   ): Effect.Effect<AnyExit> =>
     Effect.matchCauseEffect(ended, {
-      onSuccess: (value) => unpackAs(workflow, value),
+      onSuccess: (value) => unpack(value, exitOf(workflow)),
       onFailure: (cause) => {
         const error = Cause.squash(cause) as {
           readonly _tag?: string;
           readonly failure?: { readonly data?: { readonly workflow?: unknown } };
         };
         const travelled = error?.failure?.data?.workflow;
-        if (travelled !== undefined) return unpackAs(workflow, travelled);
+        if (travelled !== undefined) return unpack(travelled, exitOf(workflow));
         const isCancelled = error?._tag === "ExecutionCancelled" ||
           (error as { readonly outcome?: string })?.outcome === "cancelled";
-        return Effect.succeed(isCancelled ? Exit.interrupt() : Exit.failCause(cause));
+        return Effect.succeed(isCancelled ? Exit.interrupt() : Exit.die(error));
       },
     });
-
-  const unpackAs = (workflow: Workflow.Any, value: unknown): Effect.Effect<AnyExit> =>
-    Effect.flatMap(
-      Effect.orDie(
-        Schema.decodeUnknownEffect(Schema.Struct({ v: Schema.Literal(1), exit: Schema.Any }))(
-          value,
-        ),
-      ),
-      ({ exit }) => here(Schema.decodeEffect(exitOf(workflow))(exit)) as Effect.Effect<AnyExit>,
-    );
 
   /** The code of a workflow as the engine runs it. */
   const codeOf = (registered: Registered) => ({
@@ -152,20 +141,12 @@ const make = Effect.fnUntraced(function* (
         Effect.gen(function* () {
           const { workflow } = registered;
           const [, executionId] = /^[^/]*\/(.*)$/s.exec(operations.execution)!;
-          const payload = yield* here(
-            Schema.decodeUnknownEffect(
-              inputOf(workflow),
-            )(input),
-          );
+          const payload = yield* here(Schema.decodeUnknownEffect(inputOf(workflow))(input));
           const run = new WorkflowRun(operations, scope, readEarly(operations.execution));
-          const exit = yield* run.complete(
-            registered,
-            payload as object,
-            executionId!,
-            engine,
-          );
-          const encoded = yield* here(Schema.encodeEffect(exitOf(workflow))(exit));
-          const travelling = { v: 1, exit: encoded as Json };
+          const exit = yield* run.complete(registered, payload as object, executionId!, engine);
+          const { cancelled } = operations;
+          if (cancelled.aborted && isInterrupted(exit)) return yield* Effect.fail(cancelled.reason);
+          const travelling = yield* pack(exit, exitOf(workflow));
           if (Exit.isSuccess(exit)) return travelling;
           return yield* Effect.fail(new WorkflowFailed(exit.cause, travelling));
         })
@@ -189,7 +170,11 @@ const make = Effect.fnUntraced(function* (
     onParentEnd: "abandon" as const,
   });
 
-  const result = (of: Named) => executions.result(of);
+  const result = (of: Named) =>
+    Effect.retry(executions.result(of), {
+      while: ({ retryable }) => retryable,
+      schedule: askAgain,
+    });
 
   /** Tells an execution something, unless nobody is there whom it would concern. */
   const tell = (of: Named, name: string, payload: Json, key?: string) =>

@@ -24,19 +24,25 @@ const Values = Schema.toCodecJson(
 const Travelling = Schema.Struct({ v: Schema.Literal(version), exit: Json });
 export type Travelling = typeof Travelling.Type;
 
-const decodeValues = Schema.decodeUnknownEffect(Values);
+type AnyExit = Exit.Exit<unknown, unknown>;
+type ExitCodec = Schema.Codec<AnyExit, unknown, unknown, unknown>;
+
 const decodeTravelling = Schema.decodeUnknownOption(Travelling);
 
-/** An exit whose values are JSON already. */
-export const pack = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<Travelling> =>
-  Schema.encodeEffect(Values)(exit).pipe(
-    Effect.map((encoded) => ({ v: version, exit: encoded as Json }) as const),
-    Effect.orDie,
+/** Schemas may ask for services; the fiber of whoever called has them, though its type does not say. */
+export const here = <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A> =>
+  Effect.orDie(effect as Effect.Effect<A, E>);
+
+/** An exit, whose values are JSON already unless a codec makes them that. */
+export const pack = (exit: AnyExit, codec: ExitCodec = Values): Effect.Effect<Travelling> =>
+  Effect.map(
+    here(Schema.encodeEffect(codec)(exit)),
+    (encoded) => ({ v: version, exit: encoded as Json }),
   );
 
 /** What was packed; a defect if it was packed by something else. */
-export const unpack = (value: unknown): Effect.Effect<Exit.Exit<unknown, unknown>> =>
+export const unpack = (value: unknown, codec: ExitCodec = Values): Effect.Effect<AnyExit> =>
   Option.match(decodeTravelling(value), {
     onNone: () => Effect.die(new Error(`not an exit of version ${version}`)),
-    onSome: ({ exit }) => Effect.orDie(decodeValues(exit)),
+    onSome: ({ exit }) => here(Schema.decodeUnknownEffect(codec)(exit)),
   });

@@ -62,6 +62,7 @@ export class WorkflowRun {
   #isTorn = false;
   #listens = false;
   #nextRun = Deferred.makeUnsafe<void>();
+  #fork: (effect: Effect.Effect<unknown>) => unknown = Effect.runFork;
 
   constructor(
     operations: Operations,
@@ -99,6 +100,7 @@ export class WorkflowRun {
       );
     });
     return Effect.gen({ self: this }, function* () {
+      this.#fork = Effect.runForkWith(yield* Effect.context<never>());
       const { cancelled } = this.#operations;
       for (;;) {
         const fiber = yield* Effect.forkChild(once, { startImmediately: true });
@@ -167,9 +169,7 @@ export class WorkflowRun {
 
   #background(effect: Effect.Effect<unknown, unknown>): void {
     // What a cancelled execution is told ends its waits, and nobody asks for their answers.
-    Effect.runForkWith(Context.empty())(
-      Effect.ignoreCause(Effect.forkIn(effect, this.#scope)),
-    );
+    this.#fork(Effect.forkIn(Effect.ignoreCause(effect), this.#scope));
   }
 
   /** Returns when somebody has it go on, or stop. */
