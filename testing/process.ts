@@ -76,6 +76,15 @@ export class MortalProcess {
     });
   }
 
+  /** Has something end when it dies, or now, if it died while it began. */
+  #withdraw(end: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#isDead) return end;
+      this.#withdrawals.push(end);
+      return Effect.void;
+    });
+  }
+
   /** What it asks of others; never answered once it is dead. */
   #alive<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.suspend(() =>
@@ -168,7 +177,7 @@ export class MortalProcess {
       serve: (options, handle) =>
         Effect.tap(
           mailboxes.serve(options, (delivery) => handle(mortal(delivery))),
-          ({ stop }) => Effect.sync(() => this.#withdrawals.push(stop)),
+          ({ stop }) => this.#withdraw(stop),
         ),
       forward: (delivery, route) => this.#alive(mailboxes.forward(delivery, route)),
     });
@@ -180,7 +189,7 @@ export class MortalProcess {
         Effect.gen({ self: this }, function* () {
           const scope = yield* Scope.fork(yield* Effect.scope);
           yield* Scope.provide(serve(worker, answer), scope);
-          this.#withdrawals.push(Scope.close(scope, Exit.void));
+          yield* this.#withdraw(Scope.close(scope, Exit.void));
         }),
       send: (worker, wake) => this.#alive(send(worker, wake)),
     });

@@ -100,17 +100,19 @@ export class CodeRun {
   /** Whether it does nothing until something comes from outside. */
   get isWaiting(): boolean {
     if (this.isBusy || this.#program.isTurning) return false;
-    const { outstanding } = this.#program;
-    for (const { key } of outstanding.values()) {
+    let isWaiting = false;
+    for (const { key } of this.#program.outstanding.values()) {
       const known = operation(this.#options.state(), key);
       if (known === undefined || known.settled !== undefined) return false;
+      isWaiting ||= this.#program.isAwaited(key);
     }
-    return outstanding.size > 0;
+    return isWaiting;
   }
 
   /** Whether it awaits sleeps alone, and none that ends by then. */
   isAsleepUntil(time: number): boolean {
     for (const { key } of this.#program.outstanding.values()) {
+      if (!this.#program.isAwaited(key)) continue;
       const known = operation(this.#options.state(), key);
       if (known?.kind !== "sleep" || known.due <= time) return false;
     }

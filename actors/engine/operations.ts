@@ -110,6 +110,11 @@ export interface Operations {
   readonly random: () => number;
   /** Whether what is called so has a result already, so that to ask for it begins nothing. */
   readonly isKnown: (name: string) => boolean;
+  /**
+   * Says when the code really waits for what it asks for by that name: as long as it waits for
+   * nothing, it is at work, and stays in memory.
+   */
+  readonly awaitWhile: (name: string, isAwaited: () => boolean) => void;
   /** Adds an event to the outbox, once however often the code runs. */
   readonly addEvent: AddEvent;
   /** Gives out a frame for whoever follows the execution; in a step, the step's own does that. */

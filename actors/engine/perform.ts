@@ -188,6 +188,7 @@ export const operationsOf = (host: Host): Operations => {
     attempt: host.attempt,
     cancelled: host.cancelled,
     isKnown: (name) => host.operation(name)?.settled !== undefined,
+    awaitWhile: (name, isAwaited) => program.awaitWhile(name, isAwaited),
     run,
     sleep,
     wait,

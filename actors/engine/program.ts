@@ -33,6 +33,7 @@ export class Program {
   readonly #onCancel: () => void;
   readonly #uses = new Map<string, number>();
   readonly #outstanding = new Map<string, Outstanding>();
+  readonly #awaited = new Map<string, () => boolean>();
   /** The place of the last result that was delivered. */
   #delivered = 0;
   /** Whether the code was told to stop, or will be when it next asks for something. */
@@ -56,6 +57,15 @@ export class Program {
   /** What the code awaits. */
   get outstanding(): ReadonlyMap<string, Request> {
     return this.#outstanding;
+  }
+
+  /** Says when the code waits for what it has asked for under a key; all the time, if nobody says. */
+  awaitWhile(key: string, isAwaited: () => boolean): void {
+    this.#awaited.set(key, isAwaited);
+  }
+
+  isAwaited(key: string): boolean {
+    return this.#awaited.get(key)?.() ?? true;
   }
 
   /** Whether the code is to be given something, or has not been asked after the last thing it got. */

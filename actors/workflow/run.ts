@@ -26,6 +26,7 @@ type AnyExit = Exit.Exit<unknown, unknown>;
 type AnyResult = Workflow.Result<unknown, unknown>;
 type Instance = WorkflowInstance["Service"];
 
+const clockOf = (name: string): string => `clock ${shortened(name)}`;
 const answerOf = (name: string): string => `deferred ${name}`;
 /** The step that says that the workflow itself was done with a deferred. */
 const doneHere = (name: string): string => `done ${shortened(name)}`;
@@ -33,6 +34,12 @@ const doneHere = (name: string): string => `done ${shortened(name)}`;
 /** An activity that was begun: its present result, which a suspension replaces by the next. */
 interface Begun {
   result: Deferred.Deferred<AnyResult>;
+}
+
+/** What was asked for, and how many wait for it now. */
+interface Answer {
+  readonly exit: Deferred.Deferred<AnyExit>;
+  waiting: number;
 }
 
 export interface Registered {
@@ -52,7 +59,7 @@ export class WorkflowRun {
   readonly #operations: Operations;
   readonly #scope: Scope.Scope;
   readonly #activities = new Map<string, Begun>();
-  readonly #answers = new Map<string, Deferred.Deferred<AnyExit>>();
+  readonly #answers = new Map<string, Answer>();
   readonly #early: Effect.Effect<Readonly<Record<string, Schema.Json>>, unknown>;
   readonly #clocks = new Map<string, Duration.Duration>();
   /** Done when somebody has asked it to stop. */
@@ -162,6 +169,7 @@ export class WorkflowRun {
   #listen(): void {
     if (this.#listens) return;
     this.#listens = true;
+    this.#operations.awaitWhile(interruptSignal, () => false);
     this.#background(
       Effect.flatMap(this.#operations.wait(interruptSignal), () => Effect.sync(() => this.#stop())),
     );
@@ -181,22 +189,35 @@ export class WorkflowRun {
     );
   }
 
-  /** Asks the journal once for what many may wait for. */
-  #answer(key: string, ask: Effect.Effect<AnyExit, unknown>): Effect.Effect<AnyExit> {
-    let answer = this.#answers.get(key);
-    if (answer === undefined) {
-      const asked = Deferred.makeUnsafe<AnyExit>();
-      answer = asked;
-      this.#answers.set(key, answer);
-      this.#background(Effect.flatMap(ask, (exit) => Deferred.succeed(asked, exit)));
-    }
-    return Deferred.await(answer);
+  #answerOf(key: string): Answer {
+    const known = this.#answers.get(key);
+    if (known !== undefined) return known;
+    const answer: Answer = { exit: Deferred.makeUnsafe(), waiting: 0 };
+    this.#answers.set(key, answer);
+    return answer;
+  }
+
+  /** Asks the journal once, by a name of its own, for what many may wait for. */
+  #answer(key: string, name: string, ask: Effect.Effect<AnyExit, unknown>): Effect.Effect<AnyExit> {
+    return Effect.suspend(() => {
+      const isNew = !this.#answers.has(key);
+      const answer = this.#answerOf(key);
+      answer.waiting++;
+      if (isNew) {
+        this.#operations.awaitWhile(name, () => answer.waiting > 0);
+        this.#background(Effect.flatMap(ask, (exit) => Deferred.succeed(answer.exit, exit)));
+      }
+      return Effect.ensuring(
+        Deferred.await(answer.exit),
+        Effect.sync(() => answer.waiting--),
+      );
+    });
   }
 
   /** Recorded, since what is done while it runs must not be taken for early when it runs again. */
   get #doneEarly(): Effect.Effect<AnyExit> {
     const read = this.#operations.run("done before the start", () => this.#early);
-    return this.#answer("early", Effect.map(read, Exit.succeed));
+    return this.#answer("early", "done before the start", Effect.map(read, Exit.succeed));
   }
 
   /**
@@ -209,7 +230,8 @@ export class WorkflowRun {
         this.#operations.isKnown(doneHere(name)) ||
         this.#operations.isKnown(deferredSignal(name));
       if (!isKnown && !instance.awaitedDeferreds.has(name)) return Effect.succeedNone;
-      return this.#orStop(instance, this.#answer(answerOf(name), this.#ask(name)));
+      const asked = this.#clocks.has(name) ? clockOf(name) : deferredSignal(name);
+      return this.#orStop(instance, this.#answer(answerOf(name), asked, this.#ask(name)));
     });
   }
 
@@ -217,7 +239,7 @@ export class WorkflowRun {
     if (this.#operations.isKnown(doneHere(name))) return this.#recordDone(name, Effect.never);
     const clock = this.#clocks.get(name);
     if (clock !== undefined) {
-      return Effect.as(this.#operations.sleep(`clock ${shortened(name)}`, clock), Exit.void);
+      return Effect.as(this.#operations.sleep(clockOf(name), clock), Exit.void);
     }
     return Effect.flatMap(
       this.#doneEarly,
@@ -238,8 +260,7 @@ export class WorkflowRun {
   /** What the workflow itself is done with first, is recorded before it goes on. */
   done(name: string, exit: Travelling): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const answer = this.#answers.get(answerOf(name)) ?? Deferred.makeUnsafe<AnyExit>();
-      this.#answers.set(answerOf(name), answer);
+      const answer = this.#answerOf(answerOf(name)).exit;
       if (Deferred.isDoneUnsafe(answer)) return Effect.void;
       return this.#recordDone(name, Effect.succeed(exit)).pipe(
         Effect.flatMap((first) => Deferred.succeed(answer, first)),
@@ -260,9 +281,10 @@ export class WorkflowRun {
     options: ChildOptions,
     read: (ended: Effect.Effect<unknown, unknown>) => Effect.Effect<AnyExit>,
   ): Effect.Effect<AnyResult> {
-    const ended = this.#operations.call(shortened(execution), { ...options, execution });
+    const name = shortened(execution);
+    const ended = this.#operations.call(name, { ...options, execution });
     return Effect.map(
-      this.#orStop(instance, this.#answer(`child ${execution}`, read(ended))),
+      this.#orStop(instance, this.#answer(`child ${execution}`, name, read(ended))),
       Option.match({
         onNone: (): AnyResult => new Workflow.Suspended({}),
         onSome: (exit): AnyResult => new Workflow.Complete({ exit }),

@@ -6,14 +6,22 @@
  * decided here.
  */
 import * as Effect from "effect/Effect";
+import type { ServerRefused, Unavailable } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
 import type { Log } from "../log.ts";
 import { type Layout, streamName } from "../subjects.ts";
 import type { Reader } from "./reader.ts";
 
-/** The server has no message with this sequence. */
+/** The server has no message with this sequence, or had none any more when it came to it. */
 const sequenceNotFound = 10043;
+const deletionFailed = 10057;
+const noMessage = "no message found";
 const deletedAtOnce = 64;
+
+const isGone = (error: Unavailable | ServerRefused): boolean =>
+  error._tag === "ServerRefused" &&
+  (error.errorCode === sequenceNotFound ||
+    (error.errorCode === deletionFailed && error.description === noMessage));
 
 export const make = Effect.fnUntraced(function* (layout: Layout, reader: Reader) {
   const { ask, manager } = yield* Connection;
@@ -22,12 +30,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, reader: Reader)
     ask(
       `delete message ${sequence} of ${streamName(layout, shard)}`,
       () => manager.streams.deleteMessage(streamName(layout, shard), sequence, false),
-    ).pipe(
-      Effect.catchIf(
-        (error) => error._tag === "ServerRefused" && error.errorCode === sequenceNotFound,
-        () => Effect.succeed(false),
-      ),
-    );
+    ).pipe(Effect.catchIf(isGone, () => Effect.succeed(false)));
 
   const purge: Log["Service"]["purge"] = Effect.fnUntraced(function* (filter, { upTo }) {
     if (!(upTo >= 1)) return 0;

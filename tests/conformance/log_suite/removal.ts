@@ -63,6 +63,22 @@ export const removalSuite = (name: string, run: Run<Log>): void => {
     );
 
     test(
+      "of many who delete a record at once one does, and nobody fails",
+      (log, address) =>
+        Effect.gen(function* () {
+          for (let round = 0; round < 10; round++) {
+            const { sequence } = yield* log.append(address, { kind: "log", body: body("1") });
+            const deleted = yield* Effect.forEach(
+              Array.from({ length: 16 }),
+              () => log.remove(address.shard, sequence),
+              { concurrency: "unbounded" },
+            );
+            assert.equal(deleted.filter((isDeleted) => isDeleted).length, 1);
+          }
+        }),
+    );
+
+    test(
       "a record is deleted once, and the one before it is the last again",
       (log, address) =>
         Effect.gen(function* () {
