@@ -31,7 +31,7 @@ import { Sessions } from "../streams/session.ts";
 import type { Operations } from "./engine/operations.ts";
 import { make as makeWorker, type WorkerOptions } from "./engine/worker.ts";
 import { Executions, type Named } from "./executions.ts";
-import { here, pack, unpack } from "./workflow/exit_codec.ts";
+import { encodedValues, here, pack, unpack } from "./workflow/exit_codec.ts";
 import {
   actorOf,
   deferredSignal,
@@ -310,7 +310,7 @@ const make = Effect.fnUntraced(function* (
     deferredDone: ({ workflowName, executionId, deferredName, exit }) => {
       const of = { execution: executionOf(workflowName, executionId), tenant };
       return Effect.gen(function* () {
-        const packed = yield* pack(exit);
+        const packed = yield* pack(exit, encodedValues);
         const run = Option.getOrUndefined(yield* Effect.serviceOption(CurrentRun));
         if (run?.execution === of.execution) return yield* run.done(deferredName, packed);
         yield* finish(of, deferredName, packed);

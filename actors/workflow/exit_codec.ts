@@ -21,6 +21,15 @@ const Values = Schema.toCodecJson(
   ),
 );
 
+/** Of a deferred, whose defects are JSON as well. */
+export const encodedValues = Schema.toCodecJson(
+  Schema.Exit(
+    Schema.Union([Schema.Any, Schema.Void]),
+    Schema.Union([Schema.Any, Schema.Void]),
+    Schema.Any,
+  ),
+);
+
 const Travelling = Schema.Struct({ v: Schema.Literal(version), exit: Json });
 export type Travelling = typeof Travelling.Type;
 

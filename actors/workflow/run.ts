@@ -17,9 +17,10 @@ import * as Scope from "effect/Scope";
 import type * as Activity from "effect/workflow/Activity";
 import * as Workflow from "effect/workflow/Workflow";
 import { WorkflowEngine, WorkflowInstance } from "effect/workflow/WorkflowEngine";
+import { Cancelled } from "../../schema/execution_errors.ts";
 import type { ExecutionId } from "../../schema/ids.ts";
 import type { ChildOptions, Operations } from "../engine/operations.ts";
-import { pack, type Travelling, unpack } from "./exit_codec.ts";
+import { encodedValues, pack, type Travelling, unpack } from "./exit_codec.ts";
 import { deferredSignal, interruptSignal, resumeSignal, shortened } from "./names.ts";
 
 type AnyExit = Exit.Exit<unknown, unknown>;
@@ -30,6 +31,13 @@ const clockOf = (name: string): string => `clock ${shortened(name)}`;
 const answerOf = (name: string): string => `deferred ${name}`;
 /** The step that says that the workflow itself was done with a deferred. */
 const doneHere = (name: string): string => `done ${shortened(name)}`;
+
+const isCancelled = (cause: Cause.Cause<unknown>): boolean =>
+  Cause.squash(cause) instanceof Cancelled;
+
+/** The end of a deferred that nobody can make sense of; its defects are JSON. */
+const unreadable = (cause: Cause.Cause<unknown>): AnyExit =>
+  Exit.die({ name: "Error", message: Cause.pretty(cause) });
 
 /** An activity that was begun: its present result, which a suspension replaces by the next. */
 interface Begun {
@@ -205,12 +213,26 @@ export class WorkflowRun {
       answer.waiting++;
       if (isNew) {
         this.#operations.awaitWhile(name, () => answer.waiting > 0);
-        this.#background(Effect.flatMap(ask, (exit) => Deferred.succeed(answer.exit, exit)));
+        this.#background(
+          Effect.matchCauseEffect(ask, {
+            onSuccess: (exit) => Deferred.succeed(answer.exit, exit),
+            onFailure: (cause) => this.#onUnanswered(key, answer, cause),
+          }),
+        );
       }
       return Effect.ensuring(
         Deferred.await(answer.exit),
         Effect.sync(() => answer.waiting--),
       );
+    });
+  }
+
+  /** Nobody is left waiting: who cleans up behind a stop asks anew, and the rest has a reason. */
+  #onUnanswered(key: string, answer: Answer, cause: Cause.Cause<unknown>): Effect.Effect<unknown> {
+    return Effect.suspend(() => {
+      if (!isCancelled(cause)) return Deferred.succeed(answer.exit, Exit.die(Cause.squash(cause)));
+      this.#answers.delete(key);
+      return Effect.void;
     });
   }
 
@@ -231,7 +253,11 @@ export class WorkflowRun {
         this.#operations.isKnown(deferredSignal(name));
       if (!isKnown && !instance.awaitedDeferreds.has(name)) return Effect.succeedNone;
       const asked = this.#clocks.has(name) ? clockOf(name) : deferredSignal(name);
-      return this.#orStop(instance, this.#answer(answerOf(name), asked, this.#ask(name)));
+      const ask = Effect.catchCause(
+        this.#ask(name),
+        (cause) => isCancelled(cause) ? Effect.failCause(cause) : Effect.succeed(unreadable(cause)),
+      );
+      return this.#orStop(instance, this.#answer(answerOf(name), asked, ask));
     });
   }
 
@@ -245,16 +271,19 @@ export class WorkflowRun {
       this.#doneEarly,
       (exit) =>
         Exit.isSuccess(exit) && Object.hasOwn(exit.value as object, name)
-          ? unpack((exit.value as Readonly<Record<string, unknown>>)[name])
+          ? unpack((exit.value as Readonly<Record<string, unknown>>)[name], encodedValues)
           : Effect.flatMap(
             this.#operations.wait(deferredSignal(name)),
-            (received) => unpack(received?.payload),
+            (received) => unpack(received?.payload, encodedValues),
           ),
     );
   }
 
   #recordDone(name: string, exit: Effect.Effect<Travelling>): Effect.Effect<AnyExit, unknown> {
-    return Effect.flatMap(this.#operations.run(doneHere(name), () => exit), unpack);
+    return Effect.flatMap(
+      this.#operations.run(doneHere(name), () => exit),
+      (done) => unpack(done, encodedValues),
+    );
   }
 
   /** What the workflow itself is done with first, is recorded before it goes on. */
@@ -265,7 +294,10 @@ export class WorkflowRun {
       return this.#recordDone(name, Effect.succeed(exit)).pipe(
         Effect.flatMap((first) => Deferred.succeed(answer, first)),
         // Who is told to stop has nobody left who waits.
-        Effect.ignore,
+        Effect.catchCause((cause) =>
+          isCancelled(cause) ? Effect.void : Effect.die(Cause.squash(cause))
+        ),
+        Effect.asVoid,
       );
     });
   }

@@ -35,6 +35,26 @@ describe("Effect's workflows on the embedded server", () => {
     { it },
   );
 
+  it("fail, and do not hang, when somebody sends what no deferred is done with", async () => {
+    const Approval = DurableDeferred.make("approval", { success: Schema.String });
+    const Order = Workflow.make("Order", {
+      payload: { id: Schema.String },
+      success: Schema.String,
+      idempotencyKey: ({ id }) => id,
+    });
+    const live = Order.toLayer(() => DurableDeferred.await(Approval));
+    const engine = WeirWorkflowEngine.layer(brief).pipe(Layer.provideMerge(services()));
+    const exit = await Effect.runPromise(
+      Effect.gen(function* () {
+        const id = yield* Order.execute({ id: "o-1" }, { discard: true });
+        const of = { execution: ExecutionId.make(`Order/${id}`), tenant: Tenant.make("default") };
+        yield* (yield* Executions).signal(of, "deferred approval", "nonsense");
+        return yield* Effect.exit(Order.execute({ id: "o-1" }));
+      }).pipe(Effect.provide(live.pipe(Layer.provideMerge(engine)))),
+    );
+    assert.match(String(exit), /not an exit/);
+  });
+
   it("are executions like others, which a client of another process starts and wakes", async () => {
     const Approval = DurableDeferred.make("approval", { success: Schema.String });
     const Order = Workflow.make("Order", {
