@@ -22,8 +22,8 @@ import { runTestFile, type TestFile } from "./gate/test_file.ts";
 import { natsCli } from "./nats_cli.ts";
 import { postgres } from "./postgres.ts";
 
-/** Test files start servers of their own, and the smallest CI machine has two cores. */
-const filesAtOnce = 2;
+/** The smallest CI machine has two cores, and a file waits for a good part of its time. */
+const filesAtOnce = 3;
 
 const requireDeno = (): void => {
   const version = process.versions["deno"] ?? "0.0.0";

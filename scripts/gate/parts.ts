@@ -28,6 +28,7 @@ const isChaos = (file: string): boolean => file.includes("/chaos/");
 /** What is made of the log, and asks the platform for nothing. */
 const isOnTheLog = (file: string): boolean =>
   [
+    "tests/actors/engine_jetstream_test",
     "tests/actors/families_golden_test",
     "tests/actors/janitor_test",
     "tests/actors/never_stuck_test",
@@ -35,6 +36,7 @@ const isOnTheLog = (file: string): boolean =>
     "tests/streams/execution_index_",
     "tests/streams/families_",
     "tests/streams/lease_",
+    "tests/streams/mailbox_server_test",
     "tests/streams/outbox/log_store_",
     "tests/streams/persist",
     "tests/streams/subscriptions_",
