@@ -17,7 +17,15 @@ export interface Layout {
 }
 
 /** The kinds that are keys of the KV bucket; the stream is one, so `nats kv` shows them. */
-export const bucketKinds = ["lease", "worker", "floor", "subscription", "store"] as const;
+export const bucketKinds = [
+  "lease",
+  "worker",
+  "floor",
+  "subscription",
+  "store",
+  "runner",
+  "lock",
+] as const;
 
 /** The kinds that are plain subjects under the namespace. */
 export const subjectKinds = [
@@ -37,6 +45,10 @@ export const subjectKinds = [
   "dead",
   "queue",
   "try",
+  "ids",
+  "entries",
+  "call",
+  "reply",
 ] as const;
 
 export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];
@@ -79,7 +91,7 @@ export const streamSubjects = (layout: Layout, shard: number): ReadonlyArray<str
 };
 
 /** FNV-1a over ASCII, finished with murmur's mixer, since bare FNV clusters short names. */
-const hash = (text: string): number => {
+export const hash = (text: string): number => {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) {
     h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
@@ -186,7 +198,7 @@ export const outboxAddressOf = (
 const longestReadable = 200;
 
 /** Any text as a token: itself, if it can be, or else its hash, which no encoded text looks like. */
-const tokenOfAny = (text: string): string => {
+export const tokenOfAny = (text: string): string => {
   const isPlain = text.length > 0 && text.length <= longestReadable && text.isWellFormed();
   const token = isPlain ? encodeToken(text) : "";
   return token.length > 0 && token.length <= 3 * longestReadable
@@ -238,6 +250,22 @@ export const queueAddressOf = (layout: Layout, shard: number, subject: string): 
   label: subject,
 });
 
+/** A store of an event log, by its names; all that is in it is in one shard. */
+export const eventLogAddress = (
+  layout: Layout,
+  use: string,
+  names: ReadonlyArray<string>,
+): Address => {
+  const tail = [use, ...names.map(tokenOfAny)].join(".");
+  const shard = layout.shards === 1 ? 0 : hash(tail) % layout.shards;
+  return {
+    shard,
+    root: shardRoot(layout, shard),
+    tail,
+    label: `the event log ${names.join("/")}`,
+  };
+};
+
 /** All values of a store that are in one shard. */
 export const storeFilter = (
   layout: Layout,
@@ -251,7 +279,7 @@ export const storeFilter = (
 
 const isBucketKind = (kind: Kind): boolean =>
   kind === "lease" || kind === "worker" || kind === "floor" || kind === "subscription" ||
-  kind === "store";
+  kind === "store" || kind === "runner" || kind === "lock";
 
 /** The subject of one kind of record at an address; timers, lanes and outputs add their key. */
 export const subjectOf = (address: Address, kind: Kind, key?: string): string => {

@@ -2,8 +2,8 @@
  * The test files of each part of the gate: every test on Deno, the examples in the documentation,
  * the public tests on the installed package under three releases of Node, and the tests of internals
  * compiled, under the newest. What knows no platform runs there only when nothing is left out:
- * both runtimes have the same transport, and it is tried on both by the log, the engine and the
- * package. Kills, the simulation and what runs in memory run on Deno alone.
+ * both runtimes have the same transport, and it is tried on both by the log and the package, whose
+ * tests use the engine. Kills, the simulation and what runs in memory run on Deno alone.
  */
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -32,6 +32,7 @@ const isOnTheLog = (file: string): boolean =>
     "tests/actors/families_golden_test",
     "tests/actors/janitor_test",
     "tests/actors/never_stuck_test",
+    "tests/streams/event_log_",
     "tests/streams/event_store_",
     "tests/streams/execution_index_",
     "tests/streams/families_",

@@ -1,0 +1,20 @@
+/** Texts that are no tokens of a subject, no file names, or no well-formed text. */
+export const hostileTexts: ReadonlyArray<string> = [
+  "",
+  " ",
+  "a.b",
+  "*",
+  ">",
+  "$KV.x",
+  "../up",
+  "k=41",
+  "=41",
+  "line\nline",
+  "nul\0",
+  "käse",
+  "🎉",
+  "\ud800",
+  "\udc00",
+  "k".repeat(5_000),
+  "ö".repeat(300),
+];
