@@ -20,12 +20,15 @@ export const table = (
   console.log();
 };
 
+/** What only shows that everything runs must not replace what was measured. */
+const suffix = process.argv.includes("--quick") ? "-quick" : "";
+
 /** Writes what was measured, with the machine that it was measured on. */
 export const keep = async (topic: string, measured: object): Promise<void> => {
   const folder = new URL("./results/", import.meta.url);
   await mkdir(folder, { recursive: true });
   const when = new Date().toISOString();
-  const name = `${topic}-${when.slice(0, 10)}.json`;
+  const name = `${topic}${suffix}-${when.slice(0, 10)}.json`;
   const machine = {
     cpu: cpus()[0]?.model,
     cores: cpus().length,
