@@ -1,0 +1,74 @@
+/**
+ * Removing requests that have had their exit for long, by whoever has their shard. The exit is first
+ * replaced by a mark, on condition that it still is the last reply, and the mark goes last: so a
+ * request is never there without either, and one that was reset meanwhile stays. With a request goes
+ * the knowledge that its primary key was used.
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Stream from "effect/Stream";
+import { clusterReplyRecord } from "../../schema/cluster_message_record.ts";
+import type { Entry, Log } from "../log.ts";
+import { type Address, executionFilter } from "../subjects.ts";
+import {
+  callAddress,
+  callsFilter,
+  entityOfSubject,
+  lockAddress,
+  replyAddress,
+  requestOfReply,
+  shardFilter,
+} from "./places.ts";
+import { machineOf } from "./stored_replies.ts";
+
+const sorts = ["ack", "interrupt", "reset"] as const;
+
+const addressOf = (entity: Address, subject: string): Address => ({
+  ...entity,
+  tail: subject.split(".").slice(2).join("."),
+});
+
+export const make = (log: Log["Service"]) => {
+  const { layout } = log;
+
+  const remove = Effect.fnUntraced(function* (entity: Address, entry: Entry, request: number) {
+    const requestId = requestOfReply(entry.subject);
+    const found = yield* Stream.runHead(
+      log.read(callsFilter(layout, entry.shard), { after: request - 1, upTo: request }),
+    );
+    if (Option.isSome(found)) {
+      if (!(yield* log.dropPayloads(addressOf(entity, found.value.subject)))) return;
+      yield* log.remove(entry.shard, request);
+    }
+    for (const sort of sorts) {
+      const filter = executionFilter(callAddress(entity, sort, requestId), "call");
+      yield* log.purge(filter, { upTo: entry.sequence });
+    }
+    const replies = replyAddress(entity, machineOf(requestId), requestId);
+    if (!(yield* log.dropPayloads(replies))) return;
+    yield* log.purge(executionFilter(replies, "reply"), { upTo: entry.sequence });
+  });
+
+  const retire = Effect.fnUntraced(function* (entry: Entry) {
+    const record = yield* clusterReplyRecord.decode(entry.body, entry);
+    if (record.kind !== "exit" && record.kind !== "retired") return;
+    const entity = entityOfSubject(layout, entry.shard, entry.subject);
+    if (record.kind === "retired") return yield* remove(entity, entry, record.request);
+    const { request } = record;
+    const { sequence } = yield* log.append(addressOf(entity, entry.subject), {
+      kind: "reply",
+      body: clusterReplyRecord.encode({ kind: "retired", request }),
+      guard: { after: entry.sequence },
+      replaces: true,
+    });
+    yield* remove(entity, { ...entry, sequence }, request);
+  }, Effect.catchTag("SequenceConflict", () => Effect.void));
+
+  /** Removes what ended up to a time, in the shard with a key. */
+  return (key: string, upTo: number) =>
+    log.read(shardFilter(layout, key, "reply")).pipe(
+      Stream.takeWhile(({ at }) => at <= upTo),
+      Stream.runForEach(retire),
+      Effect.annotateLogs("shard", lockAddress(layout, key).label),
+    );
+};
