@@ -17,14 +17,17 @@ export interface Child<Question> {
 const living = new Set<ChildProcess>();
 process.on("exit", () => living.forEach((each) => each.kill("SIGKILL")));
 
-/** Starts a module that answers; `script` is its `import.meta.url`. */
+const thisRuntime: ReadonlyArray<string> = [process.execPath, "run", "-A", "--no-check"];
+
+/** Starts a module that answers, in this runtime or another; `script` is its `import.meta.url`. */
 export const startChild = async <Question>(
   script: string,
   options: unknown,
+  [program, ...args]: ReadonlyArray<string> = thisRuntime,
 ): Promise<Child<Question>> => {
   const running = spawn(
-    process.execPath,
-    ["run", "-A", "--no-check", fileURLToPath(script), JSON.stringify(options)],
+    program!,
+    [...args, fileURLToPath(script), JSON.stringify(options)],
     { stdio: ["pipe", "pipe", "inherit"] },
   );
   living.add(running);
@@ -60,7 +63,7 @@ export const answering = async <Options, Question>(
 ): Promise<void> => {
   if (process.argv[1] !== fileURLToPath(script)) return;
   const { answer, close } = await open(JSON.parse(process.argv[2]!) as Options);
-  const say = (value: unknown) => console.log(JSON.stringify(value ?? null));
+  const say = (value: unknown) => process.stdout.write(`${JSON.stringify(value ?? null)}\n`);
   say("ready");
   for await (const line of createInterface({ input: process.stdin })) {
     say(await answer(JSON.parse(line) as Question));

@@ -1,6 +1,7 @@
 /**
- * `deno task bench [append] [engine] [output] [families] [outbox] [list] [start]`: these
- * benchmarks, or all of them, one after another, each with its tables and its file in `bench/results/`. Options:
+ * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [start]`: these
+ * benchmarks, or all of them, one after another, each with its tables and its file in
+ * `bench/results/`. Options:
  * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two
  * and `families`; --parked N, how many executions are parked, and --parked-rounds N; --events N, how
  * many a reader of `families` catches up with; --sizes N,M of `list`; --quick, to see that everything
@@ -17,6 +18,7 @@ import { reportFamilies } from "./families/families_report.ts";
 import { reportOutbox } from "./outbox/outbox_report.ts";
 import { reportOutput } from "./output/output_report.ts";
 import { reportStart } from "./start_report.ts";
+import { reportWorkflow } from "./workflow/workflow_report.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -79,6 +81,19 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       rounds: option(values.rounds, 5, 1),
       managed: values.quick ? 100 : 1_000,
       oneByOne: values.quick ? 20 : 100,
+    }),
+  workflow: () =>
+    reportWorkflow({
+      rounds: option(values.rounds, 5, 1),
+      oneByOne: values.quick ? 2 : 10,
+      many: values.quick ? 10 : 200,
+      inFlight: 50,
+      sleepers: values.quick ? 2 : 10,
+      wakes: values.quick ? 1 : 3,
+      parkedSeconds: values.quick ? [1, 2] : [2, 8],
+      forgottenMs: values.quick ? 1_000 : 12_000,
+      idleMs: values.quick ? 1_000 : 10_000,
+      spreadMs: values.quick ? 0 : 10_000,
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
   start: () => reportStart({ rounds: option(values.rounds, 7, 1) }),

@@ -17,8 +17,10 @@ import { randomUUID } from "node:crypto";
 import type { Durability } from "../../streams/server.ts";
 
 export interface Spike {
-  /** Runs one execution from its start until its result is known. */
-  readonly execute: () => Promise<void>;
+  /** Runs one execution from its start until its result is known; three steps, if left out. */
+  readonly execute: (steps?: number) => Promise<void>;
+  /** How many messages are stored. */
+  readonly stored: () => Promise<number>;
   readonly close: () => Promise<void>;
 }
 
@@ -44,9 +46,8 @@ const minBatch = 4;
 const json = (value: object): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
 const start = json({ v: 1, kind: "start", seed: randomUUID(), input: 3 });
 const claim = json({ v: 1, kind: "acquired", worker: randomUUID(), epoch: 1, ttlMs: 30_000 });
-const steps = [1, 2, 3].map((i) =>
-  json({ v: 1, kind: "step", index: i, key: `step-${i}`, result: { type: "value", value: i } })
-);
+const result = { type: "value", value: 1 };
+const step = json({ v: 1, kind: "step", index: 1, key: "step-1", result });
 const done = json({ v: 1, kind: "done", outcome: { type: "success", value: 3 } });
 
 export const startSpike = async (url: string, durability: Durability): Promise<Spike> => {
@@ -54,7 +55,7 @@ export const startSpike = async (url: string, durability: Durability): Promise<S
   const manager = await jetstreamManager(nats);
   await createStream(manager);
   const publish = durability === "power-safe" ? together(nats) : oneByOne(nats);
-  const ends = new Map<string, () => void>();
+  const running = new Map<string, { readonly steps: number; readonly end: () => void }>();
 
   const own = async (subject: string, acked: () => void) => {
     const name = subject.slice(subject.lastIndexOf(".") + 1);
@@ -62,11 +63,12 @@ export const startSpike = async (url: string, durability: Durability): Promise<S
     const expected = await publish({ subject: fence, body: claim, expected: 0 });
     const fenced = (kind: string, body: Uint8Array) =>
       publish({ subject: `spike.${kind}.${name}`, body, expected, fence });
-    for (const body of steps) await fenced("log", body);
+    const { steps, end } = running.get(name)!;
+    for (let i = 0; i < steps; i++) await fenced("log", step);
     await fenced("done", done);
     acked();
-    ends.get(name)!();
-    ends.delete(name);
+    running.delete(name);
+    end();
   };
   const consumer = await jetstream(nats).consumers.get(stream, "spike");
   const offers = await consumer.consume({
@@ -75,12 +77,13 @@ export const startSpike = async (url: string, durability: Durability): Promise<S
   });
 
   return {
-    execute: async () => {
+    execute: async (steps = 3) => {
       const name = nuid.next();
-      const ended = new Promise<void>((resolve) => ends.set(name, resolve));
+      const ended = new Promise<void>((end) => running.set(name, { steps, end }));
       await publish({ subject: `spike.mail.${name}`, body: start, expected: 0 });
       await ended;
     },
+    stored: async () => (await manager.streams.info(stream)).state.messages,
     close: async () => {
       await offers.close();
       await nats.close();
