@@ -150,3 +150,12 @@ export {
   subjectOf,
 } from "./streams/subjects.ts";
 export * as WeirWorkflowEngine from "./actors/workflow_engine.ts";
+export * as ContinueAsNew from "./actors/workflow/continue_as_new.ts";
+export * as DurableMailbox from "./actors/workflow/durable_mailbox.ts";
+export * as DurableState from "./actors/workflow/durable_state.ts";
+export * as DurableUpdate from "./actors/workflow/durable_update.ts";
+export * as WorkflowCron from "./actors/workflow/workflow_cron.ts";
+export * as WorkflowRuns from "./actors/workflow/workflow_runs.ts";
+export * as WorkflowVersion from "./actors/workflow/workflow_version.ts";
+export { layerMemory as layerWorkflowMemory } from "./actors/workflow/extras_memory.ts";
+export { WorkflowExtras } from "./actors/workflow/workflow_extras.ts";

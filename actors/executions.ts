@@ -36,6 +36,7 @@ import { ServerClock } from "../streams/server_clock.ts";
 import type { Reason } from "./core/describe.ts";
 import * as Completions from "./engine/completions.ts";
 import * as Post from "./engine/post.ts";
+import { makeCells } from "./executions/cells.ts";
 import { makeOutput } from "./executions/output.ts";
 import { makePresence } from "./executions/present.ts";
 import { makeRetry } from "./executions/retry.ts";
@@ -172,6 +173,8 @@ export class Executions extends Context.Service<Executions, {
   ) => Effect.Effect<void, NotThere | LeaseNotHeld | AppendError>;
   readonly describe: (of: Named) => Effect.Effect<Description, NotThere>;
   readonly history: (of: Named) => Stream.Stream<HistoryEntry, NotThere>;
+  /** What a cell of its state holds, and what it is given, until the execution has ended. */
+  readonly cell: (of: Named, name: string) => Stream.Stream<Json, NotThere>;
   /** The frames of an output, as they come, until the execution has ended. */
   readonly output: (
     of: Named,
@@ -246,6 +249,7 @@ const make = Effect.gen(function* () {
     revokeLease,
     describe,
     history,
+    cell: makeCells(means, presence),
     output: makeOutput(means, presence, yield* Effect.serviceOption(Connection)),
   });
 });

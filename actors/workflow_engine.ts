@@ -8,10 +8,12 @@ import * as Cause from "effect/Cause";
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
+import { memoize } from "effect/Function";
 import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
+import * as Scope from "effect/Scope";
 import type * as DurableDeferred from "effect/workflow/DurableDeferred";
 import * as Workflow from "effect/workflow/Workflow";
 import {
@@ -31,15 +33,20 @@ import { Sessions } from "../streams/session.ts";
 import type { Operations } from "./engine/operations.ts";
 import { make as makeWorker, type WorkerOptions } from "./engine/worker.ts";
 import { Executions, type Named } from "./executions.ts";
+import { make as makeExtras } from "./workflow/extras_weir.ts";
 import { encodedValues, here, pack, unpack } from "./workflow/exit_codec.ts";
 import {
   actorOf,
   deferredSignal,
   executionOf,
   interruptSignal,
+  isMendedWait,
   resumeSignal,
 } from "./workflow/names.ts";
 import { CurrentRun, type Registered, WorkflowRun } from "./workflow/run.ts";
+import { make as makeSharedWorker } from "./workflow/shared_worker.ts";
+import { Continued, NextRun, nextRun, nothing } from "./workflow/workflow_body.ts";
+import { WorkflowExtras } from "./workflow/workflow_extras.ts";
 
 export interface WorkflowEngineOptions extends Omit<WorkerOptions, "actors" | "identity"> {
   /** Whose executions these are; "default" if left out. */
@@ -75,13 +82,15 @@ interface Props {
 const isInterrupted = (exit: AnyExit): boolean =>
   Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause);
 
-const exitOf = (workflow: Workflow.Any) => {
+// Made once for each workflow: a codec is compiled when it is first used.
+const exitOf = memoize((workflow: Workflow.Any) => {
   const { successSchema, errorSchema } = workflow as unknown as Props;
   return Schema.toCodecJson(Schema.Exit(successSchema, errorSchema, Schema.Defect()));
-};
+});
 
-const inputOf = (workflow: Workflow.Any) =>
-  Schema.toCodecJson((workflow as unknown as Props).payloadSchema);
+const inputOf = memoize((workflow: Workflow.Any) =>
+  Schema.toCodecJson((workflow as unknown as Props).payloadSchema)
+);
 
 /** How long what was done early waits for its execution. */
 const earlyMs = 7 * 24 * 60 * 60 * 1_000;
@@ -141,9 +150,23 @@ const make = Effect.fnUntraced(function* (
         Effect.gen(function* () {
           const { workflow } = registered;
           const [, executionId] = /^[^/]*\/(.*)$/s.exec(operations.execution)!;
-          const payload = yield* here(Schema.decodeUnknownEffect(inputOf(workflow))(input));
+          const next = operations.continuations === 0
+            ? { payload: input, before: nothing }
+            : yield* here(Schema.decodeUnknownEffect(NextRun)(input));
+          const payload = yield* here(Schema.decodeUnknownEffect(inputOf(workflow))(next.payload));
           const run = new WorkflowRun(operations, scope, readEarly(operations.execution));
-          const exit = yield* run.complete(registered, payload as object, executionId!, engine);
+          const exit = yield* run.complete(
+            registered,
+            payload as object,
+            executionId!,
+            engine,
+            next.before,
+          );
+          if (Exit.isSuccess(exit) && exit.value instanceof Continued) {
+            const { body, payload } = exit.value;
+            const encoded = yield* payloadOf(workflow, payload) as Effect.Effect<Json>;
+            return yield* run.continueAs(nextRun(encoded, body), body);
+          }
           const { cancelled } = operations;
           if (cancelled.aborted && isInterrupted(exit)) return yield* Effect.fail(cancelled.reason);
           const travelling = yield* pack(exit, exitOf(workflow));
@@ -221,18 +244,28 @@ const make = Effect.fnUntraced(function* (
     yield* isThere;
   });
 
+  const serve = services && (yield* makeSharedWorker((actors) =>
+    makeWorker({
+      ...options,
+      identity: WorkerInstanceId.make(`workflow-${randomUUID()}`),
+      actors,
+    }).pipe(Effect.provideContext(Context.omit(Scope.Scope)(services)), Effect.orDie)
+  ));
+
   const encoded: Encoded = {
     register: Effect.fnUntraced(function* (workflow, execute) {
-      if (services === undefined) {
+      if (serve === undefined) {
         return yield* Effect.die(
           new Error(`${workflow._tag} cannot run on a client: provide the layer of the engine`),
         );
       }
-      yield* makeWorker({
-        ...options,
-        identity: WorkerInstanceId.make(`workflow-${randomUUID()}`),
-        actors: [codeOf({ workflow, execute })],
-      }).pipe(Effect.provideContext(services), Effect.orDie);
+      const { run, ...code } = codeOf({ workflow, execute });
+      // The worker is that of others as well, and what the schemas ask for is here.
+      const context = yield* Effect.context<never>();
+      yield* serve({
+        ...code,
+        run: (...started) => Effect.provideContext(run(...started), context),
+      });
     }),
 
     execute: ((workflow: Workflow.Any, { executionId, payload, discard, parent, detached }: {
@@ -270,8 +303,10 @@ const make = Effect.fnUntraced(function* (
           case "active":
             return Option.none();
           case "suspended":
-          case "paused":
-            return Option.some(new Workflow.Suspended({}));
+          case "paused": {
+            const failed = found.waitingFor.some(({ key }) => isMendedWait(key));
+            return Option.some(new Workflow.Suspended(failed ? { failed } : {}));
+          }
           default:
             return Option.some(
               new Workflow.Complete({ exit: yield* exitOfEnd(workflow, result(of)) }),
@@ -330,20 +365,21 @@ const make = Effect.fnUntraced(function* (
   });
 
   const engine: WorkflowEngine["Service"] = makeUnsafe(encoded);
-  return engine;
+  return Context.make(WorkflowEngine, engine).pipe(
+    Context.add(WorkflowExtras, makeExtras(executions, tenant)),
+  );
 });
 
 /** The engine for processes that run workflows. */
 export const layer = (
   options: WorkflowEngineOptions = {},
-): Layer.Layer<WorkflowEngine, never, Executions | WorkerServices> =>
-  Layer.effect(
-    WorkflowEngine,
+): Layer.Layer<WorkflowEngine | WorkflowExtras, never, Executions | WorkerServices> =>
+  Layer.effectContext(
     Effect.flatMap(Effect.context<WorkerServices>(), (services) => make(options, services)),
   );
 
 /** The engine for processes that start workflows, await, wake and interrupt them, and run none. */
 export const layerClient = (
   options: Pick<WorkflowEngineOptions, "tenant"> = {},
-): Layer.Layer<WorkflowEngine, never, Executions | Log | ServerClock> =>
-  Layer.effect(WorkflowEngine, make(options, undefined));
+): Layer.Layer<WorkflowEngine | WorkflowExtras, never, Executions | Log | ServerClock> =>
+  Layer.effectContext(make(options, undefined));

@@ -310,6 +310,41 @@ export class NondeterministicProgram
   }
 }
 
+/** Something that only the body of a workflow can do was done in a part of it that is recorded. */
+export class OutsideBody extends Schema.TaggedError<OutsideBody>("@weir/weir/OutsideBody")(
+  "OutsideBody",
+  { execution: Schema.String, verb: Schema.String },
+) {
+  readonly code = "WEIR_OUTSIDE_BODY";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.verb} is used in ${this.execution} where a record stands for what is done: in an ` +
+      `activity, or within DurableDeferred.raceAll or into, which a replay passes over. ` +
+      `Wait for it in the body of the workflow itself; takeOption has limits of its own.`;
+  }
+}
+
+/** An execution is at a version of its code that this process does not have. */
+export class VersionNotSupported
+  extends Schema.TaggedError<VersionNotSupported>("@weir/weir/VersionNotSupported")(
+    "VersionNotSupported",
+    {
+      execution: Schema.String,
+      change: Schema.String,
+      version: Schema.Number,
+      min: Schema.Number,
+      max: Schema.Number,
+    },
+  ) {
+  readonly code = "WEIR_VERSION_NOT_SUPPORTED";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.execution} has version ${this.version} of ${JSON.stringify(this.change)}, and ` +
+      `this code knows ${this.min} to ${this.max}. Run it with code that knows that version, and ` +
+      `take a version out only when no execution has it.`;
+  }
+}
+
 /** Every error that speaks of an execution. */
 export type ExecutionProblem =
   | ExecutionNotFound
@@ -331,4 +366,6 @@ export type ExecutionProblem =
   | NotAwaited
   | InsideStep
   | ContextClosed
+  | OutsideBody
+  | VersionNotSupported
   | NondeterministicProgram;

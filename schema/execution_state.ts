@@ -232,6 +232,13 @@ class Rebuilding {
         this.attempt++;
         this.retryAt = record.retryAt;
         return;
+      case "continued":
+        for (const [key, { awaited }] of this.operations) {
+          if (awaited?.kind !== "wait" || record.taken.includes(key)) this.operations.delete(key);
+        }
+        for (const name of record.cleared) this.cells.delete(name);
+        this.signals = 0;
+        return;
       case "replayed":
         if (record.from === "start") {
           this.operations.clear();

@@ -181,6 +181,7 @@ const triedBehind = (tried: ReadonlySet<string>, record: JournalRecord): Readonl
     case "step":
       return new Set([...tried].filter((key) => key !== record.key));
     case "attemptFailed":
+    case "continued":
     case "replayed":
       return new Set();
     default:

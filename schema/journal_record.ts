@@ -94,6 +94,14 @@ export const LogRecord = Schema.Union([
   entry("cell", { key: Schema.String, name: Schema.String, value: Schema.optionalKey(Json) }),
   /** This attempt of the execution failed, and another follows. */
   entry("attemptFailed", { failure: Failure, retryAt: Timestamp }),
+  /** The code begins anew with another input; of what it did, waits and cells are left. */
+  entry("continued", {
+    input: Schema.optionalKey(Json),
+    /** The waits whose signals are used up. */
+    taken: Schema.Array(Schema.String),
+    /** The cells that nobody reads any more. */
+    cleared: Schema.Array(Schema.String),
+  }),
   /** A finished execution runs again. */
   entry("replayed", { from: Schema.Literals(["failure", "start"]) }),
 ]).pipe(Schema.toTaggedUnion("kind"));
@@ -109,7 +117,7 @@ export const SignalRecord = entry("signal", {
   /** The key of the wait that it satisfied. */
   key: optionalText,
   source: optionalText,
-  /** How many signals this life has taken up, with this one. */
+  /** How many signals were taken up since the start, or since it was continued, with this one. */
   count: Schema.Natural,
 });
 export type SignalRecord = typeof SignalRecord.Type;

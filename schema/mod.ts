@@ -60,10 +60,12 @@ export {
   NonRetryable,
   NotAwaited,
   OutputClosed,
+  OutsideBody,
   RetryLimitExceeded,
   SignalLimitExceeded,
   StepFailed,
   UnknownActor,
+  VersionNotSupported,
 } from "./execution_errors.ts";
 export {
   DatabaseRefused,

@@ -91,6 +91,7 @@ export const StateRecord = Schema.Struct({
     source: optionalText,
   })),
   signalKeys: Schema.Record(Schema.String, SignalId),
+  formerSignalKeys: Schema.optionalKey(Schema.Record(Schema.String, SignalId)),
   signals: Schema.Natural,
   cells: Schema.Record(Schema.String, Json),
   tags: Schema.Record(Schema.String, Schema.String),
@@ -105,6 +106,13 @@ export const StateRecord = Schema.Struct({
   replays: Schema.Natural,
   joins: Schema.Array(ParentReference),
   reclaims: Schema.Natural,
+  continued: Schema.optionalKey(
+    Schema.Struct({
+      count: Schema.Natural,
+      opened: Schema.Natural,
+      input: Schema.optionalKey(Json),
+    }),
+  ),
 });
 export type StateRecord = typeof StateRecord.Type;
 

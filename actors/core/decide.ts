@@ -95,7 +95,8 @@ export const decide = (
   if ("key" in command && isMisplaced(state, command)) {
     return Result.fail({ type: "misplaced", key: command.key });
   }
-  if (command.kind === "attemptFailed" && (state.cancel !== undefined || state.expired)) {
+  const isAnew = command.kind === "attemptFailed" || command.kind === "continued";
+  if (isAnew && (state.cancel !== undefined || state.expired)) {
     return Result.fail({ type: "ended" });
   }
   if (command.kind === "waiting") return Result.succeed(wait(state, command));
@@ -157,7 +158,7 @@ const deliver = (
     sequence,
     ...(source === undefined ? {} : { source }),
   };
-  if (key !== undefined && HashMap.has(state.signalKeys, key)) {
+  if (key !== undefined && isKnownKey(state, key)) {
     return { ...delivery, effect: "deduped", count: state.signals };
   }
   if (state.done !== undefined || state.signals >= limits.signals) {
@@ -172,6 +173,9 @@ const deliver = (
     ? { ...delivery, effect: "buffered", count }
     : { ...delivery, effect: "satisfied", key: waiting[0], count };
 };
+
+const isKnownKey = ({ signalKeys, formerSignalKeys }: ExecutionState, key: string): boolean =>
+  HashMap.has(signalKeys, key) || HashMap.has(formerSignalKeys, key);
 
 /** Whom the end of an execution concerns. */
 export const afterEnd = (

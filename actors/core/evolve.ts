@@ -23,6 +23,7 @@ import {
   type Operation,
   operation,
   type Result,
+  startTag,
 } from "./state.ts";
 
 /** Lays a message into the mailbox; what is for another life, or comes before the start, is dropped. */
@@ -247,6 +248,35 @@ const keepOnly = (
   }),
 });
 
+/**
+ * Waits go over to the next run of the code with the signals that they have or will have, so that none
+ * is lost in between. A sender's key is remembered for one such run more, which bounds them.
+ */
+const continued = (
+  state: ExecutionState,
+  { input, taken, cleared }: Extract<JournalRecord, { readonly kind: "continued" }>,
+): ExecutionState => {
+  const over = new Set(taken);
+  const unread = new Set(cleared);
+  return {
+    ...state,
+    operations: HashMap.filter(
+      state.operations,
+      ({ kind }, key) => kind === "wait" ? !over.has(key) : key.startsWith(startTag("")),
+    ),
+    cells: HashMap.filter(state.cells, (_, name) => !unread.has(name)),
+    signalKeys: HashMap.empty(),
+    formerSignalKeys: state.signalKeys,
+    signals: 0,
+    failures: 0,
+    continued: {
+      count: (state.continued?.count ?? 0) + 1,
+      opened: state.opened,
+      ...(input === undefined ? {} : { input }),
+    },
+  };
+};
+
 const finished = (state: ExecutionState, record: DoneRecord, at: Timestamp): ExecutionState => ({
   ...state,
   done: { record, at },
@@ -323,10 +353,17 @@ const apply = (
         attempt: state.attempt + 1,
         retryAt: record.retryAt,
       };
+    case "continued":
+      return continued(state, record);
     case "replayed":
       return {
         ...(record.from === "start"
-          ? { ...state, operations: HashMap.empty(), cells: HashMap.empty() }
+          ? {
+            ...state,
+            operations: HashMap.empty(),
+            cells: HashMap.empty(),
+            continued: undefined,
+          }
           : keepOnly(state, outlivesEnd)),
         done: undefined,
         retry: undefined,

@@ -30,6 +30,9 @@ export const contentOf = (
     settled: state.settled,
     buffered: state.buffered,
     signalKeys: Object.fromEntries(HashMap.entries(state.signalKeys)),
+    ...(HashMap.isEmpty(state.formerSignalKeys)
+      ? {}
+      : { formerSignalKeys: Object.fromEntries(HashMap.entries(state.formerSignalKeys)) }),
     signals: state.signals,
     cells: Object.fromEntries(HashMap.entries(state.cells)),
     tags: Object.fromEntries(HashMap.entries(state.tags)),
@@ -42,6 +45,7 @@ export const contentOf = (
     replays: state.replays,
     joins: state.joins,
     reclaims: state.reclaims,
+    ...(state.continued === undefined ? {} : { continued: state.continued }),
   };
 };
 
@@ -62,6 +66,7 @@ export const stateOf = (content: Content, start: Mail<StartRecord>): ExecutionSt
   settled: content.settled,
   buffered: content.buffered,
   signalKeys: HashMap.fromIterable(Object.entries(content.signalKeys)),
+  formerSignalKeys: HashMap.fromIterable(Object.entries(content.formerSignalKeys ?? {})),
   signals: content.signals,
   cells: HashMap.fromIterable(Object.entries(content.cells)),
   tags: HashMap.fromIterable(Object.entries(content.tags)),
@@ -74,5 +79,6 @@ export const stateOf = (content: Content, start: Mail<StartRecord>): ExecutionSt
   replays: content.replays,
   joins: content.joins,
   reclaims: content.reclaims,
+  continued: content.continued,
   progress: true,
 });

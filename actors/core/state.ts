@@ -93,8 +93,9 @@ export interface ExecutionState {
   readonly opened: number;
   readonly settled: number;
   readonly buffered: ReadonlyArray<BufferedSignal>;
-  /** The signals known by their sender's key. */
+  /** The signals known by their sender's key: since it was last continued, and those before. */
   readonly signalKeys: HashMap.HashMap<string, SignalId>;
+  readonly formerSignalKeys: HashMap.HashMap<string, SignalId>;
   readonly signals: number;
   readonly cells: HashMap.HashMap<string, Json>;
   readonly tags: HashMap.HashMap<string, string>;
@@ -118,6 +119,10 @@ export interface ExecutionState {
   readonly reclaims: number;
   /** Whether anything was recorded since the last takeover. */
   readonly progress: boolean;
+  /** How often it was continued, and with what input and behind how many operations last. */
+  readonly continued:
+    | { readonly count: number; readonly opened: number; readonly input?: Json }
+    | undefined;
   readonly done: { readonly record: DoneRecord; readonly at: Timestamp } | undefined;
 }
 
@@ -132,6 +137,7 @@ export const initial: ExecutionState = {
   settled: 0,
   buffered: [],
   signalKeys: HashMap.empty(),
+  formerSignalKeys: HashMap.empty(),
   signals: 0,
   cells: HashMap.empty(),
   tags: HashMap.empty(),
@@ -147,6 +153,7 @@ export const initial: ExecutionState = {
   joins: [],
   reclaims: 0,
   progress: false,
+  continued: undefined,
   done: undefined,
 };
 
@@ -154,6 +161,10 @@ export const operation = (state: ExecutionState, key: string): Operation | undef
   const found = HashMap.get(state.operations, key);
   return found._tag === "Some" ? found.value : undefined;
 };
+
+/** What the code is given. */
+export const inputOf = (state: ExecutionState): Json | undefined =>
+  state.continued === undefined ? state.start?.record.input : state.continued.input;
 
 export const isOpen = (operation: Operation): boolean => operation.settled === undefined;
 
@@ -173,6 +184,9 @@ export const deadlineTimer = "weir.deadline";
 export const delayTimer = "weir.delay";
 export const attemptTimer = (failures: number): string => `weir.attempt/${failures}`;
 export const tryTimer = (key: string, tries: number): string => `weir.try/${tries}/${key}`;
+
+/** The key under which a tag is known that the execution was started with. */
+export const startTag = (name: string): string => `weir.start/${name}`;
 
 /** The key under which the end of a spawned child is known. */
 export const endOf = (key: string): string => `weir.end/${key}`;

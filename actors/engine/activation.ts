@@ -29,7 +29,13 @@ import {
   deadlineOf,
   type FollowUp,
 } from "../core/decide.ts";
-import { attemptTimer, delayTimer, type ExecutionState, operation } from "../core/state.ts";
+import {
+  attemptTimer,
+  delayTimer,
+  type ExecutionState,
+  operation,
+  startTag,
+} from "../core/state.ts";
 import type { KeepMs } from "../keep.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { asParent, CodeRun } from "./code_run.ts";
@@ -345,7 +351,7 @@ export class Activation {
   #attachTags(): Effect.Effect<void, AppendError> {
     const tags = Object.entries(this.state.start?.record.tags ?? {});
     return Effect.forEach(tags, ([name, value]) => {
-      const key = `weir.start/${name}`;
+      const key = startTag(name);
       return operation(this.state, key) === undefined
         ? this.#ownership.execute({ kind: "tag", key, change: "attached", name, value })
         : Effect.void;
@@ -395,6 +401,7 @@ export class Activation {
     switch (event.type) {
       case "command":
         if (event.run !== this.#codeRun) return Effect.void;
+        if (event.command.kind === "continued") return this.#continue(event);
         return Effect.catchTag(
           this.#ownership.execute(event.command, event.along),
           "PayloadTooLarge",
@@ -571,6 +578,26 @@ export class Activation {
       this.#fork(
         Effect.sleep(pause).pipe(Effect.andThen(Effect.sync(() => this.#offer({ type: "retry" })))),
       );
+    });
+  }
+
+  /** Begins the code anew, once that is recorded; who is asked to stop goes on as it is. */
+  #continue(
+    { command, stored, refused }: Extract<Event, { readonly type: "command" }>,
+  ): Effect.Effect<void, Over | AppendError> {
+    return Effect.gen({ self: this }, function* () {
+      const before = this.state.continued;
+      const tooLarge = yield* this.#ownership.execute(command).pipe(
+        Effect.as(undefined),
+        Effect.catchTag("PayloadTooLarge", (error) => Effect.succeed(error)),
+      );
+      if (tooLarge !== undefined) return refused(tooLarge);
+      if (this.state.continued === before) return stored();
+      if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
+      this.#codeRun = undefined;
+      yield* this.#deadlines.takeBackAll(this.#ownership);
+      if (this.#draining) return yield* this.#letGo("released");
+      this.#startCode();
     });
   }
 

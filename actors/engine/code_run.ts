@@ -13,7 +13,7 @@ import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { Message } from "../../streams/log.ts";
 import type { Command } from "../core/decide.ts";
-import { type ExecutionState, operation } from "../core/state.ts";
+import { type ExecutionState, inputOf, operation } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
 import type { Host } from "./host.ts";
 import type { ActorCode } from "./operations.ts";
@@ -76,7 +76,7 @@ export class CodeRun {
 
   start(): void {
     const { code, state, runFork } = this.#options;
-    const { input } = state().start!.record;
+    const input = inputOf(state());
     const fiber = runFork(Effect.suspend(() => code.run(operationsOf(this.#host()), input)));
     fiber.addObserver((exit) => {
       this.#exit = exit;
@@ -219,10 +219,12 @@ export class CodeRun {
       tenant,
       attempt,
       life,
+      continuations: state().continued?.count ?? 0,
       seed: start!.record.seed,
       isContinued,
       cancelled: this.#abort.signal,
       operation: (key) => operation(state(), key),
+      isSignalled: (signal) => state().buffered.some(({ name }) => name === signal),
       post,
       program: this.#program,
       now,

@@ -23,12 +23,16 @@ export interface Host {
   readonly tenant: Tenant;
   readonly attempt: number;
   readonly life: number;
+  /** How often the code was begun anew in this life. */
+  readonly continuations: number;
   readonly seed: string;
   /** Whether a run before this one may have left something half done. */
   readonly isContinued: boolean;
   readonly cancelled: AbortSignal;
   /** What the journal has under a key. */
   readonly operation: (key: string) => Operation | undefined;
+  /** Whether the journal has such a signal that no wait has taken. */
+  readonly isSignalled: (signal: string) => boolean;
   readonly post: Post;
   readonly program: Program;
   /** The server's time in milliseconds. */

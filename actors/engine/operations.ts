@@ -110,11 +110,29 @@ export interface Operations {
   readonly random: () => number;
   /** Whether what is called so has a result already, so that to ask for it begins nothing. */
   readonly isKnown: (name: string) => boolean;
+  /** Whether what is called so is recorded as begun, so that to ask for it takes up an earlier run. */
+  readonly isBegun: (name: string) => boolean;
+  /** Whether such a signal has come that no wait has taken. */
+  readonly isSignalled: (signal: string) => boolean;
   /**
    * Says when the code really waits for what it asks for by that name: as long as it waits for
    * nothing, it is at work, and stays in memory.
    */
   readonly awaitWhile: (name: string, isAwaited: () => boolean) => void;
+  /**
+   * Whether the code has been here before: the journal has something that it has not asked for yet.
+   */
+  readonly isBehind: () => boolean;
+  /** How often `continueAs` was done. */
+  readonly continuations: number;
+  /**
+   * Ends this run of the code and begins it anew with another input, in one record. Waits that are
+   * not over, and cells that are not cleared, are there in the next run; nothing else is.
+   */
+  readonly continueAs: (
+    input: Json,
+    over: { readonly taken: ReadonlyArray<string>; readonly cleared: ReadonlyArray<string> },
+  ) => Effect.Effect<never, Cancelled | PayloadTooLarge>;
   /** Adds an event to the outbox, once however often the code runs. */
   readonly addEvent: AddEvent;
   /** Gives out a frame for whoever follows the execution; in a step, the step's own does that. */

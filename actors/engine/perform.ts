@@ -34,6 +34,8 @@ export const operationsOf = (host: Host): Operations => {
   const { program, submit } = host;
   const cells = new Map<string, Json>();
   let draws = 0;
+  /** What is done again after it was continued is done anew. */
+  const life = host.continuations === 0 ? `${host.life}` : `${host.life}.${host.continuations}`;
 
   const perform: Perform = (name, kind, begin) =>
     Effect.callback((resume) => {
@@ -105,7 +107,7 @@ export const operationsOf = (host: Host): Operations => {
           body,
           options,
           {
-            idempotencyKey: `${host.tenant}/${host.execution}/${host.life}/${key}`,
+            idempotencyKey: `${host.tenant}/${host.execution}/${life}/${key}`,
             execution: host.execution,
             emit: host.emit,
             now: host.now,
@@ -180,7 +182,16 @@ export const operationsOf = (host: Host): Operations => {
     );
 
   const draw = (): Buffer =>
-    createHash("sha256").update(`${host.seed}\n${host.life}\n${draws++}`).digest();
+    createHash("sha256").update(`${host.seed}\n${life}\n${draws++}`).digest();
+
+  const continueAs: Operations["continueAs"] = (input, over) =>
+    Effect.callback((resume) =>
+      submit(
+        { kind: "continued", input, ...over },
+        () => resume(Effect.fail(host.cancelledError())),
+        (error) => resume(Effect.fail(error)),
+      )
+    );
 
   return {
     execution: host.execution,
@@ -188,6 +199,11 @@ export const operationsOf = (host: Host): Operations => {
     attempt: host.attempt,
     cancelled: host.cancelled,
     isKnown: (name) => host.operation(name)?.settled !== undefined,
+    isBegun: (name) => host.operation(name) !== undefined,
+    isSignalled: host.isSignalled,
+    isBehind: () => program.isBehind,
+    continuations: host.continuations,
+    continueAs,
     awaitWhile: (name, isAwaited) => program.awaitWhile(name, isAwaited),
     run,
     sleep,

@@ -3,6 +3,7 @@
  * which the journal has them, one per turn of the event loop, so that a replay takes the turns of the
  * first run whatever order things finished in. It neither writes nor reads the log.
  */
+import * as HashMap from "effect/HashMap";
 import { KindMismatch, NameInUse } from "../../schema/execution_errors.ts";
 import {
   type ExecutionState,
@@ -10,6 +11,7 @@ import {
   operation,
   type OperationKind,
   type Result,
+  startTag,
 } from "../core/state.ts";
 import { nextTurn } from "./next_turn.ts";
 
@@ -32,6 +34,7 @@ export class Program {
   readonly #onQuiet: () => void;
   readonly #onCancel: () => void;
   readonly #uses = new Map<string, number>();
+  readonly #asked = new Set<string>();
   readonly #outstanding = new Map<string, Outstanding>();
   readonly #awaited = new Map<string, () => boolean>();
   /** The place of the last result that was delivered. */
@@ -73,6 +76,16 @@ export class Program {
     return this.#turning;
   }
 
+  /** Whether the journal has something that an earlier run asked for, and this one has not yet. */
+  get isBehind(): boolean {
+    const { operations, continued } = this.#state();
+    for (const [key, { kind, opened }] of HashMap.entries(operations)) {
+      const isOwn = kind !== "end" && !key.startsWith(startTag(""));
+      if (isOwn && opened > (continued?.opened ?? 0) && !this.#asked.has(key)) return true;
+    }
+    return false;
+  }
+
   /** The key of the next use of a name: the name, and from the second use on its number. */
   keyOf(name: string, kind: OperationKind): string {
     const uses = (this.#uses.get(name) ?? 0) + 1;
@@ -82,6 +95,7 @@ export class Program {
     }
     this.#uses.set(name, uses);
     const key = uses === 1 ? name : `${name}#${uses}`;
+    this.#asked.add(key);
     const known = operation(this.#state(), key);
     if (known !== undefined && known.kind !== kind) {
       throw new KindMismatch({

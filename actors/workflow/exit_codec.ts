@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect";
 import type * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
-import { Json } from "../../schema/json.ts";
 
 type Json = Schema.Json;
 
@@ -30,7 +29,13 @@ export const encodedValues = Schema.toCodecJson(
   ),
 );
 
-const Travelling = Schema.Struct({ v: Schema.Literal(version), exit: Json });
+const Travelling = Schema.Struct({
+  v: Schema.Literal(version),
+  /** JSON, which whoever reads it looks at. */
+  exit: Schema.Any,
+  /** Which run of the body it has suspended, if it is no end but the reason of that. */
+  suspended: Schema.optionalKey(Schema.Struct({ run: Schema.Int, failed: Schema.Boolean })),
+});
 export type Travelling = typeof Travelling.Type;
 
 type AnyExit = Exit.Exit<unknown, unknown>;
@@ -55,3 +60,7 @@ export const unpack = (value: unknown, codec: ExitCodec = Values): Effect.Effect
     onNone: () => Effect.die(new Error(`not an exit of version ${version}`)),
     onSome: ({ exit }) => here(Schema.decodeUnknownEffect(codec)(exit)),
   });
+
+/** What was packed as the reason of a suspension. */
+export const suspensionIn = (value: unknown): Travelling["suspended"] =>
+  Option.getOrUndefined(decodeTravelling(value))?.suspended;

@@ -20,6 +20,20 @@ export const executionOf = (tag: string, executionId: string): ExecutionId =>
 export const shortened = (name: string): string =>
   name.length <= longestName ? name : `${name.slice(0, longestName - 33)}#${hashed(name)}`;
 
+/** The signal that carries the messages of a channel, and the wait for the one at a place. */
+export const channelSignal = (channel: string): string => `channel ${shortened(channel)}`;
+export const messageWait = (channel: string, place: number): string =>
+  `${channelSignal(channel)} ${place}`;
+
 export const deferredSignal = (name: string): string => `deferred ${shortened(name)}`;
 export const interruptSignal = "interrupt";
 export const resumeSignal = "resume";
+
+/** The step of an attempt that was begun so often before, and did not come to an end. */
+export const activityStep = (attempt: string, unfinished: number): string =>
+  shortened(unfinished === 0 ? attempt : `${attempt} again ${unfinished}`);
+
+/** What is waited for behind a run of the body that has failed, and behind any other. */
+export const mendedWait = (run: number): string => `mended ${run}`;
+export const resumedWait = (run: number): string => `resumed ${run}`;
+export const isMendedWait = (name: string): boolean => /^mended \d+$/.test(name);

@@ -14,15 +14,27 @@ import * as Fiber from "effect/Fiber";
 import * as Option from "effect/Option";
 import type * as Schema from "effect/Schema";
 import * as Scope from "effect/Scope";
+import * as Semaphore from "effect/Semaphore";
 import type * as Activity from "effect/workflow/Activity";
 import * as Workflow from "effect/workflow/Workflow";
 import { WorkflowEngine, WorkflowInstance } from "effect/workflow/WorkflowEngine";
 import { Cancelled } from "../../schema/execution_errors.ts";
 import type { ExecutionId } from "../../schema/ids.ts";
 import type { ChildOptions, Operations } from "../engine/operations.ts";
-import { encodedValues, pack, type Travelling, unpack } from "./exit_codec.ts";
-import { deferredSignal, interruptSignal, resumeSignal, shortened } from "./names.ts";
+import { Activities } from "./activities.ts";
+import { encodedValues, type Travelling, unpack } from "./exit_codec.ts";
+import {
+  deferredSignal,
+  interruptSignal,
+  mendedWait,
+  messageWait,
+  resumedWait,
+  resumeSignal,
+  shortened,
+} from "./names.ts";
+import { type Carried, Continued, WorkflowBody } from "./workflow_body.ts";
 
+type Json = Schema.Json;
 type AnyExit = Exit.Exit<unknown, unknown>;
 type AnyResult = Workflow.Result<unknown, unknown>;
 type Instance = WorkflowInstance["Service"];
@@ -38,11 +50,6 @@ const isCancelled = (cause: Cause.Cause<unknown>): boolean =>
 /** The end of a deferred that nobody can make sense of; its defects are JSON. */
 const unreadable = (cause: Cause.Cause<unknown>): AnyExit =>
   Exit.die({ name: "Error", message: Cause.pretty(cause) });
-
-/** An activity that was begun: its present result, which a suspension replaces by the next. */
-interface Begun {
-  result: Deferred.Deferred<AnyResult>;
-}
 
 /** What was asked for, and how many wait for it now. */
 interface Answer {
@@ -66,7 +73,7 @@ export class CurrentRun extends Context.Service<CurrentRun, WorkflowRun>()(
 export class WorkflowRun {
   readonly #operations: Operations;
   readonly #scope: Scope.Scope;
-  readonly #activities = new Map<string, Begun>();
+  readonly #activities: Activities;
   readonly #answers = new Map<string, Answer>();
   readonly #early: Effect.Effect<Readonly<Record<string, Schema.Json>>, unknown>;
   readonly #clocks = new Map<string, Duration.Duration>();
@@ -76,8 +83,16 @@ export class WorkflowRun {
   /** Whether it is to stop at once, and not only where it would wait. */
   #isTorn = false;
   #listens = false;
-  #nextRun = Deferred.makeUnsafe<void>();
+  /** Counts the runs of the body that came behind a suspension, in whatever activation. */
+  #run = 0;
+  /** The runs of this activation. */
+  readonly #instances: Array<Instance> = [];
+  #fiber: Fiber.Fiber<AnyResult> | undefined;
+  /** Done when somebody else is to run it. */
+  readonly #left = Deferred.makeUnsafe<void>();
   #fork: (effect: Effect.Effect<unknown>) => unknown = Effect.runFork;
+  /** One after the other, since of those that are done alike the first counts. */
+  readonly #doing = Semaphore.makeUnsafe(1);
 
   constructor(
     operations: Operations,
@@ -88,6 +103,12 @@ export class WorkflowRun {
     this.#operations = operations;
     this.#scope = scope;
     this.#early = early;
+    this.#activities = new Activities({
+      operations,
+      run: () => this.#run,
+      isStopping: () => this.#mustStop,
+      background: (effect) => this.#background(effect),
+    });
   }
 
   get execution(): ExecutionId {
@@ -100,13 +121,15 @@ export class WorkflowRun {
     payload: object,
     executionId: string,
     engine: WorkflowEngine["Service"],
+    before: Carried,
   ): Effect.Effect<AnyExit> {
     const mayFail = Context.get(workflow.annotations, Workflow.SuspendOnFailure);
     const once = Effect.suspend(() => {
       const instance = WorkflowInstance.initial(workflow, executionId, {
         scope: Scope.forkUnsafe(this.#scope) as Scope.Closeable,
       });
-      return execute(payload, executionId).pipe(
+      this.#instances.push(instance);
+      return new WorkflowBody(instance, before).run(execute(payload, executionId)).pipe(
         Effect.onExit((exit) => this.#beforeEnd(instance, exit, mayFail)),
         Workflow.intoResult,
         Effect.provideService(WorkflowInstance, instance),
@@ -116,34 +139,48 @@ export class WorkflowRun {
     });
     return Effect.gen({ self: this }, function* () {
       this.#fork = Effect.runForkWith(yield* Effect.context<never>());
-      const { cancelled } = this.#operations;
+      const { cancelled, isBegun, isKnown } = this.#operations;
+      if (cancelled.aborted) this.#onAbort();
+      else cancelled.addEventListener("abort", () => this.#onAbort(), { once: true });
+      while (isKnown(mendedWait(this.#run)) || isKnown(resumedWait(this.#run))) this.#run++;
+      // What has failed is not run again until it is told so.
+      let hasFailed = isBegun(mendedWait(this.#run));
       for (;;) {
-        const fiber = yield* Effect.forkChild(once, { startImmediately: true });
-        const tear = () => {
-          this.#isTorn = true;
-          this.#stop();
-          fiber.interruptUnsafe();
-        };
-        if (cancelled.aborted) tear();
-        else cancelled.addEventListener("abort", tear, { once: true });
-        const exit = yield* Fiber.await(fiber);
-        cancelled.removeEventListener("abort", tear);
-        if (Exit.isFailure(exit)) return exit;
-        if (exit.value._tag === "Complete") return exit.value.exit;
-        yield* this.#resumed;
-        const run = this.#nextRun;
-        this.#nextRun = Deferred.makeUnsafe();
-        yield* Deferred.succeed(run, undefined);
+        if (!hasFailed) {
+          this.#fiber = yield* Effect.forkChild(once, { startImmediately: true });
+          if (cancelled.aborted) this.#fiber.interruptUnsafe();
+          const exit = yield* Fiber.await(this.#fiber);
+          if (Exit.isFailure(exit)) return exit;
+          if (exit.value._tag === "Complete") return exit.value.exit;
+          hasFailed = exit.value.failed === true;
+        }
+        yield* this.#resumed(hasFailed ? mendedWait(this.#run) : resumedWait(this.#run));
+        if (Deferred.isDoneUnsafe(this.#left)) return Exit.interrupt();
+        this.#run++;
+        hasFailed = false;
       }
     });
+  }
+
+  /** Asked to end, it cleans up; lost, it only lets go of what it holds. */
+  #onAbort(): void {
+    if (this.#operations.cancelled.reason instanceof Cancelled) {
+      this.#isTorn = true;
+      this.#stop();
+    } else {
+      for (const instance of this.#instances) instance.abandoned = true;
+      Deferred.doneUnsafe(this.#left, Effect.void);
+    }
+    this.#fiber?.interruptUnsafe();
   }
 
   /** What a stop that was asked for makes of the end of a run. */
   #beforeEnd(instance: Instance, exit: AnyExit, mayFail: boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const isReached = this.#isTorn || instance.suspended || instance.abandoned ||
+      const isContinued = Exit.isSuccess(exit) && exit.value instanceof Continued;
+      const isReached = this.#isTorn || instance.suspended || isContinued ||
         (mayFail && Exit.isFailure(exit));
-      if (!this.#isStopping || !isReached) return Effect.void;
+      if (!this.#isStopping || !isReached || instance.abandoned) return Effect.void;
       instance.interrupted = true;
       instance.suspended = false;
       const stop = Effect.withFiber<void>((fiber) =>
@@ -188,13 +225,21 @@ export class WorkflowRun {
     this.#fork(Effect.forkIn(Effect.ignoreCause(effect), this.#scope));
   }
 
-  /** Returns when somebody has it go on, or stop. */
-  get #resumed(): Effect.Effect<void> {
+  /** Whether it is asked to stop, and nothing but what cleans up may begin. */
+  get #mustStop(): boolean {
+    if (this.#operations.isSignalled(interruptSignal)) this.#stop();
+    return this.#isStopping;
+  }
+
+  /** Returns when somebody has it go on or stop, or it is another's. */
+  #resumed(name: string): Effect.Effect<void> {
     this.#listen();
-    return Effect.raceFirst(
-      Effect.ignore(this.#operations.wait(resumeSignal)),
+    const { wait } = this.#operations;
+    return Effect.raceAll([
+      Effect.ignore(wait(resumeSignal, { name })),
       Deferred.await(this.#stopping),
-    );
+      Deferred.await(this.#left),
+    ]);
   }
 
   #answerOf(key: string): Answer {
@@ -206,20 +251,24 @@ export class WorkflowRun {
   }
 
   /** Asks the journal once, by a name of its own, for what many may wait for. */
+  #asked(key: string, name: string, ask: Effect.Effect<AnyExit, unknown>): Answer {
+    const isNew = !this.#answers.has(key);
+    const answer = this.#answerOf(key);
+    if (!isNew) return answer;
+    this.#operations.awaitWhile(name, () => answer.waiting > 0);
+    this.#background(
+      Effect.matchCauseEffect(ask, {
+        onSuccess: (exit) => Deferred.succeed(answer.exit, exit),
+        onFailure: (cause) => this.#onUnanswered(key, answer, cause),
+      }),
+    );
+    return answer;
+  }
+
   #answer(key: string, name: string, ask: Effect.Effect<AnyExit, unknown>): Effect.Effect<AnyExit> {
     return Effect.suspend(() => {
-      const isNew = !this.#answers.has(key);
-      const answer = this.#answerOf(key);
+      const answer = this.#asked(key, name, ask);
       answer.waiting++;
-      if (isNew) {
-        this.#operations.awaitWhile(name, () => answer.waiting > 0);
-        this.#background(
-          Effect.matchCauseEffect(ask, {
-            onSuccess: (exit) => Deferred.succeed(answer.exit, exit),
-            onFailure: (cause) => this.#onUnanswered(key, answer, cause),
-          }),
-        );
-      }
       return Effect.ensuring(
         Deferred.await(answer.exit),
         Effect.sync(() => answer.waiting--),
@@ -236,6 +285,32 @@ export class WorkflowRun {
     });
   }
 
+  /** What Effect has no word for, asked for under the name that the journal has for it. */
+  ask(
+    instance: Instance,
+    name: string,
+    effect: (operations: Operations) => Effect.Effect<AnyExit, unknown>,
+  ): Effect.Effect<Option.Option<AnyExit>> {
+    return this.#orStop(instance, this.#answer(name, name, effect(this.#operations)));
+  }
+
+  /** Whether everything that the journal has was asked for, so that what comes is done first now. */
+  get isNew(): boolean {
+    return !this.#operations.isBehind();
+  }
+
+  /** Begins the body anew with another payload. */
+  continueAs(next: Json, body: WorkflowBody): Effect.Effect<never, unknown> {
+    const runs = Array.from({ length: this.#run + 1 }, (_, run) => run);
+    return this.#operations.continueAs(next, {
+      taken: [
+        ...body.taken.map(([channel, place]) => messageWait(channel, place)),
+        ...runs.flatMap((run) => [mendedWait(run), resumedWait(run)]),
+      ],
+      cleared: body.cleared,
+    });
+  }
+
   /** Recorded, since what is done while it runs must not be taken for early when it runs again. */
   get #doneEarly(): Effect.Effect<AnyExit> {
     const read = this.#operations.run("done before the start", () => this.#early);
@@ -248,10 +323,10 @@ export class WorkflowRun {
    */
   deferred(instance: Instance, name: string): Effect.Effect<Option.Option<AnyExit>> {
     return Effect.suspend(() => {
-      const isKnown = this.#answers.has(answerOf(name)) ||
-        this.#operations.isKnown(doneHere(name)) ||
-        this.#operations.isKnown(deferredSignal(name));
-      if (!isKnown && !instance.awaitedDeferreds.has(name)) return Effect.succeedNone;
+      const { isKnown, isSignalled } = this.#operations;
+      const isThere = this.#answers.has(answerOf(name)) || isKnown(doneHere(name)) ||
+        isKnown(deferredSignal(name)) || isSignalled(deferredSignal(name));
+      if (!isThere && !instance.awaitedDeferreds.has(name)) return Effect.succeedNone;
       const asked = this.#clocks.has(name) ? clockOf(name) : deferredSignal(name);
       const ask = Effect.catchCause(
         this.#ask(name),
@@ -288,23 +363,38 @@ export class WorkflowRun {
 
   /** What the workflow itself is done with first, is recorded before it goes on. */
   done(name: string, exit: Travelling): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const answer = this.#answerOf(answerOf(name)).exit;
-      if (Deferred.isDoneUnsafe(answer)) return Effect.void;
-      return this.#recordDone(name, Effect.succeed(exit)).pipe(
-        Effect.flatMap((first) => Deferred.succeed(answer, first)),
-        // Who is told to stop has nobody left who waits.
-        Effect.catchCause((cause) =>
-          isCancelled(cause) ? Effect.void : Effect.die(Cause.squash(cause))
-        ),
-        Effect.asVoid,
-      );
-    });
+    return Semaphore.withPermit(
+      this.#doing,
+      Effect.suspend(() => {
+        const key = answerOf(name);
+        const answer = this.#answers.get(key)?.exit;
+        if (answer !== undefined && Deferred.isDoneUnsafe(answer)) return Effect.void;
+        const { isKnown, isSignalled } = this.#operations;
+        const signal = deferredSignal(name);
+        if (isKnown(signal) || isSignalled(signal)) return Effect.void;
+        const step = doneHere(name);
+        if (isKnown(step)) return Effect.asVoid(this.#answer(key, step, this.#ask(name)));
+        return this.#recordDone(name, Effect.succeed(exit)).pipe(
+          Effect.flatMap((first) => Deferred.succeed(this.#answerOf(key).exit, first)),
+          Effect.catchCause((cause) => {
+            // Who is told to stop has nobody left who waits.
+            if (isCancelled(cause)) return Effect.void;
+            // What cannot be recorded is what the deferred has ended with.
+            const defect = Cause.squash(cause);
+            const { exit } = this.#answerOf(key);
+            return Effect.andThen(Deferred.succeed(exit, unreadable(cause)), Effect.die(defect));
+          }),
+          Effect.asVoid,
+        );
+      }),
+    );
   }
 
-  /** From when on a clock runs is when it is first waited for, which is at once. */
+  /** A clock runs from when it is first scheduled. */
   schedule(name: string, duration: Duration.Duration): void {
-    if (!this.#clocks.has(name)) this.#clocks.set(name, duration);
+    if (this.#clocks.has(name)) return;
+    this.#clocks.set(name, duration);
+    this.#asked(answerOf(name), clockOf(name), this.#ask(name));
   }
 
   child(
@@ -324,62 +414,7 @@ export class WorkflowRun {
     );
   }
 
-  activity(
-    instance: Instance,
-    activity: Activity.Any,
-    attempt: number,
-  ): Effect.Effect<AnyResult> {
-    return Effect.withFiber((fiber) => {
-      const key = `${activity.name}/${attempt}`;
-      let begun = this.#activities.get(key);
-      if (begun === undefined) {
-        // An interruption that is due replays only to rebuild what compensates.
-        if (this.#isStopping && !instance.interrupted) {
-          return Effect.succeed(new Workflow.Suspended({}));
-        }
-        begun = { result: Deferred.makeUnsafe() };
-        this.#activities.set(key, begun);
-        this.#background(this.#perform(begun, key, instance, activity, fiber.context));
-      }
-      return Deferred.await(begun.result);
-    });
-  }
-
-  /** Runs an activity until it completes, as one step; a suspension of it is not recorded. */
-  #perform(
-    begun: Begun,
-    key: string,
-    instance: Instance,
-    activity: Activity.Any,
-    context: Context.Context<never>,
-  ): Effect.Effect<void> {
-    const attempt: Effect.Effect<AnyExit> = Effect.suspend(() => {
-      const own = WorkflowInstance.initial(instance.workflow, instance.executionId);
-      own.interrupted = instance.interrupted;
-      return activity.executeEncoded.pipe(
-        Workflow.intoResult,
-        Effect.provideService(WorkflowInstance, own),
-        Effect.provideContext(context as Context.Context<unknown>),
-      ) as Effect.Effect<AnyResult>;
-    }).pipe(
-      Effect.flatMap((result) => {
-        if (result._tag === "Complete") return Effect.succeed(result.exit);
-        const { result: present } = begun;
-        begun.result = Deferred.makeUnsafe();
-        return Deferred.succeed(present, result).pipe(
-          Effect.andThen(Deferred.await(this.#nextRun)),
-          Effect.andThen(attempt),
-        );
-      }),
-    );
-    return this.#operations.run(shortened(key), () => Effect.flatMap(attempt, pack)).pipe(
-      Effect.flatMap(unpack),
-      Effect.map((exit): AnyResult => new Workflow.Complete({ exit })),
-      Effect.catchTag("Cancelled", () => Effect.succeed(new Workflow.Suspended({}))),
-      Effect.catchCause((cause) =>
-        Effect.succeed(new Workflow.Complete({ exit: Exit.die(Cause.squash(cause)) }))
-      ),
-      Effect.flatMap((result) => Deferred.succeed(begun.result, result)),
-    );
+  activity(instance: Instance, activity: Activity.Any, attempt: number): Effect.Effect<AnyResult> {
+    return this.#activities.execute(instance, activity, attempt);
   }
 }

@@ -1,23 +1,43 @@
 /** Effect's workflows on Weir, by a suite that Effect's own engine in memory passes. */
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
 import { randomUUID } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import * as Cause from "effect/Cause";
+import * as Context from "effect/Context";
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
 import * as Layer from "effect/Layer";
-import { layerMemory as layerEffect } from "effect/workflow/WorkflowEngine";
+import * as Option from "effect/Option";
+import * as PersistedQueue from "effect/persistence/PersistedQueue";
+import * as Schedule from "effect/Schedule";
+import * as Schema from "effect/Schema";
+import * as Activity from "effect/workflow/Activity";
+import * as DurableDeferred from "effect/workflow/DurableDeferred";
+import * as Workflow from "effect/workflow/Workflow";
+import { layerMemory as layerEffect, WorkflowEngine } from "effect/workflow/WorkflowEngine";
 import { layer as layerEngine, layerMemory } from "../../actors/layer.ts";
 import * as WeirWorkflowEngine from "../../actors/workflow_engine.ts";
+import { Namespace } from "../../schema/ids.ts";
+import { layer as layerPersistedQueueStore } from "../../streams/persistence/persisted_queue_store.ts";
+import { durableQueueSuite } from "../../testing/suites/durable_queue.ts";
 import { workflowEngineSuite } from "../../testing/suites/workflow_engine.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 
+const brief = { residentGrace: "20 millis" } as const;
+const engine = WeirWorkflowEngine.layer(brief);
+
 describe("Effect's own engine in memory", () => {
   workflowEngineSuite("Effect", () => layerEffect, { it });
+  durableQueueSuite("Effect", () => Layer.merge(layerEffect, PersistedQueue.layerStoreMemory), {
+    it,
+  });
 });
 
 describe("workflows in memory", () => {
-  workflowEngineSuite(
+  workflowEngineSuite("memory", () => Layer.provide(engine, layerMemory()), { it });
+  durableQueueSuite(
     "memory",
-    () =>
-      WeirWorkflowEngine.layer({ residentGrace: "20 millis" }).pipe(Layer.provide(layerMemory())),
+    () => Layer.merge(Layer.provide(engine, layerMemory()), PersistedQueue.layerStoreMemory),
     { it },
   );
 });
@@ -28,16 +48,143 @@ describe("workflows on JetStream", () => {
     server = await scratchServer({ durability: "bounded" });
   });
   after(() => server.stop());
-  workflowEngineSuite(
+  const services = () =>
+    layerEngine({
+      servers: server.url,
+      namespace: Namespace.make(`t${randomUUID().slice(24)}`),
+    });
+  workflowEngineSuite("JetStream", () => Layer.provide(engine, services()), { it });
+  durableQueueSuite(
     "JetStream",
-    () =>
-      WeirWorkflowEngine.layer({ residentGrace: "20 millis" }).pipe(
-        Layer.provide(
-          layerEngine({ servers: server.url, namespace: `t${randomUUID().slice(24)}` as never }),
-        ),
-      ),
+    () => Layer.provide(Layer.merge(engine, layerPersistedQueueStore()), services()),
     { it },
   );
+});
+
+const Approval = DurableDeferred.make("approval", { success: Schema.String });
+const Id = { id: Schema.String };
+const byId = ({ id }: { readonly id: string }) => id;
+
+describe("a process that has registered nothing", () => {
+  const Order = Workflow.make("Order", {
+    payload: Id,
+    success: Schema.String,
+    idempotencyKey: byId,
+  });
+  const Broken = Workflow.make("Broken", {
+    payload: Id,
+    success: Schema.String,
+    idempotencyKey: byId,
+    annotations: Context.make(Workflow.SuspendOnFailure, true),
+  });
+  let isBroken = true;
+  const live = Layer.merge(
+    Order.toLayer(() => DurableDeferred.await(Approval)),
+    Broken.toLayer(() =>
+      Activity.make({
+        name: "breaks",
+        success: Schema.String,
+        execute: Effect.suspend(() => isBroken ? Effect.die("broken") : Effect.succeed("mended")),
+      })
+    ),
+  );
+  const parked = <A, E, R>(
+    poll: Effect.Effect<Option.Option<Workflow.Result<A, E>>, never, R>,
+  ) =>
+    Effect.map(
+      Effect.repeat(poll, {
+        until: (found) => Option.isSome(found) && found.value._tag === "Suspended",
+        schedule: Schedule.spaced("10 millis"),
+      }).pipe(Effect.timeout("30 seconds")),
+      Option.getOrThrow,
+    );
+
+  it("starts, looks, wakes, interrupts and is told, and runs nothing", async () => {
+    await Effect.runPromise(
+      Effect.gen(function* () {
+        const client = yield* WorkflowEngine;
+        const id = yield* Order.execute({ id: "1" }, { discard: true });
+        assert.deepEqual(yield* parked(Order.poll(id)), new Workflow.Suspended({}));
+        const token = DurableDeferred.tokenFromExecutionId(Approval, {
+          workflow: Order,
+          executionId: id,
+        });
+        for (const value of ["ana", "bo"]) {
+          yield* DurableDeferred.succeed(Approval, { token, value });
+        }
+        assert.equal(yield* Order.execute({ id: "1" }), "ana");
+        const found = yield* Order.poll(id);
+        assert.ok(Option.isSome(found) && found.value._tag === "Complete");
+        assert.deepEqual(found.value.exit, Exit.succeed("ana"));
+
+        for (
+          const [id, interrupt] of [["2", client.interrupt], ["3", client.interruptUnsafe]] as const
+        ) {
+          const execution = yield* Order.execute({ id }, { discard: true });
+          yield* parked(Order.poll(execution));
+          yield* interrupt(Order, execution);
+          const exit = yield* Effect.exit(Order.execute({ id }));
+          assert.ok(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), `${exit}`);
+        }
+
+        const broken = yield* Broken.execute({ id: "4" }, { discard: true });
+        assert.deepEqual(
+          yield* parked(Broken.poll(broken)),
+          new Workflow.Suspended({ failed: true }),
+        );
+        isBroken = false;
+        yield* Broken.resume(broken);
+        assert.equal(yield* Broken.execute({ id: "4" }), "mended");
+
+        const refused = yield* Effect.exit(Effect.scoped(Layer.build(Layer.fresh(live))));
+        assert.match(String(refused), /cannot run on a client/);
+      }).pipe(
+        Effect.provide(WeirWorkflowEngine.layerClient()),
+        Effect.provide(Layer.provideMerge(Layer.provide(live, engine), layerMemory())),
+      ),
+    );
+  });
+});
+
+describe("what is too large to be recorded", () => {
+  const large = "x".repeat(30_000);
+  const tooLarge = /PayloadTooLarge/;
+  const Large = Workflow.make("Large", {
+    payload: { what: Schema.Literals(["activity", "deferred", "result"]) },
+    success: Schema.String,
+    idempotencyKey: ({ what }) => what,
+  });
+  const live = Large.toLayer(Effect.fnUntraced(function* ({ what }) {
+    if (what === "result") return large;
+    if (what === "activity") {
+      return yield* Activity.make({
+        name: "large",
+        success: Schema.String,
+        execute: Effect.succeed(large),
+      });
+    }
+    const token = yield* DurableDeferred.token(Approval);
+    const refused = yield* Effect.exit(
+      DurableDeferred.succeed(Approval, { token, value: large }),
+    );
+    assert.match(String(refused), tooLarge);
+    return yield* DurableDeferred.await(Approval);
+  }));
+  const ran = (what: "activity" | "deferred" | "result") =>
+    Effect.runPromise(
+      Effect.exit(Large.execute({ what })).pipe(
+        Effect.provide(
+          Layer.provide(
+            Layer.provideMerge(live, engine),
+            layerMemory({ maxPayloadBytes: 20_000 }),
+          ),
+        ),
+      ),
+    );
+
+  for (const what of ["activity", "deferred", "result"] as const) {
+    it(`is a defect: ${what}`, async () => assert.match(String(await ran(what)), tooLarge));
+  }
 });
 
 it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));

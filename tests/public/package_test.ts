@@ -54,6 +54,7 @@ describe("the package", () => {
       "@weir/weir/effect",
       "@weir/weir/http",
       "@weir/weir/persistence",
+      "@weir/weir/eventlog",
     ]
   ) {
     it(`opens by ${door}`, async () => {

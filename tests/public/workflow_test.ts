@@ -6,7 +6,8 @@ import * as Schema from "effect/Schema";
 import { Activity, DurableDeferred, Workflow } from "effect/workflow";
 import { Executions, layer, layerMemory, WeirWorkflowEngine } from "@weir/weir/effect";
 import { ExecutionId, Namespace, Tenant } from "@weir/weir/schema";
-import { workflowEngineSuite } from "@weir/weir/testing";
+import { layerPersistedQueueStore } from "@weir/weir/persistence";
+import { durableQueueSuite, workflowEngineSuite } from "@weir/weir/testing";
 import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const brief = { residentGrace: "20 millis" } as const;
@@ -32,6 +33,14 @@ describe("Effect's workflows on the embedded server", () => {
   workflowEngineSuite(
     "server",
     () => WeirWorkflowEngine.layer(brief).pipe(Layer.provide(services())),
+    { it },
+  );
+  durableQueueSuite(
+    "server",
+    () =>
+      Layer.merge(WeirWorkflowEngine.layer(brief), layerPersistedQueueStore()).pipe(
+        Layer.provide(services()),
+      ),
     { it },
   );
 

@@ -314,6 +314,12 @@ export const anyCommand = fc.oneof<Array<fc.Arbitrary<Command>>>(
     ...due,
   })),
   key.map((key) => ({ kind: "elapsed", key })),
+  fc.tuple(json, fc.subarray(["a", "b"]), fc.subarray(["x"])).map(([input, taken, cleared]) => ({
+    kind: "continued",
+    input,
+    taken,
+    cleared,
+  })),
   fc.tuple(
     key,
     fc.constantFrom("call" as const, "spawn" as const),

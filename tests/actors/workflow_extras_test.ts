@@ -1,0 +1,256 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Layer from "effect/Layer";
+import * as Option from "effect/Option";
+import * as Schedule from "effect/Schedule";
+import * as Schema from "effect/Schema";
+import * as Stream from "effect/Stream";
+import * as Activity from "effect/workflow/Activity";
+import * as DurableClock from "effect/workflow/DurableClock";
+import * as DurableDeferred from "effect/workflow/DurableDeferred";
+import * as Workflow from "effect/workflow/Workflow";
+import { layer as layerEngine, layerMemory } from "../../actors/layer.ts";
+import * as DurableMailbox from "../../actors/workflow/durable_mailbox.ts";
+import * as DurableState from "../../actors/workflow/durable_state.ts";
+import { layerMemory as layerExtrasMemory } from "../../actors/workflow/extras_memory.ts";
+import * as WorkflowRuns from "../../actors/workflow/workflow_runs.ts";
+import * as WorkflowVersion from "../../actors/workflow/workflow_version.ts";
+import * as WeirWorkflowEngine from "../../actors/workflow_engine.ts";
+import * as ExecutionIndex from "../../streams/execution_index.ts";
+import { workflowExtrasSuite } from "../../testing/suites/workflow_extras.ts";
+import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+
+const brief = { residentGrace: "20 millis" } as const;
+
+describe("the extras on Effect's own engine in memory", () => {
+  workflowExtrasSuite("Effect", () => layerExtrasMemory, { it });
+});
+
+describe("the extras in memory", () => {
+  workflowExtrasSuite(
+    "memory",
+    () => WeirWorkflowEngine.layer(brief).pipe(Layer.provide(layerMemory())),
+    { it },
+  );
+});
+
+describe("the extras on JetStream", () => {
+  let server: ScratchServer;
+  before(async () => {
+    server = await scratchServer({ durability: "bounded" });
+  });
+  after(() => server.stop());
+  workflowExtrasSuite(
+    "JetStream",
+    () =>
+      WeirWorkflowEngine.layer(brief).pipe(
+        Layer.provide(
+          layerEngine({ servers: server.url, namespace: `t${randomUUID().slice(24)}` as never }),
+        ),
+      ),
+    { it },
+  );
+});
+
+describe("a workflow whose code is changed", () => {
+  const Order = Workflow.make("Order", {
+    payload: { id: Schema.String },
+    success: Schema.Array(Schema.String),
+    idempotencyKey: ({ id }) => id,
+  });
+  const Go = DurableDeferred.make("go", { success: Schema.String });
+  const step = (name: string) =>
+    Activity.make({ name, success: Schema.String, execute: Effect.succeed(name) });
+
+  /** The body as it was, and as it is. */
+  const before = Effect.gen(function* () {
+    return [yield* step("begin"), yield* DurableDeferred.await(Go), yield* step("old")];
+  });
+  const now = Effect.gen(function* () {
+    const begun = yield* step("begin");
+    const isEarly = yield* WorkflowVersion.patched("check first");
+    const checked = isEarly ? [yield* step("check")] : [];
+    const gone = yield* DurableDeferred.await(Go);
+    const isLate = yield* WorkflowVersion.patched("ship anew");
+    const tax = yield* WorkflowVersion.version({ id: "tax", min: 1, max: 2 });
+    return [begun, ...checked, gone, yield* step(isLate ? "new" : "old"), `tax ${tax}`];
+  });
+  type Body = typeof before | typeof now;
+
+  /** Runs executions with a body until they wait or have ended. */
+  const working = <A, E, R>(body: Body, effect: Effect.Effect<A, E, R>) =>
+    Effect.provide(
+      effect,
+      Layer.fresh(
+        Order.toLayer(() => body).pipe(
+          Layer.provideMerge(WeirWorkflowEngine.layer(brief)),
+        ),
+      ),
+    );
+  const begin = Effect.fnUntraced(function* (id: string) {
+    const executionId = yield* Order.execute({ id }, { discard: true });
+    yield* Order.poll(executionId).pipe(
+      Effect.repeat({
+        until: (found) => Option.isSome(found) && found.value._tag === "Suspended",
+        schedule: Schedule.spaced("10 millis"),
+      }),
+      Effect.timeout("30 seconds"),
+    );
+    return executionId;
+  });
+  const finish = Effect.fnUntraced(function* (id: string) {
+    const token = yield* DurableDeferred.tokenFromPayload(Go, { workflow: Order, payload: { id } });
+    yield* DurableDeferred.succeed(Go, { token, value: "go" });
+    return yield* Order.execute({ id });
+  });
+
+  it("goes the old way where it was before, and the new one where it was not yet", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        yield* working(before, begin("1"));
+        yield* working(now, begin("2"));
+        const finishing = Effect.all([finish("1"), finish("2")]);
+        const [old, anew] = yield* working(now, finishing);
+        assert.deepEqual(old, ["begin", "go", "new", "tax 2"]);
+        assert.deepEqual(anew, ["begin", "check", "go", "new", "tax 2"]);
+      }).pipe(Effect.provide(layerMemory())),
+    ));
+
+  it("ends with a defect if it is at a version that the code does not know any more", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        const versioned = (min: number, max: number) =>
+          Effect.gen(function* () {
+            yield* WorkflowVersion.version({ id: "tax", min, max });
+            return [yield* DurableDeferred.await(Go)];
+          });
+        yield* working(versioned(1, 1), begin("1"));
+        const exit = yield* Effect.exit(working(versioned(2, 3), finish("1")));
+        assert.match(String(exit), /has version 1 of "tax"/);
+      }).pipe(Effect.provide(layerMemory())),
+    ));
+});
+
+describe("the runs of a workflow", () => {
+  const Order = Workflow.make("Order", {
+    payload: { id: Schema.String, at: Schema.Date },
+    success: Schema.Date,
+    error: Schema.Literal("refused"),
+    idempotencyKey: ({ id }) => id,
+  });
+  const Ship = Workflow.make("Ship", {
+    payload: { id: Schema.String },
+    idempotencyKey: ({ id }) => id,
+  });
+  const Go = DurableDeferred.make("go", { success: Schema.String });
+  const Notes = DurableMailbox.make("notes", { schema: Schema.String });
+  const Phase = DurableState.make("phase", Schema.String);
+  const live = Layer.merge(
+    Ship.toLayer(() => Effect.void),
+    Order.toLayer(Effect.fnUntraced(function* ({ id, at }) {
+      yield* Activity.make({ name: "charge", success: Schema.Int, execute: Effect.succeed(7) });
+      yield* DurableState.set(Phase, "charged");
+      yield* DurableMailbox.take(Notes);
+      yield* DurableClock.sleep({ name: "cool off", duration: 10, inMemoryThreshold: 0 });
+      const go = yield* DurableDeferred.await(Go);
+      yield* Ship.execute({ id });
+      return go === "no" ? yield* Effect.fail("refused" as const) : at;
+    })),
+  );
+  const at = new Date(1_700_000_000_000);
+  const order = Effect.fnUntraced(function* (id: string, go: string) {
+    const executionId = yield* Order.execute({ id, at }, { discard: true });
+    const of = { workflow: Order, executionId };
+    yield* DurableMailbox.offer(Notes, { ...of, value: "hello" });
+    const token = DurableDeferred.tokenFromExecutionId(Go, of);
+    yield* DurableDeferred.succeed(Go, { token, value: go });
+    yield* Effect.exit(Order.execute({ id, at }));
+    return of;
+  });
+
+  it("are listed, described and told in its own words, and their ends come behind a cursor", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        yield* Effect.forkChild(
+          Effect.flatMap(ExecutionIndex.ExecutionIndex, (index) => index.project),
+        );
+        const good = yield* order("1", "yes");
+        const bad = yield* order("2", "no");
+
+        const ends = yield* WorkflowRuns.completions(Order, { after: "earliest" }).pipe(
+          Stream.take(2),
+          Stream.runCollect,
+        );
+        assert.deepEqual(ends.map(({ executionId }) => executionId), [
+          good.executionId,
+          bad.executionId,
+        ]);
+        assert.deepEqual(ends.map(({ exit }) => exit), [Exit.succeed(at), Exit.fail("refused")]);
+        const [later] = yield* WorkflowRuns.completions(Order, { after: ends[0]!.cursor }).pipe(
+          Stream.take(1),
+          Stream.runCollect,
+        );
+        assert.deepEqual(later, ends[1]);
+
+        const failed = yield* WorkflowRuns.list(Order, { status: "failed" }).pipe(
+          Effect.repeat({
+            until: ({ runs }) => runs.length > 0,
+            schedule: Schedule.spaced("10 millis"),
+          }),
+          Effect.timeout("30 seconds"),
+        );
+        assert.deepEqual(failed.runs.map(({ executionId }) => executionId), [bad.executionId]);
+        const page = yield* WorkflowRuns.list(Order, { limit: 1 });
+        assert.equal(page.runs.length, 1);
+        assert.ok(page.next !== undefined);
+        const rest = yield* WorkflowRuns.list(Order, { limit: 1, from: page.next });
+        assert.deepEqual(rest.runs.map(({ executionId }) => executionId), [good.executionId]);
+
+        assert.equal((yield* WorkflowRuns.describe(good)).status, "completed");
+        const events = yield* Stream.runCollect(WorkflowRuns.history(good));
+        assert.deepEqual(events.map(({ type }) => type), [
+          "started",
+          "message",
+          "deferred",
+          "activity",
+          "state",
+          "clockSet",
+          "clockFired",
+          "childStarted",
+          "childEnded",
+          "ended",
+        ]);
+        const activity = events.find(({ type }) => type === "activity");
+        assert.ok(activity?.type === "activity");
+        assert.deepEqual([activity.name, activity.attempt, activity.exit], [
+          "charge",
+          1,
+          Exit.succeed(7),
+        ]);
+
+        yield* WorkflowRuns.retry(bad);
+        const waiting = {
+          workflow: Order,
+          executionId: yield* Order.execute({ id: "3", at }, { discard: true }),
+        };
+        yield* WorkflowRuns.cancel(waiting, { reason: "enough" });
+        const more = yield* WorkflowRuns.completions(Order, { after: ends[1]!.cursor }).pipe(
+          Stream.take(2),
+          Stream.runCollect,
+        );
+        const endOf = (of: { readonly executionId: string }) =>
+          more.find(({ executionId }) => executionId === of.executionId)?.exit;
+        assert.deepEqual(endOf(bad), Exit.fail("refused"));
+        assert.match(String(endOf(waiting)), /Interrupt/);
+      }).pipe(
+        Effect.provide(live),
+        Effect.provide(WeirWorkflowEngine.layer(brief)),
+        Effect.provide(layerMemory()),
+      ),
+    ));
+});
+
+it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));
