@@ -23,7 +23,7 @@ export interface StoredReply {
 }
 
 /** What is known of the replies for one machine in one shard of the log, while they are followed. */
-interface Followed {
+export interface Followed {
   /** From where on nothing is missed. */
   readonly from: number;
   /** Requests that had no further reply when they were read, and have had none since. */
