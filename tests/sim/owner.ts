@@ -135,7 +135,8 @@ export class Owner {
   take(item: Item): void {
     item.holder = this;
     // An answer to one offer of a message is an answer to all of them.
-    this.items = [...this.items.filter((other) => other !== item), item];
+    const others = this.items.filter((other) => other !== item);
+    this.items = [...others, item].sort((a, b) => a.mail - b.mail);
     this.wake(item.mail);
   }
 
@@ -612,7 +613,7 @@ export class Owner {
 
   /**
    * Only what was just written shows that it is still the owner: one who is not would take from the
-   * owner what brings the execution back.
+   * owner what brings the execution back. What came last stays, which none of those before has read.
    */
   #ackBut(count: number): void {
     while (this.items.length > count) this.world.ack(this.items.shift()!);
