@@ -32,6 +32,7 @@ const isOnTheLog = (file: string): boolean =>
     "tests/actors/families_golden_test",
     "tests/actors/janitor_test",
     "tests/actors/never_stuck_test",
+    "tests/actors/workflow_",
     "tests/streams/cluster",
     "tests/streams/event_log_",
     "tests/streams/event_store_",
