@@ -25,6 +25,9 @@ import { postgres } from "./postgres.ts";
 /** The smallest CI machine has two cores, and a file waits for a good part of its time. */
 const filesAtOnce = 3;
 
+/** What leaves nothing out keeps the machine busy by itself. */
+const fullFilesAtOnce = 2;
+
 const requireDeno = (): void => {
   const version = process.versions["deno"] ?? "0.0.0";
   console.log(`Deno ${version}`);
@@ -42,7 +45,11 @@ const natsServer = async (): Promise<string> => {
   return (await runPromise(locate())).path;
 };
 
-const runPart = async (part: string, files: ReadonlyArray<TestFile>): Promise<void> => {
+const runPart = async (
+  part: string,
+  files: ReadonlyArray<TestFile>,
+  atOnce = filesAtOnce,
+): Promise<void> => {
   announce(part);
   if (files.length === 0) {
     await attempt(part, "has tests", () => Promise.reject(new Error("there is none to run")));
@@ -53,7 +60,7 @@ const runPart = async (part: string, files: ReadonlyArray<TestFile>): Promise<vo
       record(await runTestFile(next));
     }
   };
-  await Promise.all(Array.from({ length: filesAtOnce }, work));
+  await Promise.all(Array.from({ length: atOnce }, work));
 };
 
 const runExamples = async (folder: string, node: string): Promise<void> => {
@@ -111,14 +118,14 @@ const gate = async (): Promise<void> => {
   await runPart("The package on Node", packageTestsOnNode(nodes, installed));
 };
 
-const some = async (files: ReadonlyArray<TestFile>): Promise<void> => {
+const some = async (files: ReadonlyArray<TestFile>, atOnce?: number): Promise<void> => {
   announce("Preparation");
-  if (await prepareServers()) await runPart("Deno", files);
+  if (await prepareServers()) await runPart("Deno", files, atOnce);
 };
 
 /** What the gate only samples, and what it leaves out. */
 const full = async (): Promise<void> => {
-  await some(await fullTests());
+  await some(await fullTests(), fullFilesAtOnce);
   announce("Preparation for Node");
   const nodes = await attempt("preparation", "Node 20, 22, 24", nodeBinaries);
   await runCheck("types for Node", typesForNode);
