@@ -210,6 +210,7 @@ class Schedule {
   #crash(worker: Worker): void {
     const { name } = worker;
     this.#world.say(`${name} crashes`);
+    this.#world.died.add(name);
     this.#workers.splice(this.#workers.indexOf(worker), 1);
     for (const owner of worker.owners.values()) owner.leave();
     if (this.#choices.oneIn(3)) return this.#hire(name);
@@ -237,6 +238,7 @@ class Schedule {
     if (worker.isFrozen || owners.length === 0) return;
     const owner = this.#choices.of(owners);
     worker.owners.delete(owner.address.tail);
+    this.#world.died.add(worker.name);
     owner.lose();
   }
 

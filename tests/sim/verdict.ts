@@ -61,10 +61,17 @@ export const judgeOwner = (book: Book, { address, mailRead, state, worker, writt
   assert.deepEqual(known, told, `${worker} knew ${address.label} as it was not`);
 };
 
-/** What has ended is nobody's, and the lease says so. */
+/**
+ * What has ended is nobody's, and the lease says so, unless one who claimed it too late has died over
+ * that: nothing follows from it, and nobody comes back for it.
+ */
 const judgeLease = (world: World, address: Address): void => {
   const lease = world.run(world.leases.current(address));
-  if (Option.exists(lease, ({ held }) => held)) throw new Wrong(`${address.label} is still owned`);
+  const isOwned = Option.exists(
+    lease,
+    ({ held, record }) => held && !world.died.has(record.workerInstanceId),
+  );
+  if (isOwned) throw new Wrong(`${address.label} is still owned`);
 };
 
 /** Whoever wrote held the lease at that very place in the log. */

@@ -44,6 +44,8 @@ export class World {
   /** Everybody to whom mail was sent, and all that was sent. */
   readonly addresses = new Map<string, Address>();
   readonly mails: Array<readonly [mail: number, to: Address]> = [];
+  /** Workers that once left things as they were. */
+  readonly died = new Set<string>();
   /** How many records there are, but for those of leases. */
   records = 0;
   readonly #items = new Map<string, Array<Item>>();
