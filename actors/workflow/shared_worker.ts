@@ -47,6 +47,7 @@ export const make = Effect.fnUntraced(function* (start: Start) {
   const launch = Effect.fnUntraced(function* (group: Group) {
     yield* turn;
     if (gathering === group) gathering = undefined;
+    if (group.members.size === 0) return;
     const exit = yield* Effect.exit(start(Array.from(group.members, ({ code }) => code)));
     if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return;
     for (const { served } of group.members) Deferred.doneUnsafe(served, Exit.asVoid(exit));
@@ -78,7 +79,8 @@ export const make = Effect.fnUntraced(function* (start: Start) {
   const joinAgain = Effect.fnUntraced(function* (members: Set<Member>) {
     for (const member of members) {
       const group = yield* groupFor(member.code);
-      members.delete(member);
+      // It may have left meanwhile.
+      if (!members.delete(member)) continue;
       group.members.add(member);
       member.group = group;
     }

@@ -63,6 +63,7 @@ const commit = (log: Log["Service"], writes: Buffer): Effect.Effect<void> => {
   const [first] = writes;
   if (first === undefined) return Effect.void;
   if (writes.some(({ to }) => to.shard !== first.to.shard)) {
+    for (const { onFailed } of writes) onFailed?.();
     return Effect.die(
       new InvalidInput({
         what: "transaction",
