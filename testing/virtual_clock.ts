@@ -1,7 +1,8 @@
 /**
  * A clock that stands still until it is told to move, for programs whose only delays are Effect's.
  * Between two moments it lets the program run until nothing happens any more, so that each sleep ends
- * at its very time and in order. What waits for the outside world, it does not wait for.
+ * at its very time and in order. What waits for the outside world, it does not wait for, but for
+ * Web Crypto, by which Effect names a workflow's executions.
  */
 import { setImmediate, setTimeout } from "node:timers/promises";
 import * as Clock from "effect/Clock";
@@ -10,6 +11,7 @@ import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import type * as Fiber from "effect/Fiber";
 import * as Scheduler from "effect/Scheduler";
+import * as WebCrypto from "effect/crypto/WebCrypto";
 
 interface Sleep {
   readonly at: number;
@@ -29,6 +31,20 @@ const quietTurns = 12;
 /** How long the outside world has to answer what asks it; later is too late, whatever the time. */
 const patienceMs = 100;
 
+type Crypto = typeof globalThis.crypto;
+
+/** An object whose methods are its own, each replaced by what is made of it. */
+const replaced = <A extends object>(
+  object: A,
+  replace: (member: unknown, name: string | symbol) => unknown,
+): A =>
+  new Proxy(object, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name, target);
+      return replace(typeof member === "function" ? member.bind(target) : member, name);
+    },
+  });
+
 export class VirtualClock implements Clock.Clock {
   #now: number;
   /** Those that end first come last. */
@@ -36,6 +52,8 @@ export class VirtualClock implements Clock.Clock {
   /** What each fiber slept for when it last woke. */
   readonly #woken = new WeakMap<object, { readonly at: number; readonly lengthMs: number }>();
   #signsOfLife = 0;
+  /** How much Web Crypto, which works on threads of its own, has to do. */
+  #computing = 0;
   /** When the last thing that is under way, and may wait for the outside world, has begun. */
   readonly #askedAt: () => number;
 
@@ -90,7 +108,28 @@ export class VirtualClock implements Clock.Clock {
         };
       },
     };
-    return Context.make(Clock.Clock, this).pipe(Context.add(Scheduler.Scheduler, scheduler));
+    return Context.make(Clock.Clock, this).pipe(
+      Context.add(Scheduler.Scheduler, scheduler),
+      Context.add(WebCrypto.WebCrypto, this.#crypto()),
+    );
+  }
+
+  /** Web Crypto, of which it is known whether it is at work. */
+  #crypto(): Crypto {
+    const subtle = replaced(
+      globalThis.crypto.subtle,
+      (member) =>
+        typeof member !== "function" ? member : async (...args: ReadonlyArray<unknown>) => {
+          this.#computing++;
+          try {
+            return await (member(...args) as Promise<unknown>);
+          } finally {
+            this.#computing--;
+            this.#signsOfLife++;
+          }
+        },
+    );
+    return replaced(globalThis.crypto, (member, name) => name === "subtle" ? subtle : member);
   }
 
   /** Lets everything happen that needs no time. */
@@ -100,6 +139,8 @@ export class VirtualClock implements Clock.Clock {
       await setImmediate();
       if (seen !== this.#signsOfLife) {
         seen = this.#signsOfLife;
+        quiet = 0;
+      } else if (this.#computing > 0) {
         quiet = 0;
       } else if (performance.now() < this.#askedAt() + patienceMs) {
         await setTimeout(1);
