@@ -77,6 +77,11 @@ export interface Entry {
   /** When the server stored it, in milliseconds. */
   readonly at: number;
   readonly id: string | undefined;
+  /**
+   * What was the last record under its subject when it was stored, if its writer asked for that; it is
+   * known of what a mailbox offers, and of nothing else.
+   */
+  readonly follows?: number;
   /** Whether this is a mark that the key was deleted or has expired; the body says nothing then. */
   readonly removed: boolean;
   readonly body: Uint8Array;

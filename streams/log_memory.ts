@@ -61,6 +61,11 @@ interface Shard {
   lastAt: number;
 }
 
+const followsOf = ({ guard }: Message): Pick<Entry, "follows"> =>
+  guard === undefined || guard instanceof Fence || guard.subject !== undefined
+    ? {}
+    : { follows: guard.after };
+
 const make = Effect.fnUntraced(function* (options: MemoryOptions) {
   const { layout, longestLeaseMs = 60_000, maxPayloadBytes = 32 * 1024 * 1024 } = options;
   const duplicateWindowMs = longestLeaseMs + 10_000;
@@ -211,6 +216,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
         id,
         removed: message.removes === true,
         body: message.body,
+        ...followsOf(message),
       }, now);
       shard.ids.set(id, { sequence: entry.sequence, duplicate: true, at: now });
       if (message.ttlSeconds !== undefined) {

@@ -498,7 +498,8 @@ export class Activation {
 
   #readMail(through: number): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
-      yield* this.#ownership.readMail(through);
+      const offered = this.#deliveries.find(({ mail, spilled }) => mail === through && !spilled);
+      yield* this.#ownership.readMail(through, offered?.entry);
       yield* this.#takeUpMail();
       this.#ackAllButLast();
     });

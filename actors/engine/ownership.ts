@@ -10,7 +10,7 @@ import { Timestamp } from "../../schema/ids.ts";
 import { type JournalRecord, journalRecord } from "../../schema/journal_record.ts";
 import type { Fence } from "../../streams/fence.ts";
 import type { Lease, Leases } from "../../streams/lease.ts";
-import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
+import type { AppendError, Entry, Log, Message, ReadError } from "../../streams/log.ts";
 import { type Address, executionFilter } from "../../streams/subjects.ts";
 import { type Command, decide } from "../core/decide.ts";
 import { record as evolve, takeUp } from "../core/evolve.ts";
@@ -135,14 +135,20 @@ export class Ownership {
     );
   }
 
-  /** Lays what has come since into the inbox. */
-  readMail(through: number): Effect.Effect<void, ReadError> {
-    if (through <= this.#history.mail) return Effect.void;
+  /**
+   * Lays what has come since into the inbox. What was offered is not read again if it is sure that
+   * nothing lies before it.
+   */
+  readMail(through: number, offered?: Entry): Effect.Effect<void, ReadError> {
+    const { mail } = this.#history;
+    if (through <= mail) return Effect.void;
     return Effect.gen({ self: this }, function* () {
-      const entries = yield* this.#options.log.readThrough(
-        executionFilter(this.address, "mail"),
-        { after: this.#history.mail, through },
-      );
+      const entries = offered?.sequence === through && offered.follows === mail
+        ? [offered]
+        : yield* this.#options.log.readThrough(
+          executionFilter(this.address, "mail"),
+          { after: mail, through },
+        );
       for (const entry of entries) {
         this.#history = yield* readOne({ ...this.#history, state: this.#state }, entry);
         this.#state = this.#history.state;

@@ -12,9 +12,10 @@ import { SignalLimitExceeded } from "../../schema/execution_errors.ts";
 import { parse, SignalId } from "../../schema/ids.ts";
 import { journalRecord } from "../../schema/journal_record.ts";
 import { Json } from "../../schema/json.ts";
+import type { MailRecord } from "../../schema/mail_record.ts";
 import type { SignalEffect } from "../../schema/signal_delivery.ts";
 import type { ReadError } from "../../streams/log.ts";
-import { type Address, executionFilter } from "../../streams/subjects.ts";
+import { type Address, executionFilter, type Kind } from "../../streams/subjects.ts";
 import { defaultLimits } from "../core/decide.ts";
 import type { Executions } from "../executions.ts";
 import { traced } from "../traced.ts";
@@ -26,6 +27,8 @@ const SignalName = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength
 const signalLimitBytes = 64 * 1024;
 
 const utf8 = new TextEncoder();
+
+const nothing: ReadonlyMap<Kind, number> = new Map();
 
 /** What becomes of a signal that its execution did not live to take up. */
 const endedBefore: SignalEffect = { type: "other", raw: "execution_ended" };
@@ -64,11 +67,38 @@ export const signalMail = (
   ...(source === undefined ? {} : { source }),
 });
 
-export const makeSignal = ({ log, completions, post }: Means, { living, meant }: Presence) => {
+export const makeSignal = (
+  { log, completions, post }: Means,
+  { addressOf, living, meant }: Presence,
+) => {
+  /** Mailboxes that a signal of this process is on its way to. */
+  const busy = new Set<string>();
+
+  /**
+   * Sends a signal right behind what lies in its mailbox last, which spares the owner a look at what
+   * may lie between; if something has come there, anywhere.
+   */
+  const sendBehind = (address: Address, mail: MailRecord, last: number | undefined) =>
+    last === undefined ? post.send(address, mail) : Effect.catchTag(
+      post.send(address, mail, { guard: { after: last } }),
+      ["SequenceConflict", "AlreadyExists"],
+      () => post.send(address, mail),
+    );
+
   const signal: Executions["Service"]["signal"] = Effect.fnUntraced(
     function* (to, name, payload, { key, source } = {}) {
       const value = yield* checkSignal(name, payload);
-      const found = yield* living(to);
+      const { tail } = addressOf(to);
+      // Of many at once each would find that another has come.
+      const isAlone = key === undefined && !busy.has(tail);
+      if (isAlone) {
+        busy.add(tail);
+        yield* Effect.addFinalizer(() => Effect.sync(() => busy.delete(tail)));
+      }
+      const [found, last] = yield* Effect.all([
+        living(to),
+        isAlone ? log.lastSequences(addressOf(to), ["mail"]) : Effect.succeed(nothing),
+      ], { concurrency: "unbounded" });
       const { lastSignal } = found;
       if (lastSignal !== undefined) {
         const record = yield* journalRecord.decode(lastSignal.body, lastSignal);
@@ -78,14 +108,16 @@ export const makeSignal = ({ log, completions, post }: Means, { living, meant }:
         }
       }
       const record = signalMail(name, value, { key, source }, found.life);
-      const { sequence } = yield* post.send(
-        found.address,
-        { ...record, ...meant(found) },
-        key === undefined ? {} : { id: post.idOf(found.address, found.life, "signal", key) },
-      );
+      const mail = { ...record, ...meant(found) };
+      const { sequence } = yield* key === undefined
+        ? sendBehind(found.address, mail, last.get("mail"))
+        : post.send(found.address, mail, {
+          id: post.idOf(found.address, found.life, "signal", key),
+        });
       const { signalId } = record;
       return { signalId, effect: effectOf(found.address, sequence) };
     },
+    Effect.scoped,
     traced("Executions.signal"),
   );
 

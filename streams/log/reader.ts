@@ -192,10 +192,10 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
   };
 
   /** Followers lag behind what was just acknowledged, so with replicas the leader is asked. */
+  const stored = replicas === 1 ? manager.direct : manager.streams;
+
   const lastStored = (stream: string, subject: string): Promise<StoredMsg | null> =>
-    (replicas === 1 ? manager.direct : manager.streams).getMessage(stream, {
-      last_by_subj: subject,
-    });
+    stored.getMessage(stream, { last_by_subj: subject });
 
   /** The first message under a subject, or filter, after a sequence; always the leader's answer. */
   const nextStored = (shard: number, subject: string, after: number) => {
@@ -217,7 +217,8 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
 
   const first: Log["Service"]["first"] = (of, kind, key) => {
     const filter = { shard: of.shard, subject: subjectOf(of, kind, key) };
-    return one(filter, () => nextStored(of.shard, filter.subject, 0));
+    const query: SeqMsgRequest & NextMsgRequest = { seq: 1, next_by_subj: filter.subject };
+    return one(filter, () => stored.getMessage(streamName(layout, of.shard), query));
   };
 
   /** One direct request where there is one server; a follower's answer would not do. */

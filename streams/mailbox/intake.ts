@@ -173,6 +173,9 @@ export class Intake {
     if (told === undefined) return this.#options.onForeign(message.subject);
     const { headers } = message;
     const header = (name: string) => headers?.has(name) ? headers.get(name) : undefined;
+    const follows = header("Nats-Expected-Last-Subject-Sequence-Subject") === undefined
+      ? header("Nats-Expected-Last-Subject-Sequence")
+      : undefined;
     const entry: Entry = {
       shard: place.source.shard,
       subject: message.subject,
@@ -181,6 +184,7 @@ export class Intake {
       id: header("Nats-Msg-Id"),
       removed: header("KV-Operation") !== undefined || header("Nats-Marker-Reason") !== undefined,
       body: message.data,
+      ...(follows === undefined ? {} : { follows: Number(follows) }),
     };
     const offer = offerOf(this.#options.layout, entry, place.source.route);
     if (offer === undefined) {
