@@ -1,9 +1,9 @@
 /**
- * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [start]`: these
- * benchmarks, or all of them, one after another, each with its tables and its file in
+ * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [scale] [start]`:
+ * these benchmarks, or all of them, one after another, each with its tables and its file in
  * `bench/results/`. Options:
- * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two
- * and `families`; --parked N, how many executions are parked, and --parked-rounds N; --events N, how
+ * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two,
+ * `families` and `scale`; --parked N, how many executions are parked, and --parked-rounds N; --events N, how
  * many a reader of `families` catches up with; --sizes N,M of `list`; --quick, to see that everything
  * runs.
  */
@@ -17,6 +17,7 @@ import { reportEngine } from "./engine/engine_report.ts";
 import { reportFamilies } from "./families/families_report.ts";
 import { reportOutbox } from "./outbox/outbox_report.ts";
 import { reportOutput } from "./output/output_report.ts";
+import { reportScale } from "./scale/scale_report.ts";
 import { reportStart } from "./start_report.ts";
 import { reportWorkflow } from "./workflow/workflow_report.ts";
 
@@ -94,6 +95,12 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       forgottenMs: values.quick ? 1_000 : 12_000,
       idleMs: values.quick ? 1_000 : 10_000,
       spreadMs: values.quick ? 0 : 10_000,
+    }),
+  scale: () =>
+    reportScale({
+      rounds: option(values.rounds, 5, 1),
+      milliseconds: option(values.milliseconds, 1_000, 200),
+      stored: values.quick ? [100, 1_000] : [1_000, 100_000, 1_000_000],
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
   start: () => reportStart({ rounds: option(values.rounds, 7, 1) }),

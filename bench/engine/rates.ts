@@ -54,7 +54,7 @@ const timeOf = (processes: ReadonlyArray<number>): number =>
  * Keeps so many going, and looks at what ends within a window of that. What began together ends
  * together, so the window begins when as many have ended as are in flight, and has as many at least.
  */
-const observe = async (
+export const observe = async (
   execute: () => Promise<unknown>,
   inFlight: number,
   milliseconds: number,

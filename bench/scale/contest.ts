@@ -1,0 +1,73 @@
+/**
+ * Settings of one namespace or another that take turns with the same work, so that what the machine
+ * does meanwhile falls on all of them: so many executions of three steps at any time.
+ */
+import type { Weir } from "@weir/weir";
+import { steps } from "../engine/actors.ts";
+import { observe } from "../engine/rates.ts";
+import { say } from "../report.ts";
+
+export interface Contestant {
+  readonly name: string;
+  readonly weir: Weir;
+  /** The processes whose time is taken, in ours and in servers. */
+  readonly processes: {
+    readonly ours: ReadonlyArray<number>;
+    readonly servers: ReadonlyArray<number>;
+  };
+  readonly stop: () => Promise<void>;
+}
+
+/** Of each round. */
+export interface Seen {
+  readonly name: string;
+  readonly inFlight: number;
+  readonly perSecond: Array<number>;
+  readonly p50: Array<number>;
+  readonly p99: Array<number>;
+  readonly ours: Array<number>;
+  readonly servers: Array<number>;
+}
+
+export interface Window {
+  readonly rounds: number;
+  readonly milliseconds: number;
+}
+
+const count = 3;
+
+export const takeTurns = async (
+  contestants: ReadonlyArray<Contestant>,
+  loads: ReadonlyArray<number>,
+  { rounds, milliseconds }: Window,
+): Promise<ReadonlyArray<Seen>> => {
+  const all = loads.flatMap((inFlight) =>
+    contestants.map((contestant) => ({
+      contestant,
+      seen: {
+        name: contestant.name,
+        inFlight,
+        perSecond: [],
+        p50: [],
+        p99: [],
+        ours: [],
+        servers: [],
+      } satisfies Seen as Seen,
+    }))
+  );
+  for (let round = 0; round <= rounds; round++) {
+    for (const { contestant: { weir, processes }, seen } of all) {
+      const execute = async () => {
+        const result = await (await weir.start(steps, count)).result();
+        if (result !== count) throw new Error(`${count} steps gave ${result}`);
+      };
+      const found = await observe(execute, seen.inFlight, milliseconds, processes);
+      if (round === 0) continue; // Warm-up.
+      for (const figure of ["perSecond", "p50", "p99", "ours", "servers"] as const) {
+        seen[figure].push(found[figure]);
+      }
+    }
+    say(`round ${round} of ${rounds}`);
+  }
+  return all.map(({ seen }) => seen);
+};
