@@ -92,8 +92,10 @@ export const makeSignal = (
       // Of many at once each would find that another has come.
       const isAlone = key === undefined && !busy.has(tail);
       if (isAlone) {
-        busy.add(tail);
-        yield* Effect.addFinalizer(() => Effect.sync(() => busy.delete(tail)));
+        yield* Effect.acquireRelease(
+          Effect.sync(() => busy.add(tail)),
+          () => Effect.sync(() => busy.delete(tail)),
+        );
       }
       const [found, last] = yield* Effect.all([
         living(to),
