@@ -3,9 +3,9 @@
  * these benchmarks, or all of them, one after another, each with its tables and its file in
  * `bench/results/`. Options:
  * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two,
- * `families` and `scale`; --parked N, how many executions are parked, and --parked-rounds N; --events N, how
- * many a reader of `families` catches up with; --sizes N,M of `list`; --quick, to see that everything
- * runs.
+ * `families` and `scale`; --parked N, how many executions are parked, and --parked-rounds N;
+ * --events N, how many a reader of `families` catches up with; --sizes N,M of `list` and `scale`;
+ * --quick, to see that everything runs.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -100,7 +100,8 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
     reportScale({
       rounds: option(values.rounds, 5, 1),
       milliseconds: option(values.milliseconds, 1_000, 200),
-      stored: values.quick ? [100, 1_000] : [1_000, 100_000, 1_000_000],
+      stored: values.sizes?.split(",").map(Number) ??
+        (values.quick ? [100, 1_000] : [1_000, 100_000, 1_000_000]),
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
   start: () => reportStart({ rounds: option(values.rounds, 7, 1) }),
