@@ -268,20 +268,47 @@ const onBoth = (test: Run) => {
 };
 
 describe("a cluster on the log in memory", () => {
-  const test: Run = (title, effect) =>
+  const testOn = (shards: number): Run => (title, effect) =>
     it(title, () =>
       new VirtualClock(Date.now()).run(
         Effect.orDie(Effect.asVoid(Effect.provide(
           Effect.scoped(effect),
           ServerClock.layer.pipe(
             Layer.provideMerge(
-              layerMemory({ layout: { namespace: Namespace.make("memory"), shards: 1, parts: 4 } }),
+              layerMemory({ layout: { namespace: Namespace.make("memory"), shards, parts: 4 } }),
             ),
           ),
         ))),
       ));
+  const test = testOn(1);
 
   onBoth(test);
+
+  testOn(4)(
+    "a transaction over two shards of the log is refused, and its reply may be saved by itself",
+    Effect.gen(function* () {
+      const { messages } = yield* runnerProcess("owner", one);
+      const isRefused = Effect.fnUntraced(function* (other: number) {
+        const request = plain(1);
+        yield* messages.saveRequest(request);
+        yield* read(messages);
+        const exit = exitOf(request, Exit.succeed("done"));
+        const committed = yield* Effect.exit(messages.withTransaction(Effect.andThen(
+          messages.saveReply(exit),
+          messages.saveRequest(plain(2, addressOf("b", other))),
+        )));
+        if (Exit.isSuccess(committed)) return false;
+        assert.match(`${Cause.squash(committed.cause)}`, /in 2 shards of the log/);
+        assert.deepEqual(yield* messages.repliesFor([request]), []);
+        yield* messages.saveReply(exit);
+        assert.equal((yield* messages.repliesFor([request])).length, 1);
+        return true;
+      });
+      const others = Array.from({ length: 8 }, (_, i) => i + 2);
+      const refused = yield* Effect.forEach(others, isRefused);
+      assert.ok(refused.includes(true) && refused.includes(false), `${refused}`);
+    }),
+  );
 
   test(
     "what falls due is news, and not before",
