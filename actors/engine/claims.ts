@@ -92,17 +92,26 @@ export const makeClaims = (options: ClaimsOptions) => {
     mail: MailRecord | undefined,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address } = delivery;
-    if (isFirst(delivery, mail)) {
-      const lease = yield* leases.acquire(address, { ...acquire, fresh: true });
-      if (lease.epoch > 1) return yield* readUnder(address, lease);
-      if (yield* isSure(delivery)) {
-        const history = yield* readAll(unread, [delivery.entry]);
-        return { lease, history, left: undefined };
-      }
-      yield* leases.release(lease);
-      yield* removeForsaken(log, address);
-      return acked(delivery);
+    if (!isFirst(delivery, mail)) return yield* claimKnown(delivery, mail);
+    const lease = yield* leases.acquire(address, { ...acquire, fresh: true });
+    if (lease.epoch > 1) {
+      return yield* readUnlessEnded(delivery, mail, lease, delivery.entry.sequence);
     }
+    if (yield* isSure(delivery)) {
+      const history = yield* readAll(unread, [delivery.entry]);
+      return { lease, history, left: undefined };
+    }
+    yield* leases.release(lease);
+    yield* removeForsaken(log, address);
+    return acked(delivery);
+  });
+
+  /** Claims what others may have had before, unless it has ended. */
+  const claimKnown = Effect.fnUntraced(function* (
+    delivery: Delivery,
+    mail: MailRecord | undefined,
+  ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
+    const { address } = delivery;
     const last = yield* log.lastOfEach(address, ["done", "log"]);
     const done = last.get("done");
     const isEnded = done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence;
@@ -112,7 +121,28 @@ export const makeClaims = (options: ClaimsOptions) => {
       // What has ended may be an earlier life of the same name, which is just being removed.
       if (isEnded && life < done.sequence) return yield* claimEnded(delivery, mail, done);
     }
-    return yield* readUnder(address, yield* leases.acquire(address, acquire));
+    const lease = yield* leases.acquire(address, acquire);
+    return yield* readUnlessEnded(delivery, mail, lease, done?.sequence ?? 0);
+  });
+
+  /**
+   * Its owner before may have ended it between the look and the claim, and have told nobody. From the
+   * claim on he cannot; and no mark of ours may lie behind an end that counts.
+   */
+  const readUnlessEnded = Effect.fnUntraced(function* (
+    delivery: Delivery,
+    mail: MailRecord | undefined,
+    lease: Lease,
+    knownEnd: number,
+  ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
+    const { address } = delivery;
+    const last = yield* log.lastSequences(address, ["done", "log"]).pipe(
+      Effect.tapError(() => Effect.ignore(leases.release(lease))),
+    );
+    const end = last.get("done") ?? 0;
+    if (end <= knownEnd || (last.get("log") ?? 0) > end) return yield* readUnder(address, lease);
+    yield* leases.release(lease);
+    return yield* claimKnown(delivery, mail);
   });
 
   /**
@@ -142,7 +172,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     done: Entry,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address } = delivery;
-    if (mail?.kind !== "retry") {
+    if (mail?.kind !== "retry" || (yield* isBehind(done, delivery))) {
       const isOver = yield* answerForEnded(delivery, mail, done);
       return isOver ? acked(delivery) : later(askAgainMs);
     }
@@ -157,6 +187,13 @@ export const makeClaims = (options: ClaimsOptions) => {
     return yield* readUnder(address, lease);
   });
 
+  /** Whether an execution has ended after it took up a message. */
+  const isBehind = (done: Entry, { mail }: Delivery) =>
+    Effect.map(
+      journalRecord.decode(done.body, done),
+      (record) => record.kind === "done" && record.mail >= mail,
+    );
+
   /** Whether the janitor was told of this end before it was asked for: only it may act then. */
   const isRetired = Effect.fnUntraced(function* (address: Address, end: number, asked: number) {
     const told = yield* lastExpiry(log, address);
@@ -166,6 +203,7 @@ export const makeClaims = (options: ClaimsOptions) => {
   /** Claims anew what this worker had given up without being able to say so. */
   const reclaimOwn = Effect.fnUntraced(function* (
     delivery: Delivery,
+    mail: MailRecord | undefined,
     held: LeaseHeld,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     if (held.owner !== identity) return yield* passOn(delivery, held.owner);
@@ -177,7 +215,7 @@ export const makeClaims = (options: ClaimsOptions) => {
         ? { endedRevision: current.value.revision }
         : {}),
     });
-    return yield* readUnder(address, lease);
+    return yield* readUnlessEnded(delivery, mail, lease, 0);
   });
 
   /** Reads an execution whose lease was somebody's before; what is read holds our own mark. */
@@ -260,7 +298,7 @@ export const makeClaims = (options: ClaimsOptions) => {
       const claimed = Effect.catchTag(
         claim(delivery, mail),
         "LeaseHeld",
-        (held) => reclaimOwn(delivery, held),
+        (held) => reclaimOwn(delivery, mail, held),
       );
       return isFirst(delivery, mail) ? claimed : Semaphore.withPermits(turns, 1)(claimed);
     },

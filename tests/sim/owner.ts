@@ -226,6 +226,13 @@ export class Owner {
     this.#say(`is claimed, epoch ${epoch}, attempt ${attempt}, reclaims ${reclaims}`);
     let claimed = 0;
     if (epoch > 1) {
+      const now = yield* this.#do(world.log.lastSequences(address, ["done", "log"]));
+      const end = now.get("done") ?? 0;
+      if (end > (done?.sequence ?? 0) && (now.get("log") ?? 0) < end) {
+        this.#say("has ended meanwhile");
+        yield* this.#do(world.leases.release(this.#lease));
+        return yield* this.#activate(item);
+      }
       const worker = WorkerInstanceId.make(this.worker);
       claimed = yield* this.#append("log", { kind: "claimed", worker, epoch, attempt, reclaims });
     }

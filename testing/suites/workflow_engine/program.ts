@@ -1,6 +1,7 @@
 /** What the cases of the workflow suite are made of: activities that note that they ran, and waits. */
 import assert from "node:assert/strict";
 import * as Cause from "effect/Cause";
+import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
@@ -21,7 +22,15 @@ export const Approval = DurableDeferred.make("approval", {
   error: Declined,
 });
 
-export const note = (list: Array<string>, what: string) => Effect.sync(() => void list.push(what));
+/** Whether what is done again, since a worker died, is noted once: set where workers die. */
+export const NotedOnce = Context.Reference<boolean>("@weir/weir/testing/NotedOnce", {
+  defaultValue: () => false,
+});
+
+export const note = (list: Array<string>, what: string): Effect.Effect<void> =>
+  Effect.map(NotedOnce, (isOnce) => {
+    if (!isOnce || !list.includes(what)) list.push(what);
+  });
 
 /** An activity that notes that it ran. */
 export const act = (list: Array<string>, name: string) =>
