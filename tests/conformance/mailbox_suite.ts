@@ -270,7 +270,8 @@ export const mailboxSuite = (name: string, run: Run<Services>): void => {
         yield* eventually("all are taken", () => free.offered.length >= 400);
         assert.deepEqual(offered(free.offered), posted([...messages, ...later]));
         const more = full.reduce((sum, { offered }) => sum + offered.length, 0) - declined;
-        assert.ok(more <= 8, `${more} declined of what came later`);
+        // One or two at each place, when it has been quiet for a moment; not each of them.
+        assert.ok(more <= later.length / 5, `${more} declined of what came later`);
       }));
 
     test("attack 7: mail for what full workers have comes through behind what they decline", (actor) =>
