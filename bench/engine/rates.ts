@@ -22,15 +22,18 @@ export interface Workload {
 }
 
 /** Of each round: executions per second, milliseconds from start to result, and processor time. */
-export interface Measured extends Workload {
-  readonly durability: Durability;
-  readonly inFlight: number;
+export interface Figures {
   readonly perSecond: Array<number>;
   readonly p50: Array<number>;
   readonly p99: Array<number>;
   /** Milliseconds of a processor for one execution: in our processes, and in the server's. */
   readonly ours: Array<number>;
   readonly servers: Array<number>;
+}
+
+export interface Measured extends Workload, Figures {
+  readonly durability: Durability;
+  readonly inFlight: number;
 }
 
 export const stepCounts = [0, 1, 3, 9] as const;

@@ -4,7 +4,7 @@
  */
 import type { Weir } from "@weir/weir";
 import { steps } from "../engine/actors.ts";
-import { observe } from "../engine/rates.ts";
+import { type Figures, observe } from "../engine/rates.ts";
 import { say } from "../report.ts";
 
 export interface Contestant {
@@ -18,15 +18,9 @@ export interface Contestant {
   readonly stop: () => Promise<void>;
 }
 
-/** Of each round. */
-export interface Seen {
+export interface Seen extends Figures {
   readonly name: string;
   readonly inFlight: number;
-  readonly perSecond: Array<number>;
-  readonly p50: Array<number>;
-  readonly p99: Array<number>;
-  readonly ours: Array<number>;
-  readonly servers: Array<number>;
 }
 
 export interface Window {
