@@ -31,6 +31,24 @@ export interface Figures {
   readonly servers: Array<number>;
 }
 
+export const noFigures = (): Figures => ({
+  perSecond: [],
+  p50: [],
+  p99: [],
+  ours: [],
+  servers: [],
+});
+
+/** Adds what was seen in one round. */
+export const addRound = (
+  to: Figures,
+  seen: Readonly<Record<keyof Figures, number>>,
+): void => {
+  for (const figure of ["perSecond", "p50", "p99", "ours", "servers"] as const) {
+    to[figure].push(seen[figure]);
+  }
+};
+
 export interface Measured extends Workload, Figures {
   readonly durability: Durability;
   readonly inFlight: number;
@@ -125,20 +143,8 @@ export const measureRates = async (
         });
         if (round === 0) continue; // Warm-up.
         const key = `${workload.processes} ${workload.what} ${inFlight}`;
-        const measured = results.get(key) ??
-          {
-            ...workload,
-            durability,
-            inFlight,
-            perSecond: [],
-            p50: [],
-            p99: [],
-            ours: [],
-            servers: [],
-          };
-        for (const figure of ["perSecond", "p50", "p99", "ours", "servers"] as const) {
-          measured[figure].push(seen[figure]);
-        }
+        const measured = results.get(key) ?? { ...workload, durability, inFlight, ...noFigures() };
+        addRound(measured, seen);
         results.set(key, measured);
       }
     }

@@ -4,7 +4,7 @@
  */
 import type { Weir } from "@weir/weir";
 import { steps } from "../engine/actors.ts";
-import { type Figures, observe } from "../engine/rates.ts";
+import { addRound, type Figures, noFigures, observe } from "../engine/rates.ts";
 import { say } from "../report.ts";
 
 export interface Contestant {
@@ -38,15 +38,7 @@ export const takeTurns = async (
   const all = loads.flatMap((inFlight) =>
     contestants.map((contestant) => ({
       contestant,
-      seen: {
-        name: contestant.name,
-        inFlight,
-        perSecond: [],
-        p50: [],
-        p99: [],
-        ours: [],
-        servers: [],
-      } satisfies Seen as Seen,
+      seen: { name: contestant.name, inFlight, ...noFigures() },
     }))
   );
   for (let round = 0; round <= rounds; round++) {
@@ -57,9 +49,7 @@ export const takeTurns = async (
       };
       const found = await observe(execute, seen.inFlight, milliseconds, processes);
       if (round === 0) continue; // Warm-up.
-      for (const figure of ["perSecond", "p50", "p99", "ours", "servers"] as const) {
-        seen[figure].push(found[figure]);
-      }
+      addRound(seen, found);
     }
     say(`round ${round} of ${rounds}`);
   }

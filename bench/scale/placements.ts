@@ -5,12 +5,12 @@ import { scratchServer } from "../../tests/fixtures/server.ts";
 import { startWorker } from "../engine/worker_process.ts";
 import { type Contestant, type Seen, takeTurns, type Window } from "./contest.ts";
 
-export interface Placement {
+interface Placement {
   readonly workers: number;
   readonly shards: number;
 }
 
-export const placements: ReadonlyArray<Placement> = [
+const placements: ReadonlyArray<Placement> = [
   { workers: 1, shards: 1 },
   { workers: 2, shards: 1 },
   { workers: 4, shards: 1 },
@@ -19,7 +19,7 @@ export const placements: ReadonlyArray<Placement> = [
   { workers: 4, shards: 4 },
 ];
 
-export const nameOf = ({ workers, shards }: Placement): string =>
+const nameOf = ({ workers, shards }: Placement): string =>
   `${workers} worker${workers === 1 ? "" : "s"}, ${shards} shard${shards === 1 ? "" : "s"}`;
 
 const durability = "bounded";

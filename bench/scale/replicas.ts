@@ -7,9 +7,9 @@ import { type Contestant, type Seen, takeTurns, type Window } from "./contest.ts
 
 const durability = "bounded";
 
-export const replicaCounts = [1, 3] as const;
+const replicaCounts = [1, 3] as const;
 
-export const nameOf = (replicas: number): string => `R${replicas}`;
+const nameOf = (replicas: number): string => `R${replicas}`;
 
 export const measureReplicas = async (window: Window): Promise<ReadonlyArray<Seen>> => {
   const cluster = await scratchCluster({ durability });

@@ -18,12 +18,12 @@ const indexedWithinMs = 600_000;
 
 export interface Stored {
   readonly count: number;
-  /** Of the server, before and after the executions that were measured. */
+  /** Of the server, before anything was measured. */
   readonly serverMiB: number;
   readonly diskBytes: number;
 }
 
-export const nameOf = (count: number): string => `beside ${count.toLocaleString("en")}`;
+const nameOf = (count: number): string => `beside ${count.toLocaleString("en")}`;
 
 export const measureStored = async (
   counts: ReadonlyArray<number>,
