@@ -4,7 +4,9 @@
  * within a step, nothing behind the end of the function, and nothing is begun and then forgotten.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
+import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
 import type * as Schema from "effect/Schema";
 import { InvalidInput } from "../schema/errors.ts";
 import {
@@ -67,6 +69,46 @@ class Durable<A> extends Promise<A> {
   }
 }
 
+/** Makes a signal for who looks at it: one for each step would cost as much as the step. */
+class Signals {
+  #isAborted = false;
+  #controller: AbortController | undefined;
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#isAborted) this.#controller.abort();
+    }
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#isAborted = true;
+    this.#controller?.abort();
+  }
+}
+
+/** What a function gives now or promises, told by a signal when nobody waits for it any more. */
+const signalled = <A>(
+  run: (signals: Signals) => A | PromiseLike<A>,
+): Effect.Effect<A, unknown> =>
+  Effect.callback((resume) => {
+    const signals = new Signals();
+    const fail = (error: unknown) => resume(Effect.fail(error));
+    let result: A | PromiseLike<A>;
+    try {
+      result = run(signals);
+    } catch (error) {
+      return fail(error);
+    }
+    if (!isThenable(result)) return resume(Effect.succeed(result as A));
+    result.then((value) => resume(Effect.succeed(value)), fail);
+    return Effect.sync(() => signals.abort());
+  });
+
+const isThenable = <A>(value: A | PromiseLike<A>): value is PromiseLike<A> =>
+  typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
+
 export interface OpenContext {
   readonly context: ActorContext;
   /** Ends it with the function that it was for; gives what that has begun and forgotten. */
@@ -122,7 +164,10 @@ export const contextOf = (
   /** A promise that nobody may be waiting for when it fails. */
   const promise = <A>(effect: Effect.Effect<A, unknown>): Durable<A> => {
     const result = new Durable<A>((resolve, reject) => {
-      Effect.runPromise(effect).then(resolve, reject);
+      Effect.runFork(effect).addObserver((exit) => {
+        if (Exit.isSuccess(exit)) resolve(exit.value);
+        else reject(Cause.squash(exit.cause));
+      });
     });
     Promise.prototype.then.call(result, undefined, () => {});
     return result;
@@ -180,18 +225,17 @@ export const contextOf = (
         name,
         raising(operations.run(
           name,
-          ({ try: number, emit, ...rest }) =>
-            Effect.tryPromise({
-              try: (signal) =>
-                tried.run({ by: operations, step: name, emit }, async () =>
-                  await step({
-                    ...rest,
-                    signal,
-                    try: number,
-                    emit: (output, frame) => promise(emit(output, frame)),
-                  })),
-              catch: (error) => error,
-            }),
+          ({ emit, ...rest }) =>
+            signalled((signals) =>
+              tried.run({ by: operations, step: name, emit }, () =>
+                step({
+                  ...rest,
+                  get signal() {
+                    return signals.signal;
+                  },
+                  emit: (output, frame) => promise(emit(output, frame)),
+                }))
+            ),
           options,
         )),
       ) as Promise<A>,

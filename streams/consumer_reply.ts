@@ -18,14 +18,28 @@ export const notNow = (afterMs: number): Uint8Array =>
 export const millisOf = (nanoseconds: string | bigint): number =>
   Number(String(nanoseconds).slice(0, -6));
 
+/** What the server says of a message. */
+export interface Told {
+  /** How many times it was delivered. */
+  readonly offers: number;
+  readonly sequence: number;
+  /** Its number among all deliveries of the consumer. */
+  readonly delivery: number;
+  readonly at: number;
+}
+
 /** What the server says of a message by where it wants the answer. */
 export const readReply = (
   reply: string,
-): { readonly offers: number; readonly sequence: number; readonly at: number } | undefined => {
+): Told | undefined => {
   const tokens = reply.split(".");
   if (tokens[0] !== "$JS" || tokens[1] !== "ACK") return undefined;
   // Newer servers put the domain and the account before the stream.
   const start = tokens.length === 9 ? 4 : 6;
-  const [offers, sequence] = [tokens[start], tokens[start + 1]].map(Number);
-  return { offers: offers!, sequence: sequence!, at: millisOf(tokens[start + 3]!) };
+  return {
+    offers: Number(tokens[start]),
+    sequence: Number(tokens[start + 1]),
+    delivery: Number(tokens[start + 2]),
+    at: millisOf(tokens[start + 3]!),
+  };
 };

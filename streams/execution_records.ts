@@ -18,12 +18,25 @@ const bySequence = (a: Entry, b: Entry): number => a.sequence - b.sequence;
 export const readRecords = (
   log: Log["Service"],
   address: Address,
-  options: { readonly after?: number; readonly through: number },
+  { after, mailAfter = after, through }: {
+    readonly after?: number;
+    /** Behind which mail is read, if that is elsewhere. */
+    readonly mailAfter?: number;
+    readonly through: number;
+  },
 ): Effect.Effect<ReadonlyArray<Entry>, ReadError> =>
   Effect.map(
-    Effect.forEach(kinds, (kind) => log.readThrough(executionFilter(address, kind), options), {
-      concurrency: "unbounded",
-    }),
+    Effect.forEach(
+      kinds,
+      (kind) => {
+        const from = kind === "mail" ? mailAfter : after;
+        return log.readThrough(executionFilter(address, kind), {
+          ...(from === undefined ? {} : { after: from }),
+          through,
+        });
+      },
+      { concurrency: "unbounded" },
+    ),
     (found) => found.flat().sort(bySequence),
   );
 

@@ -81,7 +81,7 @@ export interface Entry {
    * What was the last record under its subject when it was stored, if its writer asked for that; it is
    * known of what a mailbox offers, and of nothing else.
    */
-  readonly follows?: number;
+  readonly follows?: number | undefined;
   /** Whether this is a mark that the key was deleted or has expired; the body says nothing then. */
   readonly removed: boolean;
   readonly body: Uint8Array;

@@ -340,10 +340,22 @@ export const tenantFilter = (
 /** All records of one shard, of whatever kind. */
 export const everythingFilter = (shard: number): Filter => ({ shard, subject: ">" });
 
+/** Where the kind of a subject begins, if it is one of ours. */
+const startOfKind = (subject: string): number =>
+  subject.indexOf(".", subject.startsWith("$KV.") ? 4 : 0) + 1;
+
 /** The kind of record that a subject holds, if it is one of ours. */
 export const kindOfSubject = (subject: string): string | undefined => {
-  const tokens = subject.split(".");
-  return tokens[0] === "$KV" ? tokens[2] : tokens[1];
+  const start = startOfKind(subject);
+  if (start === 0) return undefined;
+  const end = subject.indexOf(".", start);
+  return end === -1 ? subject.slice(start) : subject.slice(start, end);
+};
+
+/** Everything behind the kind; nothing, if there is no such thing. */
+export const tailOfSubject = (subject: string): string => {
+  const end = subject.indexOf(".", startOfKind(subject));
+  return end === -1 ? "" : subject.slice(end + 1);
 };
 
 /** Partition, actor, tenant and name, as a subject has them. */

@@ -617,14 +617,15 @@ export class Activation {
       );
       const { done } = this.state;
       if (done !== undefined) {
-        yield* Effect.all([
-          this.#follow(afterEnd(before, done.record.outcome)),
-          Effect.andThen(
-            this.#deadlines.takeBackAll(this.#ownership),
-            this.#ownership.release(true),
-          ),
-          this.#removeLater(done.record),
-        ], { concurrency: "unbounded", discard: true });
+        // What concerns the execution itself is stored one after another in any case.
+        const letGo = this.#deadlines.takeBackAll(this.#ownership).pipe(
+          Effect.andThen(this.#ownership.release(true)),
+          Effect.andThen(this.#removeLater(done.record)),
+        );
+        const followUps = afterEnd(before, done.record.outcome);
+        yield* followUps.length === 0
+          ? letGo
+          : Effect.all([this.#follow(followUps), letGo], { concurrency: 2, discard: true });
       }
       return yield* Effect.fail(new Over("ended"));
     });

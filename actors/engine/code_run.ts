@@ -233,6 +233,10 @@ export class CodeRun {
       submit: (command, stored = nothing, refused = nothing, along = []) => {
         if (!this.#stopped) submit(command, stored, refused, along);
       },
+      settle: (command) => {
+        this.#busy++;
+        if (!this.#stopped) submit(command, () => this.#rest(), nothing, []);
+      },
       emit: (emitted) => Effect.suspend(() => this.#emit(emitted)),
       arm: (due, then) =>
         watch(due, () => {

@@ -55,11 +55,13 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
     const found: Followed = { since: after, recent: new Map() };
     const filter = { shard, subject: `${shardRoot(log.layout, shard)}.done.>` };
     yield* Stream.suspend(() => log.follow(filter, { after })).pipe(
-      Stream.runForEach((entry) =>
+      Stream.runForEachArray((entries) =>
         Effect.sync(() => {
-          after = entry.sequence;
-          remember(found, entry);
-          for (const waiter of waiters.get(entry.subject) ?? []) waiter(entry);
+          for (const entry of entries) {
+            after = entry.sequence;
+            remember(found, entry);
+            for (const waiter of waiters.get(entry.subject) ?? []) waiter(entry);
+          }
         })
       ),
       // What came while nobody listened is behind `after`, so nothing is missed.

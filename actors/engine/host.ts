@@ -49,6 +49,8 @@ export interface Host {
     refused?: (error: PayloadTooLarge) => void,
     along?: ReadonlyArray<Message>,
   ) => void;
+  /** Writes the outcome of what keeps it busy, and keeps it busy until that is stored. */
+  readonly settle: (command: Command) => void;
   /** Takes a frame of an output as soon as there is room for it. */
   readonly emit: (emitted: Emitted) => Effect.Effect<void, OutputClosed>;
   /** Calls back at a time of the server's clock, unless the activation ends before. */

@@ -116,6 +116,7 @@ export const operationsOf = (host: Host): Operations => {
                 Effect.callback<void>((resume) => host.arm(time, () => resume(Effect.void))),
               ),
             record,
+            settle: host.settle,
           },
         ))),
     ).pipe(

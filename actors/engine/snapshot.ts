@@ -15,7 +15,7 @@ import { readRecords } from "../../streams/execution_records.ts";
 import { type Fence, nonceOfId } from "../../streams/fence.ts";
 import type { JournalError } from "../../streams/journal.ts";
 import type { AppendError, Entry, Log, ReadError } from "../../streams/log.ts";
-import { type Address, kindOfSubject } from "../../streams/subjects.ts";
+import type { Address } from "../../streams/subjects.ts";
 import { contentOf, stateOf } from "../core/snapshot.ts";
 import type { ExecutionState } from "../core/state.ts";
 import { type History, readAll, unread } from "./history.ts";
@@ -116,15 +116,14 @@ export const readHistory = Effect.fnUntraced(function* (
   if (opened === undefined) return yield* whole;
   const { history, record, nonce, left } = opened;
   const entries = yield* readRecords(log, address, {
-    after: Math.min(record.sequence - 1, record.mail),
+    after: record.sequence - 1,
+    mailAfter: record.mail,
     through,
   });
   const end = entries.find(({ sequence }) => sequence === record.sequence);
   const owner = end === undefined ? undefined : yield* ownerOf(end, record);
   if (owner === undefined) return yield* whole;
-  const later = entries.filter(({ sequence, subject }) =>
-    kindOfSubject(subject) === "mail" ? sequence > record.mail : sequence > record.sequence
-  );
+  const later = entries.filter((entry) => entry !== end);
   const behind = later.findIndex(({ sequence }) => sequence > left.sequence);
   const from = { ...history, position: { ...history.position, nonce: owner } };
   const then = yield* readAll(from, behind === -1 ? later : later.slice(0, behind));

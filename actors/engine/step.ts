@@ -32,6 +32,8 @@ export interface StepHooks {
   readonly parkUntil: (time: number) => Effect.Effect<void>;
   /** Records something, and returns when it is stored. */
   readonly record: (command: Command) => Effect.Effect<void>;
+  /** Records the outcome. */
+  readonly settle: (command: Command) => void;
 }
 
 /** Fails when `heartbeat` has not been called for too long. */
@@ -111,13 +113,13 @@ export const runStep = Effect.fnUntraced(function* (
     if (Exit.isSuccess(exit)) {
       const { value } = exit;
       const result = { type: "value" as const, ...(value === undefined ? {} : { value }) };
-      return yield* hooks.record({ kind: "step", key, result, tries, durationMs });
+      return hooks.settle({ kind: "step", key, result, tries, durationMs });
     }
     const failure = failureOfCause(exit.cause);
     const pause = yield* pauseFor(retry, failure, tries);
     if (pause === undefined) {
       const result = { type: "failure" as const, failure };
-      return yield* hooks.record({ kind: "step", key, result, tries, durationMs });
+      return hooks.settle({ kind: "step", key, result, tries, durationMs });
     }
     const retryAt = Timestamp.make(Math.ceil((yield* hooks.now) + pause));
     yield* hooks.record({

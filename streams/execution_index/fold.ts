@@ -6,7 +6,6 @@
 import * as Effect from "effect/Effect";
 import * as Metric from "effect/Metric";
 import type { CorruptRecord, UnsupportedRecordVersion } from "../../schema/errors.ts";
-import { ExecutionId, Tenant } from "../../schema/ids.ts";
 import { type JournalRecord, journalRecord } from "../../schema/journal_record.ts";
 import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
@@ -14,10 +13,11 @@ import { nonceOfId } from "../fence.ts";
 import { skippedRecords } from "../metrics.ts";
 import {
   type Address,
-  addressOfSubject,
-  executionOfSubject,
   kindOfSubject,
   type Layout,
+  type Placed,
+  placedBySubject,
+  tailOfSubject,
 } from "../subjects.ts";
 import { type Card, isLive, type Phase, withoutTag, withTag } from "./card.ts";
 import type { Fact } from "./feed.ts";
@@ -46,13 +46,32 @@ const watched: Readonly<Record<string, ReadonlySet<string>>> = {
   done: new Set(["done"]),
 };
 
-const decoder = new TextDecoder();
-const beginning = /^\{"v":\d+,"kind":"(\w+)"/;
-const longestBeginning = 48;
+const encoder = new TextEncoder();
+const beforeVersion = encoder.encode('{"v":');
+const beforeKind = encoder.encode(',"kind":"');
+const [digit0, digit9, quote] = encoder.encode('09"');
+const longestKind = 32;
 
-/** The kind of a record that was written by us; nothing for what has another form. */
-const kindOfBody = (body: Uint8Array): string | undefined =>
-  beginning.exec(decoder.decode(body.subarray(0, longestBeginning)))?.[1];
+const holds = (body: Uint8Array, at: number, text: Uint8Array): boolean => {
+  for (let i = 0; i < text.length; i++) if (body[at + i] !== text[i]) return false;
+  return true;
+};
+
+/**
+ * The kind of a record that was written by us; nothing for what has another form. Asked of every
+ * record that there is, most of which are looked at no further, so it decodes nothing.
+ */
+const kindOfBody = (body: Uint8Array): string | undefined => {
+  if (!holds(body, 0, beforeVersion)) return undefined;
+  let at = beforeVersion.length;
+  while (body[at]! >= digit0! && body[at]! <= digit9!) at++;
+  if (!holds(body, at, beforeKind)) return undefined;
+  const start = at + beforeKind.length;
+  const end = body.indexOf(quote!, start);
+  return end === -1 || end - start > longestKind
+    ? undefined
+    : String.fromCharCode(...body.subarray(start, end));
+};
 
 /** A change of a card that is there. */
 const ofCard = (change: (card: Card) => Card): Apply => (card) => card && change(card);
@@ -68,17 +87,14 @@ const phases: Readonly<Record<OutcomeRecord["type"], Phase>> = {
 };
 
 /** Whose record it is, as a valid subject says. */
-interface Owner {
-  readonly tenant: string;
-  readonly execution: string;
-}
+type Owner = Pick<Placed, "tenant" | "execution">;
 
 const begin = (fact: Fact, record: StartRecord, { tenant, execution }: Owner): Apply => (card) => {
   if (card !== undefined) return card;
   const deferred = record.notBefore !== undefined && record.notBefore > fact.at;
   return {
-    tenant: Tenant.make(tenant),
-    execution: ExecutionId.make(execution),
+    tenant,
+    execution,
     life: fact.sequence,
     phase: deferred ? "delayed" : "waiting",
     paused: false,
@@ -172,8 +188,11 @@ const passOver = (error: DecodeError) =>
     ? Effect.as(Metric.update(skippedRecords, 1), undefined)
     : Effect.fail(error);
 
-/** Mail may be written by anybody and in any form of JSON; the rest only by owners. */
-const isWatched = (fact: Fact): boolean => {
+/**
+ * Whether a record may change a card; most do not. Mail may be written by anybody and in any form of
+ * JSON, the rest only by owners.
+ */
+export const isWatched = (fact: Fact): boolean => {
   const kind = kindOfSubject(fact.subject);
   const kinds = kind === undefined ? undefined : watched[kind];
   if (kinds === undefined || fact.body.length === 0) return false;
@@ -183,10 +202,7 @@ const isWatched = (fact: Fact): boolean => {
   return kind === "lease" || (fact.id !== undefined && nonceOfId(fact.id) !== undefined);
 };
 
-const changeOf = Effect.fnUntraced(function* (layout: Layout, fact: Fact) {
-  const address = addressOfSubject(layout, fact.shard, fact.subject);
-  if (address === undefined) return undefined;
-  const { tenant, execution } = executionOfSubject(fact.subject)!;
+const changeOf = Effect.fnUntraced(function* (fact: Fact, { address, tenant, execution }: Placed) {
   const found = yield* Effect.catch(read(fact, { tenant, execution }), passOver);
   if (found?.apply === undefined) return undefined;
   const { life, begins, apply } = found;
@@ -204,9 +220,20 @@ const changeOf = Effect.fnUntraced(function* (layout: Layout, fact: Fact) {
   return change;
 });
 
-/** What records change, in their order; most change nothing. */
-export const changesOf = (layout: Layout, facts: ReadonlyArray<Fact>) =>
-  Effect.map(
-    Effect.forEach(facts.filter(isWatched), (fact) => changeOf(layout, fact)),
-    (changes) => changes.filter((change) => change !== undefined),
-  );
+/** What watched records change, in their order. */
+export const changesOf = Effect.fnUntraced(function* (layout: Layout, facts: ReadonlyArray<Fact>) {
+  const changes: Array<Change> = [];
+  // Most executions have several records among them.
+  const places = new Map<string, Placed | undefined>();
+  for (const fact of facts) {
+    const tail = tailOfSubject(fact.subject);
+    let place = places.get(tail);
+    if (place === undefined && !places.has(tail)) {
+      place = placedBySubject(layout, fact.shard, fact.subject);
+      places.set(tail, place);
+    }
+    const change = place === undefined ? undefined : yield* changeOf(fact, place);
+    if (change !== undefined) changes.push(change);
+  }
+  return changes;
+});

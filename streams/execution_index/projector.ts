@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream";
 import { Timestamp } from "../../schema/ids.ts";
 import type { Log } from "../log.ts";
 import type { Fact, Feed } from "./feed.ts";
-import { changesOf } from "./fold.ts";
+import { changesOf, isWatched } from "./fold.ts";
 import * as Lives from "./lives.ts";
 import { maxWriteBytes, maxWritePages, type PageStore, type PageWrite } from "./page_store.ts";
 import * as Plan from "./plan.ts";
@@ -53,18 +53,25 @@ const superseded = { _tag: "Superseded" } as const;
 
 /** What came in, and whether the heart beat meanwhile. */
 interface Gathered {
+  /** Those that may change something; the others would only take up memory. */
   readonly facts: Array<Fact>;
+  /** Where what came in ends. */
+  last: Pick<Fact, "sequence" | "at"> | undefined;
   beats: boolean;
 }
 
 /** Lots of facts, and heartbeats, as one. */
 const gathering = Sink.fold(
-  (): Gathered => ({ facts: [], beats: false }),
+  (): Gathered => ({ facts: [], last: undefined, beats: false }),
   ({ facts }) => facts.length < enoughFacts,
   (gathered, lot: ReadonlyArray<Fact> | "beat") =>
     Effect.sync(() => {
       if (lot === "beat") gathered.beats = true;
-      else for (const fact of lot) gathered.facts.push(fact);
+      else {
+        for (const fact of lot) if (isWatched(fact)) gathered.facts.push(fact);
+        const { sequence, at } = lot.at(-1)!;
+        gathered.last = { sequence, at };
+      }
       return gathered;
     }),
 );
@@ -173,8 +180,7 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
     });
 
   const takeIn = (lives: Lives.Lives) =>
-    Effect.fnUntraced(function* (held: Held, facts: ReadonlyArray<Fact>) {
-      const last = facts.at(-1);
+    Effect.fnUntraced(function* (held: Held, { facts, last }: Gathered) {
       if (last === undefined) return held;
       const changes = yield* changesOf(log.layout, facts);
       const settled = yield* lives.settle(changes);
@@ -221,12 +227,12 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
       feed.follow(shard, held.progress.position),
       Stream.as(Stream.tick(heartbeatMs), "beat" as const),
     );
-    const keepUp = Effect.fnUntraced(function* ({ facts, beats }: Gathered) {
-      held = yield* take(held, facts);
-      if (!beats) return;
+    const keepUp = Effect.fnUntraced(function* (gathered: Gathered) {
+      held = yield* take(held, gathered);
+      if (!gathered.beats) return;
       yield* store.prepare(shard);
       held = yield* forget(held);
-      if (facts.length === 0) held = yield* showLife(held);
+      if (gathered.last === undefined) held = yield* showLife(held);
     });
     yield* happenings.pipe(
       Stream.aggregateWithin(

@@ -11,13 +11,13 @@ import {
 } from "@nats-io/jetstream";
 import { JetStreamStatusError } from "@nats-io/jetstream/internal";
 import type { MsgHdrs } from "@nats-io/nats-core";
+import * as Arr from "effect/Array";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
-import { ServerRefused, Unavailable } from "../../schema/errors.ts";
+import { ServerRefused } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
-import { millisOf } from "../consumer_reply.ts";
-import type { Entry, Log, ReadOptions } from "../log.ts";
+import type { Entry, Log, ReadError, ReadOptions } from "../log.ts";
 import {
   type Address,
   executionFilter,
@@ -27,9 +27,9 @@ import {
   streamName,
   subjectOf,
 } from "../subjects.ts";
+import { followStream } from "./follower.ts";
 import { scheduleOf } from "./schedule.ts";
 import { objectHeader, type Spill } from "./spill.ts";
-import { resumed, subscribe } from "./subscription.ts";
 import * as WholeRead from "./whole_read.ts";
 
 const pageMessages = 256;
@@ -159,34 +159,24 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
   );
 
   const follow = (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) => {
-    const operation = `follow ${filter.subject}`;
-    const subscription = {
-      stream: streamName(layout, filter.shard),
-      subject: filter.subject,
-      operation,
-      prefetchedMessages: pageMessages,
-    };
-    const lost = (cause: unknown) =>
-      new Unavailable({ operation, reason: "the subscription ended", landed: "no", cause });
-    const open = (after: number) =>
-      Stream.unwrap(
-        Effect.map(
-          subscribe(connection, subscription, after),
-          (messages) => Stream.fromAsyncIterable(messages, lost),
-        ),
-      ).pipe(
-        Stream.map((message) =>
-          found(filter.shard, {
-            subject: message.subject,
-            seq: message.seq,
-            header: message.headers,
-            data: message.data,
-            time: new Date(millisOf(message.timestampNanos)),
-          })
-        ),
-        Stream.mapEffect(resolve),
-      );
-    return resumed(after, ({ sequence }) => sequence, open).pipe(
+    return followStream(
+      connection,
+      {
+        shard: filter.shard,
+        stream: streamName(layout, filter.shard),
+        subject: filter.subject,
+        operation: `follow ${filter.subject}`,
+        prefetch: pageMessages,
+        // What comes before a payload that is gone is handed on before that is found out.
+        isAlone: ({ object }) => object !== undefined,
+      },
+      after,
+    ).pipe(
+      Stream.mapArrayEffect((lot): Effect.Effect<Arr.NonEmptyReadonlyArray<Entry>, ReadError> =>
+        lot[0].object === undefined
+          ? Effect.succeed(lot)
+          : Effect.map(spill.fetch(lot[0], lot[0].object), Arr.of)
+      ),
       Stream.takeWhile((entry) => entry.sequence <= upTo),
     );
   };

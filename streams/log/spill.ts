@@ -32,6 +32,13 @@ export interface SpillOptions {
 const chunkBytes = 128 * 1024;
 
 const encoder = new TextEncoder();
+const referenceStart = encoder.encode('{"v":1,"kind":"object",');
+
+/** Whether a body looks like a reference; the header says whether it is one. */
+export const isReference = (body: Uint8Array): boolean => {
+  for (let i = 0; i < referenceStart.length; i++) if (body[i] !== referenceStart[i]) return false;
+  return true;
+};
 
 /** How much is read at once: 4 MiB. */
 const chunksPerRead = 32;
@@ -173,7 +180,8 @@ export const make = Effect.fnUntraced(function* (options: SpillOptions) {
       const reason = `its payload ${object} is not in the object store`;
       return yield* new CorruptRecord({ subject: entry.subject, sequence: entry.sequence, reason });
     }
-    return { ...entry, body };
+    const { shard, subject, sequence, at, id, removed } = entry;
+    return { shard, subject, sequence, at, id, removed, body };
   });
 
   /** Deletes the objects of an execution, unless one was stored since; says whether they are gone. */

@@ -8,8 +8,7 @@ import type { ActorName } from "../../schema/ids.ts";
 import { servesRoute } from "../../schema/route.ts";
 import type { SessionRecord } from "../../schema/session_record.ts";
 import { acknowledged, inProgress, notNow, readReply, terminated } from "../consumer_reply.ts";
-import { objectHeader } from "../log/spill.ts";
-import type { Entry } from "../log.ts";
+import { Arrived } from "../log/arrived.ts";
 import type { Delivery, ServeOptions } from "../mailbox.ts";
 import type { Source } from "../mailbox_consumers.ts";
 import type { Layout } from "../subjects.ts";
@@ -171,21 +170,7 @@ export class Intake {
     const reply = message.reply ?? "";
     const told = readReply(reply);
     if (told === undefined) return this.#options.onForeign(message.subject);
-    const { headers } = message;
-    const header = (name: string) => headers?.has(name) ? headers.get(name) : undefined;
-    const follows = header("Nats-Expected-Last-Subject-Sequence-Subject") === undefined
-      ? header("Nats-Expected-Last-Subject-Sequence")
-      : undefined;
-    const entry: Entry = {
-      shard: place.source.shard,
-      subject: message.subject,
-      sequence: told.sequence,
-      at: told.at,
-      id: header("Nats-Msg-Id"),
-      removed: header("KV-Operation") !== undefined || header("Nats-Marker-Reason") !== undefined,
-      body: message.data,
-      ...(follows === undefined ? {} : { follows: Number(follows) }),
-    };
+    const entry = new Arrived(place.source.shard, message, told);
     const offer = offerOf(this.#options.layout, entry, place.source.route);
     if (offer === undefined) {
       this.#answer(reply, terminated);
@@ -196,7 +181,7 @@ export class Intake {
       reply,
       offer,
       offers: told.offers,
-      spilled: header(objectHeader) !== undefined,
+      spilled: entry.object !== undefined,
       lastResort: isLastResort(priority),
     });
   }

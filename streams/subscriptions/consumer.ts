@@ -20,7 +20,7 @@ import { Connection } from "../connection.ts";
 import { acknowledged, inProgress, notNow, readReply } from "../consumer_reply.ts";
 import { isMissing, isRefusal } from "../drift.ts";
 import { newInbox } from "../inbox.ts";
-import { objectHeader } from "../log/spill.ts";
+import { Arrived } from "../log/arrived.ts";
 import { ackWaitMs } from "../mailbox.ts";
 import { type Layout, streamName } from "../subjects.ts";
 import type { SubscriptionKey } from "../subscriptions.ts";
@@ -86,19 +86,10 @@ const deliveryOf = (
   const reply = message.reply ?? "";
   const told = readReply(reply);
   if (told === undefined) return undefined;
-  const { headers } = message;
-  const header = (name: string) => headers?.has(name) ? headers.get(name) : undefined;
+  const entry = new Arrived(shard, message, told);
   return {
-    entry: {
-      shard,
-      subject: message.subject,
-      sequence: told.sequence,
-      at: told.at,
-      id: header("Nats-Msg-Id"),
-      removed: header("KV-Operation") !== undefined || header("Nats-Marker-Reason") !== undefined,
-      body: message.data,
-    },
-    spilled: header(objectHeader) !== undefined,
+    entry,
+    spilled: entry.object !== undefined,
     acknowledge: () => answer(reply, acknowledged),
     giveBack: () => answer(reply, notNow(0)),
     working: () => answer(reply, inProgress),

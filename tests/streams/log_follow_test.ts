@@ -4,7 +4,7 @@ import { after, before, it } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Stream from "effect/Stream";
 import { Log } from "../../streams/log.ts";
-import { executionFilter } from "../../streams/subjects.ts";
+import { executionFilter, subjectOf } from "../../streams/subjects.ts";
 import { begin, type Client, message, newExecution, openClient } from "../fixtures/log_client.ts";
 import { type Proxy, startProxy } from "../fixtures/proxy.ts";
 import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
@@ -77,6 +77,71 @@ it("a follower goes on at once though a server has not heard of its consumer yet
   await following;
   assert.deepEqual(got, [sequence]);
   assert.ok(unheard > 2);
+});
+
+it("a follower that misses a message begins behind the last that it has", async () => {
+  const execution = await witness.runPromise(newExecution);
+  const log = await witness.runPromise(Log);
+  const sequences: Array<number> = [];
+  for (let i = 0; i < 3; i++) {
+    sequences.push((await witness.runPromise(log.append(execution, message("mail")))).sequence);
+  }
+  let lost = 0;
+  // The second of them, once.
+  proxy.toServer = () => "pass";
+  proxy.toClient = ({ words: [, , reply = ""] }) =>
+    reply.startsWith("$JS.ACK.") && reply.split(".")[6] === "2" && lost++ === 0 ? "lose" : "pass";
+  const got = await client.runPromise(
+    Effect.flatMap(Log, (log) =>
+      log.follow(executionFilter(execution)).pipe(
+        Stream.take(3),
+        Stream.map(({ sequence }) => sequence),
+        Stream.runCollect,
+      )),
+  );
+  proxy.toClient = () => "pass";
+  assert.deepEqual(got, sequences);
+  assert.ok(lost > 0);
+});
+
+it("a follower asks for no more than it has room for, and gets all of it", async () => {
+  const execution = await witness.runPromise(newExecution);
+  const count = 1_000;
+  const prefetch = 256;
+  await witness.runPromise(
+    Effect.flatMap(
+      Log,
+      (log) => log.appendBatch(execution, Array.from({ length: count }, () => message("mail"))),
+    ),
+  );
+  let sent = 0;
+  let taken = 0;
+  let most = 0;
+  proxy.toClient = ({ words: [subject = ""] }) => {
+    if (subject === subjectOf(execution, "mail")) most = Math.max(most, ++sent - taken);
+    return "pass";
+  };
+  const open = Promise.withResolvers<void>();
+  const following = begin(
+    client,
+    Effect.flatMap(Log, (log) =>
+      log.follow(executionFilter(execution)).pipe(
+        Stream.take(count),
+        Stream.runForEach(() =>
+          Effect.andThen(Effect.promise(() => open.promise), Effect.sync(() => taken++))
+        ),
+      )),
+  );
+  await eventually(
+    "as much is on its way as there is room for",
+    () => sent >= prefetch || undefined,
+  );
+  open.resolve();
+  await following;
+  proxy.toClient = () => "pass";
+  assert.equal(taken, count);
+  // What was handed on in one lot is taken one by one, while the next is fetched.
+  assert.ok(most <= 2 * prefetch, `${most} were sent and not taken`);
 });
 
 it("nothing is left behind", async () => {

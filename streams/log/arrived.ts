@@ -1,0 +1,59 @@
+/**
+ * An entry as a consumer gave it, of which only what is asked for is taken apart: most readers want
+ * no header of most messages, and to read them costs more than all else about a message.
+ */
+import type { Msg } from "@nats-io/nats-core";
+import type { Entry } from "../log.ts";
+import { isReference, objectHeader } from "./spill.ts";
+
+export class Arrived implements Entry {
+  readonly shard: number;
+  readonly subject: string;
+  readonly sequence: number;
+  readonly at: number;
+  readonly body: Uint8Array;
+  readonly #message: Msg;
+
+  constructor(
+    shard: number,
+    message: Msg,
+    { sequence, at }: { readonly sequence: number; readonly at: number },
+  ) {
+    this.shard = shard;
+    this.subject = message.subject;
+    this.sequence = sequence;
+    this.at = at;
+    this.body = message.data;
+    this.#message = message;
+  }
+
+  get id(): string | undefined {
+    return this.#header("Nats-Msg-Id");
+  }
+
+  get removed(): boolean {
+    return this.#header("KV-Operation") !== undefined ||
+      this.#header("Nats-Marker-Reason") !== undefined;
+  }
+
+  get follows(): number | undefined {
+    const last = this.#header("Nats-Expected-Last-Subject-Sequence");
+    const isOfOwn = this.#header("Nats-Expected-Last-Subject-Sequence-Subject") === undefined;
+    return last === undefined || !isOfOwn ? undefined : Number(last);
+  }
+
+  /**
+   * The object that the body refers to, if it was too large for a message. Bucket keys are small: one
+   * that claims an object was made by hand, and is judged as it stands.
+   */
+  get object(): string | undefined {
+    return !isReference(this.body) || this.subject.startsWith("$KV.")
+      ? undefined
+      : this.#header(objectHeader);
+  }
+
+  #header(name: string): string | undefined {
+    const { headers } = this.#message;
+    return headers?.has(name) ? headers.get(name) : undefined;
+  }
+}
