@@ -52,7 +52,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
         rounds: option(values["parked-rounds"], 1, 1),
         watchMs: values.quick ? 1_000 : 15_000,
       },
-      deepest: values.quick ? 100 : 5_000,
+      depths: values.quick ? [10, 100] : [10, 100, 1_000, 5_000],
       among: values.quick ? [1_000] : [20_000, 200_000],
       blocked: values.quick
         ? { seconds: [1], rounds: 1 }
