@@ -5,7 +5,8 @@
  * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two,
  * `families` and `scale`; --parked N, how many executions are parked, and --parked-rounds N;
  * --events N, how many a reader of `families` catches up with; --sizes N,M of `list` and `scale`;
- * --quick, to see that everything runs.
+ * --timers N,M, how many are pending in `scale`, and --only part,part of its parts; --quick, to see
+ * that everything runs.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -17,7 +18,7 @@ import { reportEngine } from "./engine/engine_report.ts";
 import { reportFamilies } from "./families/families_report.ts";
 import { reportOutbox } from "./outbox/outbox_report.ts";
 import { reportOutput } from "./output/output_report.ts";
-import { reportScale } from "./scale/scale_report.ts";
+import { type Part, parts, reportScale } from "./scale/scale_report.ts";
 import { reportStart } from "./start_report.ts";
 import { reportWorkflow } from "./workflow/workflow_report.ts";
 
@@ -31,11 +32,19 @@ const { values, positionals } = parseArgs({
     "parked-rounds": { type: "string" },
     events: { type: "string" },
     sizes: { type: "string" },
+    timers: { type: "string" },
+    only: { type: "string" },
   },
 });
 
 const option = (given: string | undefined, usual: number, quick: number): number =>
   given === undefined ? values.quick ? quick : usual : Number(given);
+
+const numbers = (
+  given: string | undefined,
+  usual: ReadonlyArray<number>,
+  quick: ReadonlyArray<number>,
+): ReadonlyArray<number> => given?.split(",").map(Number) ?? (values.quick ? quick : usual);
 
 const reports: Readonly<Record<string, () => Promise<void>>> = {
   append: () =>
@@ -52,7 +61,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
         rounds: option(values["parked-rounds"], 1, 1),
         watchMs: values.quick ? 1_000 : 15_000,
       },
-      deepest: values.quick ? 100 : 5_000,
+      depths: values.quick ? [10, 100] : [10, 100, 1_000, 5_000],
       among: values.quick ? [1_000] : [20_000, 200_000],
       blocked: values.quick
         ? { seconds: [1], rounds: 1 }
@@ -97,11 +106,17 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       spreadMs: values.quick ? 0 : 10_000,
     }),
   scale: () =>
-    reportScale({
+    reportScale(chosenParts, {
       rounds: option(values.rounds, 5, 1),
       milliseconds: option(values.milliseconds, 1_000, 200),
-      stored: values.sizes?.split(",").map(Number) ??
-        (values.quick ? [100, 1_000] : [1_000, 100_000, 1_000_000]),
+      stored: numbers(values.sizes, [1_000, 100_000, 1_000_000], [100, 1_000]),
+      timers: {
+        counts: numbers(values.timers, [100, 1_000, 10_000, 100_000], [10, 1_000]),
+        settleMs: values.quick ? 0 : 80_000,
+        watchMs: values.quick ? 1_000 : 20_000,
+      },
+      subscribers: values.quick ? [0, 1, 10] : [0, 1, 10, 100],
+      depths: values.quick ? [10, 100] : [10, 100, 1_000, 5_000, 10_000],
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
   start: () => reportStart({ rounds: option(values.rounds, 7, 1) }),
@@ -115,10 +130,20 @@ const runList = async (sizes: ReadonlyArray<string>): Promise<void> => {
   if (code !== 0) throw new Error(`list ended with ${code}`);
 };
 
-const chosen = positionals.length === 0 ? Object.keys(reports) : positionals;
-const unknown = chosen.filter((name) => !Object.hasOwn(reports, name));
-if (unknown.length > 0) {
-  console.error(`no such benchmark: ${unknown.join(", ")}; there are ${Object.keys(reports)}`);
-  process.exit(2);
-}
+/** Those that are asked for, or all; ends with 2 if there are none of that name. */
+const choose = <Name extends string>(
+  what: string,
+  asked: ReadonlyArray<string>,
+  all: ReadonlyArray<Name>,
+): ReadonlyArray<Name> => {
+  const named = asked.flatMap((name) => all.find((each) => each === name) ?? []);
+  if (named.length < asked.length) {
+    console.error(`no such ${what} among ${asked.join(", ")}; there are ${all.join(", ")}`);
+    process.exit(2);
+  }
+  return asked.length === 0 ? all : named;
+};
+
+const chosen = choose("benchmark", positionals, Object.keys(reports));
+const chosenParts = choose<Part>("part of scale", values.only?.split(",") ?? [], parts);
 for (const name of chosen) await reports[name]!();

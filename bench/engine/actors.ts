@@ -1,6 +1,7 @@
 /** What the executions of these benchmarks do: as little as possible beside what is measured. */
 import { performance } from "node:perf_hooks";
 import { actor, signal } from "@weir/weir";
+import { wallMs } from "../clock.ts";
 
 export const go = signal<number>("go");
 
@@ -39,6 +40,25 @@ export const lateWaiter = actor("late-waiter", async (context, delayMs: number) 
   return await context.wait(go);
 });
 
+/** When the code of an execution was begun, and when it went on behind a wait; see `clock.ts`. */
+export interface Return {
+  readonly begunAt: number;
+  readonly wentOnAt: number;
+}
+
+/** So many steps, and then two waits; tells of the return behind each. */
+export const returner = actor("returner", async (context, count: number) => {
+  const begunAt = wallMs();
+  for (let i = 1; i <= count; i++) await context.run(`step-${i}`, () => i);
+  const returns: Array<Return> = [];
+  for (let time = 1; time <= 2; time++) {
+    await context.wait(go, { name: `go-${time}` });
+    const wentOnAt = wallMs();
+    returns.push(await context.run(`return-${time}`, () => ({ begunAt, wentOnAt })));
+  }
+  return returns;
+});
+
 export const child = actor("child", () => 1);
 
 export const caller = actor("caller", async (context) => await context.call(child, undefined));
@@ -67,6 +87,7 @@ export const all = [
   sleeper,
   waiter,
   lateWaiter,
+  returner,
   child,
   caller,
   spawner,

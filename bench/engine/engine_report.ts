@@ -3,18 +3,20 @@ import { cell, figure, keep, table } from "../report.ts";
 import { ratio, summarise } from "../statistics.ts";
 import { type Blocked, measureBlocked } from "./blocked.ts";
 import { type HistoryRead, measureHistoryReads } from "./history_read.ts";
+import type { Lateness } from "./lateness.ts";
 import { type Cost, measureMessages, type MessageCost } from "./messages.ts";
-import { type Idle, type Lateness, measureParked, type Parked } from "./parked.ts";
+import { type Idle, measureParked, type Parked } from "./parked.ts";
 import { loads, type Measured, measureRates, stepCounts, type Workload } from "./rates.ts";
 import { measureRoundTrips, type RoundTrips } from "./round_trips.ts";
-import { measureStepLatency, type StepLatency } from "./step_latency.ts";
+import { tellLatencies } from "./latency_table.ts";
+import { measureStepLatency } from "./step_latency.ts";
 
 export interface EngineOptions {
   readonly rounds: number;
   readonly milliseconds: number;
   readonly parked: Parameters<typeof measureParked>[0];
-  /** The last step whose latency is measured. */
-  readonly deepest: number;
+  /** Behind how many others a step is measured. */
+  readonly depths: ReadonlyArray<number>;
   /** Among how many executions one is read. */
   readonly among: ReadonlyArray<number>;
   readonly blocked: { readonly seconds: ReadonlyArray<number>; readonly rounds: number };
@@ -32,7 +34,7 @@ export const reportEngine = async (options: EngineOptions): Promise<void> => {
     rates.push(...await measureRates(durability, options));
     tellRates(rates.filter((each) => each.durability === durability));
   }
-  const latencies = await measureStepLatency(options.rounds, options.deepest);
+  const latencies = await measureStepLatency(options.depths, options.rounds);
   tellLatencies(latencies);
   const parked = await measureParked(options.parked);
   tellParked(parked, options.parked.count);
@@ -168,19 +170,6 @@ const tellRates = (measured: ReadonlyArray<Measured>): void => {
         cell(summarise(nine.map((whole, round) => (whole - none[round]!) / 9))),
       ],
     ],
-  );
-};
-
-const tellLatencies = (latencies: ReadonlyArray<StepLatency>): void => {
-  const [first] = latencies;
-  table(
-    ["bounded, one execution: a step, ms", "p50", "the worst of 19", "÷ step 10 (at most 1.1)"],
-    latencies.map(({ depth, p50, most }) => [
-      `step ${depth.toLocaleString("en")}`,
-      cell(summarise(p50)),
-      cell(summarise(most)),
-      cell(ratio(p50, first!.p50)),
-    ]),
   );
 };
 

@@ -1,22 +1,18 @@
 /**
  * What executions cost while they do nothing, ten thousand at a time: asleep and in nobody's memory,
- * or waiting in a worker's. Times of the server's clock tell how late sleeps end: from the deadline
- * to the record that the execution has ended.
+ * or waiting in a worker's, and how late they wake up.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import * as Effect from "effect/Effect";
-import * as Layer from "effect/Layer";
 import * as Stream from "effect/Stream";
 import { connect, type Run } from "@weir/weir";
-import { journalRecord } from "../../schema/journal_record.ts";
-import * as Connection from "../../streams/connection.ts";
 import { Log } from "../../streams/log.ts";
-import { layerJetStream } from "../../streams/log_jetstream.ts";
 import * as ports from "../../streams/server/port.ts";
 import { eventually, scratchServer } from "../../tests/fixtures/server.ts";
 import { say } from "../report.ts";
 import { go, sleeper, waiter } from "./actors.ts";
-import { quantile } from "./rates.ts";
+import { type Lateness, readLateness } from "./lateness.ts";
+import { withLog } from "./with_log.ts";
 import { memory, processorTime, startWorker } from "./worker_process.ts";
 
 /** While nothing happens: shares of one processor, messages of a second, and memory. */
@@ -26,13 +22,6 @@ export interface Idle {
   readonly messagesPerSecond: number;
   readonly workerMiB: number;
   readonly serverMiB: number;
-}
-
-/** In milliseconds. */
-export interface Lateness {
-  readonly p50: number;
-  readonly p99: number;
-  readonly most: number;
 }
 
 export interface Parked {
@@ -111,7 +100,7 @@ const measureOnce = async (count: number, watchMs: number): Promise<Parked> => {
   const ended = (runs: ReadonlyArray<Run<unknown>>) => Promise.all(runs.map((run) => run.result()));
   const latenessOf = async (runs: ReadonlyArray<Run<unknown>>) => {
     await ended(runs);
-    return await readLateness(servers, new Set(runs.map(({ id }) => id.split("/")[1]!)));
+    return await readLateness({ servers, namespace }, runs);
   };
 
   let worker = await work("5 seconds");
@@ -170,19 +159,10 @@ export const measureParked = async (
   return seen;
 };
 
-const withLog = <A, E>(servers: string, use: Effect.Effect<A, E, Log>): Promise<A> =>
-  Effect.runPromise(
-    use.pipe(Effect.provide(
-      layerJetStream({ namespace }).pipe(Layer.provide(Connection.layer({ servers }))),
-    )),
-  );
-
-const nameOf = (subject: string): string => subject.split(".").at(-1)!;
-
 /** Returns when so many executions have left a timer behind. */
 const suspended = (servers: string, count: number, withinMs: number): Promise<void> =>
   withLog(
-    servers,
+    { servers, namespace },
     Effect.gen(function* () {
       const log = yield* Log;
       const timers = { shard: 0, subject: `${namespace}.timer.>` };
@@ -190,30 +170,4 @@ const suspended = (servers: string, count: number, withinMs: number): Promise<vo
       yield* Stream.runForEachWhile(log.follow(timers), ({ subject }) =>
         Effect.sync(() => set.add(subject).size < count));
     }).pipe(Effect.timeout(withinMs)),
-  );
-
-/** How long after its deadline each sleeper's end was stored. */
-const readLateness = (servers: string, names: ReadonlySet<string>): Promise<Lateness> =>
-  withLog(
-    servers,
-    Effect.gen(function* () {
-      const log = yield* Log;
-      const due = new Map<string, number>();
-      const late: Array<number> = [];
-      const each = (kind: string, use: (name: string, at: number, due: number) => void) =>
-        Stream.runForEach(
-          log.read({ shard: 0, subject: `${namespace}.${kind}.*.sleeper.>` }),
-          (entry) => {
-            const name = nameOf(entry.subject);
-            return names.has(name)
-              ? Effect.map(journalRecord.decode(entry.body, entry), (record) =>
-                use(name, entry.at, record.kind === "sleeping" ? record.due : NaN))
-              : Effect.void;
-          },
-        );
-      yield* each("log", (name, _, time) =>
-        Number.isNaN(time) || due.set(name, time));
-      yield* each("done", (name, at) => late.push(at - due.get(name)!));
-      return { p50: quantile(late, 0.5), p99: quantile(late, 0.99), most: Math.max(...late) };
-    }),
   );

@@ -1,6 +1,6 @@
 /**
- * What a step takes behind ten, a hundred, a thousand and five thousand others: measured by the code
- * of one execution, in a worker process of its own, with nothing else going on.
+ * What a step takes behind so many others: measured by the code of one execution, in a worker process
+ * of its own, with nothing else going on.
  */
 import { connect } from "@weir/weir";
 import { scratchServer } from "../../tests/fixtures/server.ts";
@@ -9,7 +9,6 @@ import { timedSteps } from "./actors.ts";
 import { quantile } from "./rates.ts";
 import { startWorker } from "./worker_process.ts";
 
-const depths = [10, 100, 1_000, 5_000];
 /** How many steps around a depth count for it. */
 const window = 19;
 
@@ -24,8 +23,8 @@ const around = (depth: number): ReadonlyArray<number> =>
   Array.from({ length: window }, (_, i) => depth - (window >> 1) + i);
 
 export const measureStepLatency = async (
+  depths: ReadonlyArray<number>,
   rounds: number,
-  deepest: number,
 ): Promise<ReadonlyArray<StepLatency>> => {
   const server = await scratchServer({ durability: "bounded" });
   const weir = await connect({ servers: server.url, durability: "bounded", namespace: "bench" });
@@ -35,12 +34,12 @@ export const measureStepLatency = async (
     namespace: "bench",
     worker: {},
   });
-  const latencies = depths.filter((depth) => depth <= deepest).map((depth): StepLatency => ({
+  const latencies = depths.map((depth): StepLatency => ({
     depth,
     p50: [],
     most: [],
   }));
-  const count = deepest + window;
+  const count = Math.max(...depths) + window;
   for (let round = 0; round <= rounds; round++) {
     const report = latencies.flatMap(({ depth }) => around(depth));
     const tookMs = await (await weir.start(timedSteps, { count, report })).result();

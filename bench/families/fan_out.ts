@@ -1,14 +1,15 @@
 /**
  * What many readers of one family cost: how late they have an event that was written at an even pace,
  * and how much slower somebody writes who writes as fast as he can, beside the same without readers
- * a moment before. Writer, server and four processes of readers share the machine.
+ * a moment before. Writer, server and the processes of the readers share the machine.
  */
 import { scratchServer } from "../../tests/fixtures/server.ts";
 import { processorTime } from "../engine/worker_process.ts";
 import { quantile } from "../engine/rates.ts";
 import { say } from "../report.ts";
 import { openDeliveries } from "./deliveries.ts";
-import { type Followed, startReader, type Way, ways } from "./reader_process.ts";
+import { type Way, ways } from "./reader_process.ts";
+import { openReaders, type Work } from "./readers.ts";
 
 export interface FanOutOptions {
   readonly rounds: number;
@@ -33,7 +34,6 @@ export interface FanOut {
 }
 
 const counts = [1, 10, 100] as const;
-const processes = 4;
 const everyMs = 100;
 
 export const measureFanOut = async (
@@ -43,30 +43,13 @@ export const measureFanOut = async (
   const source = { servers: server.url, durability: "bounded", namespace: "fanout" } as const;
   const deliveries = await openDeliveries(source);
   await deliveries.fill(64, 64);
-  const all = await Promise.all(Array.from({ length: processes }, () => startReader(source)));
-
+  const all = await openReaders(source);
   /** Works while so many readers read, and gives what they saw. */
-  const beside = async (way: Way, count: number, work: () => Promise<number>) => {
-    const shares = all.slice(0, count).map((child, i) => ({
-      child,
-      readers: Math.floor((count + processes - 1 - i) / processes),
-    }));
-    const after = await deliveries.before(0);
-    const begun = Promise.all(
-      shares.map(({ child, readers }) => child.ask({ what: "follow", way, after, readers })),
+  const beside = async <A>(matter: Way, readers: number, rest: Work<A>["rest"]) =>
+    await all.beside(
+      { matter, readers, after: await deliveries.before(0) },
+      { first: () => deliveries.fill(1, 1), rest },
     );
-    await deliveries.fill(1, 1);
-    await begun;
-    const events = await work();
-    const seen = await Promise.all(
-      shares.map(({ child }) => child.ask<Followed>({ what: "leave", events })),
-    );
-    return {
-      delivered: seen.reduce((sum, { delivered }) => sum + delivered, 0),
-      lagsMs: seen.flatMap(({ lagsMs }) => lagsMs),
-    };
-  };
-  const readersTime = () => all.reduce((sum, { pid }) => sum + processorTime(pid), 0);
 
   const measured = ways.flatMap((way) =>
     counts.map((readers): FanOut => ({
@@ -87,35 +70,33 @@ export const measureFanOut = async (
       const { way, readers } = each;
       const written = Math.ceil(pacedMs / everyMs);
       let times = [0, 0];
-      let took: ReadonlyArray<number> = [];
       const paced = await beside(way, readers, async () => {
-        times = [readersTime(), processorTime(server.pid!)];
-        took = await deliveries.paced(written, everyMs);
-        return 1 + written;
+        times = [all.processorTime(), processorTime(server.pid!)];
+        return [written, await deliveries.paced(written, everyMs)];
       });
-      times = [readersTime() - times[0]!, processorTime(server.pid!) - times[1]!];
+      times = [all.processorTime() - times[0]!, processorTime(server.pid!) - times[1]!];
       if (paced.delivered !== readers * (1 + written)) {
         throw new Error(`${readers} readers had ${paced.delivered} of ${written} events each`);
       }
       const alone = await deliveries.flatOut(flatOutMs);
-      let withReaders = 0;
-      const { delivered } = await beside(way, readers, async () => {
-        withReaders = await deliveries.flatOut(flatOutMs);
-        return 1;
-      });
+      const flatOut = await beside(
+        way,
+        readers,
+        async () => [0, await deliveries.flatOut(flatOutMs)],
+      );
       if (round === 0) continue; // Warm-up.
       each.p50.push(quantile(paced.lagsMs, 0.5));
       each.p99.push(quantile(paced.lagsMs, 0.99));
-      each.append.push(quantile(took, 0.5));
+      each.append.push(quantile(paced.told, 0.5));
       each.readersTime.push(times[0]! / paced.lagsMs.length * 1e6);
       each.serversTime.push(times[1]! / paced.lagsMs.length * 1e6);
       each.alone.push(alone);
-      each.beside.push(withReaders);
-      each.delivered.push(delivered / flatOutMs * 1_000);
+      each.beside.push(flatOut.told);
+      each.delivered.push(flatOut.delivered / flatOutMs * 1_000);
     }
     say(`fan-out: round ${round} of ${rounds}`);
   }
-  for (const child of all) await child.close();
+  await all.close();
   await deliveries.close();
   await server.stop();
   return measured;

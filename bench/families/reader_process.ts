@@ -14,16 +14,25 @@ import { Connection, layer as layerConnection } from "../../streams/connection.t
 import { millisOf } from "../../streams/consumer_reply.ts";
 import { streamName } from "../../streams/subjects.ts";
 import { answering, type Child, startChild } from "../child_process.ts";
+import { wallMs } from "../clock.ts";
 import { deliveriesFilter, type Source } from "./deliveries.ts";
 
 export const ways = ["raw", "family"] as const;
 export type Way = typeof ways[number];
 
+/** What there is to read: signal deliveries in either way, or the family of completions. */
+export type Matter = Way | "completions";
+
 export type Question =
   /** Reads so many events; answers with `CaughtUp`. */
   | { readonly what: "read"; readonly way: Way; readonly after: string; readonly events: number }
   /** Begins to read with so many readers; answers when each has its first event. */
-  | { readonly what: "follow"; readonly way: Way; readonly after: string; readonly readers: number }
+  | {
+    readonly what: "follow";
+    readonly matter: Matter;
+    readonly after: string;
+    readonly readers: number;
+  }
   /** Leaves when each reader has so many, its first included; answers with `Followed`. */
   | { readonly what: "leave"; readonly events: number };
 
@@ -49,7 +58,20 @@ interface Reading {
 /** Takes an event by when it was stored; says whether another is wanted. */
 type Take = (at: number) => boolean;
 
-const now = (): number => performance.timeOrigin + performance.now();
+type Read = (after: string, take: Take) => Promise<Reading>;
+
+const iterating =
+  (open: (after: string) => AsyncIterable<{ readonly at: number }>): Read => (after, take) => {
+    const events = open(after)[Symbol.asyncIterator]();
+    const read = async () => {
+      for (;;) {
+        const { done, value } = await events.next();
+        if (done === true) return;
+        if (!take(value.at)) return void await events.return?.();
+      }
+    };
+    return Promise.resolve({ ended: read(), stop: async () => void await events.return?.() });
+  };
 
 const open = async ({ servers, durability, namespace }: Source) => {
   const weir = await connect({ servers, durability, namespace });
@@ -60,7 +82,7 @@ const open = async ({ servers, durability, namespace }: Source) => {
     Effect.all({ log: Log, connection: Connection }),
   );
 
-  const readings: Readonly<Record<Way, (after: string, take: Take) => Promise<Reading>>> = {
+  const readings: Readonly<Record<Matter, Read>> = {
     raw: async (after, take) => {
       const sequence = after === "earliest"
         ? 0
@@ -87,17 +109,8 @@ const open = async ({ servers, durability, namespace }: Source) => {
         stop: async () => void await messages.close(),
       };
     },
-    family: (after, take) => {
-      const events = weir.signalDeliveries({ after })[Symbol.asyncIterator]();
-      const read = async () => {
-        for (;;) {
-          const { done, value } = await events.next();
-          if (done === true) return;
-          if (!take(value.at)) return void await events.return?.();
-        }
-      };
-      return Promise.resolve({ ended: read(), stop: async () => void await events.return?.() });
-    },
+    family: iterating((after) => weir.signalDeliveries({ after })),
+    completions: iterating((after) => weir.completions({ after })),
   };
 
   const read = async (way: Way, after: string, events: number): Promise<CaughtUp> => {
@@ -118,7 +131,7 @@ const open = async ({ servers, durability, namespace }: Source) => {
   let leave: (events: number) => Promise<Followed> = () =>
     Promise.reject(new Error("nobody reads"));
 
-  const follow = async (way: Way, after: string, readers: number): Promise<void> => {
+  const follow = async (matter: Matter, after: string, readers: number): Promise<void> => {
     const counts = new Array<number>(readers).fill(0);
     const lagsMs: Array<number> = [];
     let changed = () => {};
@@ -128,8 +141,8 @@ const open = async ({ servers, durability, namespace }: Source) => {
         changed();
       });
     const opened = await Promise.all(counts.map((_, i) =>
-      readings[way](after, (at) => {
-        if (counts[i]! > 0) lagsMs.push(now() - at);
+      readings[matter](after, (at) => {
+        if (counts[i]! > 0) lagsMs.push(wallMs() - at);
         counts[i]!++;
         changed();
         return true;
@@ -154,10 +167,9 @@ const open = async ({ servers, durability, namespace }: Source) => {
   return {
     answer: (question: Question): Promise<unknown> => {
       if (question.what === "leave") return leave(question.events);
-      const { way, after } = question;
       return question.what === "read"
-        ? read(way, after, question.events)
-        : follow(way, after, question.readers);
+        ? read(question.way, question.after, question.events)
+        : follow(question.matter, question.after, question.readers);
     },
     close: async () => {
       await weir.close();

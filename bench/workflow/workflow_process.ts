@@ -11,16 +11,9 @@ import * as Schedule from "effect/Schedule";
 import * as DurableDeferred from "effect/workflow/DurableDeferred";
 import type { WorkflowEngine } from "effect/workflow/WorkflowEngine";
 import { answering, type Child, startChild } from "../child_process.ts";
+import { wallMs } from "../clock.ts";
 import { type Engine, layerEngine, type Role } from "./engines.ts";
-import {
-  activitiesPerformed,
-  Go,
-  layerWorkflows,
-  Sleeper,
-  Steps,
-  Waiter,
-  wallMs,
-} from "./workflows.ts";
+import { activitiesPerformed, Go, layerWorkflows, Sleeper, Steps, Waiter } from "./workflows.ts";
 
 interface Options {
   readonly engine: Engine;

@@ -6,15 +6,13 @@ import * as Activity from "effect/workflow/Activity";
 import * as DurableClock from "effect/workflow/DurableClock";
 import * as DurableDeferred from "effect/workflow/DurableDeferred";
 import * as Workflow from "effect/workflow/Workflow";
+import { wallMs } from "../clock.ts";
 
 const byId = ({ id }: { readonly id: string }) => id;
 
 /** How many activities have run in this process. */
 let performed = 0;
 export const activitiesPerformed = (): number => performed;
-
-/** Milliseconds since 1970, finer than `Date.now`. */
-export const wallMs = (): number => performance.timeOrigin + performance.now();
 
 const act = (i: number) =>
   Activity.make({
