@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import * as Effect from "effect/Effect";
+import * as Latch from "effect/Latch";
 import * as Stream from "effect/Stream";
 import { Log } from "../../streams/log.ts";
 import { executionFilter, subjectOf } from "../../streams/subjects.ts";
@@ -121,22 +122,21 @@ it("a follower asks for no more than it has room for, and gets all of it", async
     if (subject === subjectOf(execution, "mail")) most = Math.max(most, ++sent - taken);
     return "pass";
   };
-  const open = Promise.withResolvers<void>();
+  const latch = Latch.makeUnsafe();
   const following = begin(
     client,
     Effect.flatMap(Log, (log) =>
       log.follow(executionFilter(execution)).pipe(
         Stream.take(count),
-        Stream.runForEach(() =>
-          Effect.andThen(Effect.promise(() => open.promise), Effect.sync(() => taken++))
-        ),
+        Stream.runForEach(() => Effect.andThen(latch.await, Effect.sync(() => taken++))),
       )),
   );
-  await eventually(
-    "as much is on its way as there is room for",
-    () => sent >= prefetch || undefined,
-  );
-  open.resolve();
+  await eventually("as much comes as there is room for", () => sent >= prefetch || undefined);
+  // Whatever it asks for meanwhile comes before the answers to these.
+  for (let i = 0; i < 20; i++) {
+    await client.runPromise(Effect.flatMap(Log, (log) => log.tail(execution.shard)));
+  }
+  latch.openUnsafe();
   await following;
   proxy.toClient = () => "pass";
   assert.equal(taken, count);
