@@ -73,7 +73,7 @@ const moment = (): Moment => ({ monotonicMs: performance.now(), wallMs: Date.now
 
 const maxSharedBytes = 4 * 1024 * 1024;
 /** Below this a batch costs more than its members by themselves. */
-const minSharedUnits = 4;
+const minSharedUnits = 10;
 /** A batch is stored as a whole or not at all: part of one under the same ids is not the same batch. */
 const partlyKnown = {
   errorCode: 10201,
