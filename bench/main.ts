@@ -1,11 +1,11 @@
 /**
  * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [scale] [start]`:
  * these benchmarks, or all of them, one after another, each with its tables and its file in
- * `bench/results/`. Options:
+ * `bench/results/`; `capacity` tells what follows from these files. Options:
  * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two,
  * `families` and `scale`; --parked N, how many executions are parked, and --parked-rounds N;
  * --events N, how many a reader of `families` catches up with; --sizes N,M of `list` and `scale`;
- * --timers N,M, how many are pending in `scale`, and --only part,part of its parts; --quick, to see
+ * --timers N,M, how many are pending in `scale`; --only part,part of `engine` or `scale`; --quick, to see
  * that everything runs.
  */
 import { spawn } from "node:child_process";
@@ -14,11 +14,13 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { reportAppends } from "./append_report.ts";
-import { reportEngine } from "./engine/engine_report.ts";
+import { reportCapacity } from "./capacity/capacity_report.ts";
+import { engine } from "./engine/engine_report.ts";
 import { reportFamilies } from "./families/families_report.ts";
 import { reportOutbox } from "./outbox/outbox_report.ts";
 import { reportOutput } from "./output/output_report.ts";
-import { type Part, parts, reportScale } from "./scale/scale_report.ts";
+import { type Measures, reportParts } from "./parts.ts";
+import { scale } from "./scale/scale_report.ts";
 import { reportStart } from "./start_report.ts";
 import { reportWorkflow } from "./workflow/workflow_report.ts";
 
@@ -53,7 +55,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       milliseconds: option(values.milliseconds, 1_500, 200),
     }),
   engine: () =>
-    reportEngine({
+    reportParts("engine", engine, partsOf(engine), {
       rounds: option(values.rounds, 5, 1),
       milliseconds: option(values.milliseconds, 600, 200),
       parked: {
@@ -63,6 +65,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       },
       depths: values.quick ? [10, 100] : [10, 100, 1_000, 5_000],
       among: values.quick ? [1_000] : [20_000, 200_000],
+      leaseTtls: values.quick ? [5_000] : [5_000, 30_000],
       blocked: values.quick
         ? { seconds: [1], rounds: 1 }
         : { seconds: [2, 4, 6, 8, 10, 12, 14], rounds: 2 },
@@ -106,7 +109,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       spreadMs: values.quick ? 0 : 10_000,
     }),
   scale: () =>
-    reportScale(chosenParts, {
+    reportParts("scale", scale, partsOf(scale), {
       rounds: option(values.rounds, 5, 1),
       milliseconds: option(values.milliseconds, 1_000, 200),
       stored: numbers(values.sizes, [1_000, 100_000, 1_000_000], [100, 1_000]),
@@ -119,6 +122,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       depths: values.quick ? [10, 100] : [10, 100, 1_000, 5_000, 10_000],
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
+  capacity: reportCapacity,
   start: () => reportStart({ rounds: option(values.rounds, 7, 1) }),
 };
 
@@ -144,6 +148,9 @@ const choose = <Name extends string>(
   return asked.length === 0 ? all : named;
 };
 
+/** The parts of a benchmark that are asked for, or all. */
+const partsOf = <Options>(measures: Measures<Options>): ReadonlyArray<string> =>
+  choose("part", values.only?.split(",") ?? [], Object.keys(measures));
+
 const chosen = choose("benchmark", positionals, Object.keys(reports));
-const chosenParts = choose<Part>("part of scale", values.only?.split(",") ?? [], parts);
 for (const name of chosen) await reports[name]!();

@@ -1,5 +1,6 @@
 /** What the executions of these benchmarks do: as little as possible beside what is measured. */
 import { performance } from "node:perf_hooks";
+import process from "node:process";
 import { actor, signal } from "@weir/weir";
 import { wallMs } from "../clock.ts";
 
@@ -81,6 +82,18 @@ export const blocker = actor("blocker", (context, milliseconds: number) => {
   return context.attempt;
 });
 
+/** Hangs where it is first run; says who has run it elsewhere, and since when. */
+export const mover = actor("mover", async (context) => {
+  const first = await context.run("first", () => process.pid);
+  return await context.run(
+    "hang",
+    () =>
+      process.pid === first
+        ? new Promise<never>(() => {})
+        : { pid: process.pid, begunAt: wallMs() },
+  );
+});
+
 export const all = [
   steps,
   timedSteps,
@@ -95,4 +108,5 @@ export const all = [
   setter,
   teller,
   blocker,
+  mover,
 ];

@@ -1,7 +1,9 @@
 /** Executions: what they cost in messages, time, processor and memory: `deno task bench engine`. */
-import { cell, figure, keep, table } from "../report.ts";
+import type { Measures } from "../parts.ts";
+import { cell, figure, table } from "../report.ts";
 import { ratio, summarise } from "../statistics.ts";
 import { type Blocked, measureBlocked } from "./blocked.ts";
+import { type Failover, measureFailover } from "./failover.ts";
 import { type HistoryRead, measureHistoryReads } from "./history_read.ts";
 import type { Lateness } from "./lateness.ts";
 import { type Cost, measureMessages, type MessageCost } from "./messages.ts";
@@ -19,43 +21,62 @@ export interface EngineOptions {
   readonly depths: ReadonlyArray<number>;
   /** Among how many executions one is read. */
   readonly among: ReadonlyArray<number>;
+  /** Milliseconds that leases live of owners that are killed. */
+  readonly leaseTtls: ReadonlyArray<number>;
   readonly blocked: { readonly seconds: ReadonlyArray<number>; readonly rounds: number };
 }
 
 const durabilities = ["bounded", "power-safe"] as const;
 
-export const reportEngine = async (options: EngineOptions): Promise<void> => {
-  const messages = await measureMessages();
-  tellMessages(messages);
-  const roundTrips = await measureRoundTrips();
-  tellRoundTrips(roundTrips);
-  const rates: Array<Measured> = [];
-  for (const durability of durabilities) {
-    rates.push(...await measureRates(durability, options));
-    tellRates(rates.filter((each) => each.durability === durability));
-  }
-  const latencies = await measureStepLatency(options.depths, options.rounds);
-  tellLatencies(latencies);
-  const parked = await measureParked(options.parked);
-  tellParked(parked, options.parked.count);
-  const reads = await measureHistoryReads(options.among, options.rounds);
-  tellReads(reads);
-  const blocked = await measureBlocked(options.blocked.seconds, options.blocked.rounds);
-  tellBlocked(blocked);
-  await keep("engine", {
-    options,
-    messages: messages.map(({ operation, cost }) => ({
-      operation,
-      cost: Object.fromEntries(cost),
-    })),
-    roundTrips,
-    rates,
-    latencies,
-    parked,
-    reads,
-    blocked,
-  });
-};
+/** Its parts. */
+export const engine = {
+  counts: async () => {
+    const messages = await measureMessages();
+    tellMessages(messages);
+    const roundTrips = await measureRoundTrips();
+    tellRoundTrips(roundTrips);
+    return {
+      messages: messages.map(({ operation, cost }) => ({
+        operation,
+        cost: Object.fromEntries(cost),
+      })),
+      roundTrips,
+    };
+  },
+  rates: async (options) => {
+    const rates: Array<Measured> = [];
+    for (const durability of durabilities) {
+      rates.push(...await measureRates(durability, options));
+      tellRates(rates.filter((each) => each.durability === durability));
+    }
+    return { rates };
+  },
+  latencies: async ({ depths, rounds }) => {
+    const latencies = await measureStepLatency(depths, rounds);
+    tellLatencies(latencies);
+    return { latencies };
+  },
+  parked: async ({ parked: of }) => {
+    const parked = await measureParked(of);
+    tellParked(parked, of.count);
+    return { parked };
+  },
+  reads: async ({ among, rounds }) => {
+    const reads = await measureHistoryReads(among, rounds);
+    tellReads(reads);
+    return { reads };
+  },
+  blocked: async ({ blocked: of }) => {
+    const blocked = await measureBlocked(of.seconds, of.rounds);
+    tellBlocked(blocked);
+    return { blocked };
+  },
+  failover: async ({ leaseTtls, rounds }) => {
+    const failover = await measureFailover(leaseTtls, rounds);
+    tellFailover(failover);
+    return { failover };
+  },
+} satisfies Measures<EngineOptions>;
 
 const tellReads = (found: ReadonlyArray<HistoryRead>): void =>
   table(
@@ -65,6 +86,15 @@ const tellReads = (found: ReadonlyArray<HistoryRead>): void =>
       `${records} records`,
       cell(summarise(alone)),
       cell(summarise(crowded)),
+    ]),
+  );
+
+const tellFailover = (found: ReadonlyArray<Failover>): void =>
+  table(
+    ["lease", "kill -9 until the step goes on elsewhere, s"],
+    found.map(({ leaseTtlMs, took }) => [
+      `${leaseTtlMs / 1_000} s`,
+      cell(summarise(took.map((each) => each / 1_000))),
     ]),
   );
 

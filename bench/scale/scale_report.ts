@@ -4,7 +4,8 @@
  */
 import { tellLatencies } from "../engine/latency_table.ts";
 import { measureStepLatency } from "../engine/step_latency.ts";
-import { cell, figure, keep, table } from "../report.ts";
+import type { Measures } from "../parts.ts";
+import { cell, figure, table } from "../report.ts";
 import { ratio, summarise } from "../statistics.ts";
 import { type ComingBack, measureComingBack } from "./coming_back.ts";
 import type { Seen, Window } from "./contest.ts";
@@ -30,8 +31,8 @@ export interface ScaleOptions extends Window {
   readonly depths: ReadonlyArray<number>;
 }
 
-/** Each measures something, tells of it, and gives what is to be kept. */
-const measures = {
+/** Its parts. */
+export const scale = {
   placements: async (options) => {
     const placements = await measurePlacements(options);
     tellTurns("workers and shards", placements);
@@ -67,23 +68,7 @@ const measures = {
     tellComingBack(comingBack);
     return { latencies, comingBack };
   },
-} satisfies Readonly<Record<string, (options: ScaleOptions) => Promise<object>>>;
-
-export type Part = keyof typeof measures;
-export const parts = Object.keys(measures) as ReadonlyArray<Part>;
-
-export const reportScale = async (
-  chosen: ReadonlyArray<Part>,
-  options: ScaleOptions,
-): Promise<void> => {
-  const kept: Array<object> = [];
-  for (const part of chosen) kept.push(await measures[part](options));
-  const isWhole = parts.every((part) => chosen.includes(part));
-  await keep(
-    isWhole ? "scale" : `scale-part-${chosen.join("-")}`,
-    Object.assign({ options }, ...kept),
-  );
-};
+} satisfies Measures<ScaleOptions>;
 
 /** Each against the first of its load. */
 const tellTurns = (what: string, all: ReadonlyArray<Seen>): void => {

@@ -16,7 +16,7 @@ import { followStream } from "../log/follower.ts";
 import { kindOfSubject, streamName } from "../subjects.ts";
 import { type Fact, Feed } from "./feed.ts";
 
-const prefetch = 4_096;
+const prefetch = 1_024;
 /** The index is written less often than this, so that a lot may as well be a larger one. */
 const gatherMs = 25;
 
