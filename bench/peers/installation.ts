@@ -30,6 +30,7 @@ const manifests = ["package.json", "package-lock.json"];
 /** What a process consists of, relative to the root. */
 const code = [
   "bench/child_process.ts",
+  "bench/clock.ts",
   "bench/engine/spike.ts",
   "bench/peers/adapters",
   "bench/peers/load.ts",
