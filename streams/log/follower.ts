@@ -5,7 +5,7 @@
  * when nobody answers for its consumer and when it misses a message; the next begins behind the last.
  */
 import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
-import { type Msg, nanos, type NatsConnection, type Subscription } from "@nats-io/nats-core";
+import { type Msg, nanos, type NatsConnection, nuid, type Subscription } from "@nats-io/nats-core";
 import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Stream from "effect/Stream";
@@ -186,8 +186,11 @@ const followOnce = (
   const lost = ({ cause }: { readonly cause: unknown }) =>
     new Unavailable({ operation, reason: "the subscription ended", landed: "no", cause });
   return Stream.unwrap(Effect.gen(function* () {
-    const consumer = yield* ask(operation, () =>
+    // Named, so that it is one consumer however often it is asked for.
+    const consumer = `follow-${nuid.next()}`;
+    yield* ask(operation, () =>
       manager.consumers.add(stream, {
+        name: consumer,
         ...(subject === undefined ? {} : { filter_subject: subject }),
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: after + 1,
@@ -200,13 +203,13 @@ const followOnce = (
     const follower = yield* Effect.acquireRelease(
       ask(
         operation,
-        () => Promise.resolve(new Follower({ ...options, nats, consumer: consumer.name })),
+        () => Promise.resolve(new Follower({ ...options, nats, consumer })),
       ),
       (follower) =>
         Effect.sync(() => {
           follower.end();
           // It counts as one of the stream's consumers for as long as the server keeps it.
-          void manager.consumers.delete(stream, consumer.name).catch(() => {});
+          void manager.consumers.delete(stream, consumer).catch(() => {});
         }),
     );
     const end = () => follower.end();
