@@ -89,6 +89,11 @@ class Follower {
       }),
   );
 
+  /** Nobody speaks while the connection is away, which says nothing. */
+  disconnected(): void {
+    clearInterval(this.#watch);
+  }
+
   /** Takes in nothing more. */
   end(how: { readonly cause?: unknown } = {}): void {
     if (this.#ended !== undefined) return;
@@ -213,7 +218,8 @@ const followOnce = (
         }),
     );
     const end = () => follower.end();
-    yield* listen({ disconnected: () => undefined, reconnected: end, closed: end });
+    const disconnected = () => follower.disconnected();
+    yield* listen({ disconnected, reconnected: end, closed: end });
     return Stream.fromPull(Effect.succeed(
       Effect.mapError(follower.take, (error) => Cause.isDone(error) ? error : lost(error)),
     ));
