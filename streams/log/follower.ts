@@ -147,7 +147,10 @@ class Follower {
     this.#awaited--;
     const { gatherMs, prefetch, shard } = this.#options;
     const isFirst = this.#received.push(new Arrived(shard, message, told)) === 1;
-    if (gatherMs === undefined || this.#received.length >= prefetch / 2) this.#settle();
+    if (gatherMs === undefined) {
+      // What has come by the same read of the socket is one lot.
+      if (isFirst) queueMicrotask(() => this.#settle());
+    } else if (this.#received.length >= prefetch / 2) this.#settle();
     else if (isFirst) this.#gathering = setTimeout(() => this.#settle(), gatherMs);
     this.#pull();
   }
