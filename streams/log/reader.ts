@@ -1,7 +1,7 @@
 /**
- * Reading the log: pages of direct batch reads for what is stored, an ordered consumer for what is
- * to come, and the leader's own answer where a stale follower would mislead. One filter per read,
- * since several on one consumer are a hundred times slower. Records are not decoded here.
+ * Reading the log: pages of direct batch reads for what is stored, a follower for what is to come, and
+ * the leader's own answer where a stale replica would mislead. One filter per read, since several on
+ * one consumer are a hundred times slower. Records are not decoded here.
  */
 import {
   type BatchCallback,
