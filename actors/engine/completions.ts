@@ -18,7 +18,18 @@ export interface Completion {
   readonly at: number;
 }
 
-type Waiter = (entry: Entry) => void;
+/** A record that says how an execution has ended. */
+type End = Pick<Entry, "subject" | "sequence" | "at" | "body">;
+
+type Waiter = (end: End) => void;
+
+/** A body is a view of all that was read with it, which must not stay for its sake. */
+const alone = ({ subject, sequence, at, body }: Entry): End => ({
+  subject,
+  sequence,
+  at,
+  body: body.slice(),
+});
 
 /** Ends that came lately, so that whoever asks a little later need not read. */
 const maxRecent = 8_192;
@@ -28,7 +39,7 @@ interface Followed {
   /** Every end behind this sequence is among the recent ones. */
   since: number;
   /** The last end of each execution, by its subject, in the order in which they came. */
-  readonly recent: Map<string, Entry>;
+  readonly recent: Map<string, End>;
 }
 
 export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
@@ -37,10 +48,10 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
   const followed = new Map<number, Followed>();
   const opening = yield* Semaphore.make(1);
 
-  const remember = (followed: Followed, entry: Entry) => {
+  const remember = (followed: Followed, end: End) => {
     const { recent } = followed;
-    recent.delete(entry.subject);
-    recent.set(entry.subject, entry);
+    recent.delete(end.subject);
+    recent.set(end.subject, end);
     if (recent.size <= maxRecent) return;
     const [subject, oldest] = recent.entries().next().value!;
     recent.delete(subject);
@@ -59,8 +70,9 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
         Effect.sync(() => {
           for (const entry of entries) {
             after = entry.sequence;
-            remember(found, entry);
-            for (const waiter of waiters.get(entry.subject) ?? []) waiter(entry);
+            const end = alone(entry);
+            remember(found, end);
+            for (const waiter of waiters.get(end.subject) ?? []) waiter(end);
           }
         })
       ),
@@ -72,7 +84,7 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
     return found;
   });
 
-  const read = (entry: Entry) =>
+  const read = (entry: End) =>
     journalRecord.decode(entry.body, entry).pipe(
       Effect.map((record): Completion | undefined =>
         record.kind === "done" ? { record, sequence: entry.sequence, at: entry.at } : undefined
@@ -92,8 +104,8 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
     Effect.flatMap(log.lastOfEach(address, ["done", "log"]), (last) => endAmong(last, behind));
 
   /** The next end under a subject behind a sequence, or one that came lately. */
-  const heard = (subject: string, behind: number, recent: ReadonlyMap<string, Entry>) =>
-    Effect.callback<Entry>((resume) => {
+  const heard = (subject: string, behind: number, recent: ReadonlyMap<string, End>) =>
+    Effect.callback<End>((resume) => {
       const lately = recent.get(subject);
       if (lately !== undefined && lately.sequence > behind) return resume(Effect.succeed(lately));
       const waiting = waiters.get(subject) ?? new Set();
