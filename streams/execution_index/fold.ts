@@ -192,7 +192,7 @@ const passOver = (error: DecodeError) =>
  * Whether a record may change a card; most do not. Mail may be written by anybody and in any form of
  * JSON, the rest only by owners.
  */
-export const isWatched = (fact: Fact): boolean => {
+const isWatched = (fact: Fact): boolean => {
   const kind = kindOfSubject(fact.subject);
   const kinds = kind === undefined ? undefined : watched[kind];
   if (kinds === undefined || fact.body.length === 0) return false;
@@ -220,12 +220,13 @@ const changeOf = Effect.fnUntraced(function* (fact: Fact, { address, tenant, exe
   return change;
 });
 
-/** What watched records change, in their order. */
+/** What records change, in their order; most change nothing. */
 export const changesOf = Effect.fnUntraced(function* (layout: Layout, facts: ReadonlyArray<Fact>) {
   const changes: Array<Change> = [];
   // Most executions have several records among them.
   const places = new Map<string, Placed | undefined>();
   for (const fact of facts) {
+    if (!isWatched(fact)) continue;
     const tail = tailOfSubject(fact.subject);
     let place = places.get(tail);
     if (place === undefined && !places.has(tail)) {

@@ -12,8 +12,9 @@ import * as Sink from "effect/Sink";
 import * as Stream from "effect/Stream";
 import { Timestamp } from "../../schema/ids.ts";
 import type { Log } from "../log.ts";
+import type { Layout } from "../subjects.ts";
 import type { Fact, Feed } from "./feed.ts";
-import { changesOf, isWatched } from "./fold.ts";
+import { type Change, changesOf } from "./fold.ts";
 import * as Lives from "./lives.ts";
 import { maxWriteBytes, maxWritePages, type PageStore, type PageWrite } from "./page_store.ts";
 import * as Plan from "./plan.ts";
@@ -39,7 +40,7 @@ type CardChange = Plan.CardChange & { readonly sequence: number };
  */
 const gatherMs = { least: 250, most: 2_000 } as const;
 const gatherPerWorkMs = 20;
-const enoughFacts = 4_096;
+const enoughChanges = 4_096;
 /** How often a projector without work shows that it is there. */
 const heartbeatMs = 3_000;
 /** How long one may be silent before another takes its place. */
@@ -53,28 +54,30 @@ const superseded = { _tag: "Superseded" } as const;
 
 /** What came in, and whether the heart beat meanwhile. */
 interface Gathered {
-  /** Those that may change something; the others would only take up memory. */
-  readonly facts: Array<Fact>;
+  readonly changes: Array<Change>;
   /** Where what came in ends. */
   last: Pick<Fact, "sequence" | "at"> | undefined;
   beats: boolean;
 }
 
-/** Lots of facts, and heartbeats, as one. */
-const gathering = Sink.fold(
-  (): Gathered => ({ facts: [], last: undefined, beats: false }),
-  ({ facts }) => facts.length < enoughFacts,
-  (gathered, lot: ReadonlyArray<Fact> | "beat") =>
-    Effect.sync(() => {
+/**
+ * Lots of facts, and heartbeats, as one. What they change is found out as they come: all at once, it
+ * would keep everybody else in the process waiting.
+ */
+const gathering = (layout: Layout) =>
+  Sink.fold(
+    (): Gathered => ({ changes: [], last: undefined, beats: false }),
+    ({ changes }) => changes.length < enoughChanges,
+    Effect.fnUntraced(function* (gathered, lot: ReadonlyArray<Fact> | "beat") {
       if (lot === "beat") gathered.beats = true;
       else {
-        for (const fact of lot) if (isWatched(fact)) gathered.facts.push(fact);
+        for (const change of yield* changesOf(layout, lot)) gathered.changes.push(change);
         const { sequence, at } = lot.at(-1)!;
         gathered.last = { sequence, at };
       }
       return gathered;
     }),
-);
+  );
 
 const fits = (writes: ReadonlyArray<PageWrite>): boolean =>
   writes.length <= maxWritePages &&
@@ -180,9 +183,8 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
     });
 
   const takeIn = (lives: Lives.Lives) =>
-    Effect.fnUntraced(function* (held: Held, { facts, last }: Gathered) {
+    Effect.fnUntraced(function* (held: Held, { changes, last }: Gathered) {
       if (last === undefined) return held;
-      const changes = yield* changesOf(log.layout, facts);
       const settled = yield* lives.settle(changes);
       const at = Timestamp.make(last.at);
       return yield* commit(held, settled, {
@@ -236,7 +238,7 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
     });
     yield* happenings.pipe(
       Stream.aggregateWithin(
-        gathering,
+        gathering(log.layout),
         Schedule.modifyDelay(Schedule.forever, () => Effect.sync(() => gatherForMs)),
       ),
       Stream.runForEach((gathered) =>
