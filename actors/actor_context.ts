@@ -95,14 +95,14 @@ const signalled = <A>(
   Effect.callback((resume) => {
     const signals = new Signals();
     const fail = (error: unknown) => resume(Effect.fail(error));
-    let result: A | PromiseLike<A>;
     try {
-      result = run(signals);
+      const result = run(signals);
+      if (!isThenable(result)) return resume(Effect.succeed(result));
+      // Whatever promises, and whatever that promises, ends as one does that is awaited.
+      Promise.resolve(result).then((value) => resume(Effect.succeed(value)), fail);
     } catch (error) {
       return fail(error);
     }
-    if (!isThenable(result)) return resume(Effect.succeed(result as A));
-    result.then((value) => resume(Effect.succeed(value)), fail);
     return Effect.sync(() => signals.abort());
   });
 

@@ -124,6 +124,18 @@ describe("executions on the embedded server", () => {
     assert.equal((await weir.get(order, id).describe()).status, "completed");
   });
 
+  it("a step takes what a thenable comes to in the end", async () => {
+    const thenable = (then: PromiseLike<unknown>["then"]) => ({ then }) as PromiseLike<number>;
+    const inner = thenable((give) => give?.(7) as never);
+    const taker = actor(
+      "taker",
+      async (ctx) => await ctx.run("nested", () => thenable((give) => give?.(inner) as never)),
+    );
+    const worker = await weir.worker([taker]);
+    assert.equal(await (await weir.start(taker, undefined)).result(), 7);
+    await worker.close();
+  });
+
   it("another connection, or none, makes no difference to an execution", async () => {
     const id = randomUUID();
     await weir.start(order, { cents: 1 }, { id });
