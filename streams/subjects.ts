@@ -25,6 +25,10 @@ export const bucketKinds = [
   "store",
   "runner",
   "lock",
+  "task",
+  "budget",
+  "tenant",
+  "grant",
 ] as const;
 
 /** The kinds that are plain subjects under the namespace. */
@@ -49,6 +53,9 @@ export const subjectKinds = [
   "entries",
   "call",
   "reply",
+  "work",
+  "spend",
+  "ledger",
 ] as const;
 
 export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];
@@ -277,9 +284,9 @@ export const storeFilter = (
   subject: `$KV.${shardRoot(layout, shard)}.store.${use}.${tokenOfAny(store)}.*`,
 });
 
-const isBucketKind = (kind: Kind): boolean =>
-  kind === "lease" || kind === "worker" || kind === "floor" || kind === "subscription" ||
-  kind === "store" || kind === "runner" || kind === "lock";
+const inBucket: ReadonlySet<string> = new Set(bucketKinds);
+
+const isBucketKind = (kind: Kind): boolean => inBucket.has(kind);
 
 /** The subject of one kind of record at an address; timers, lanes and outputs add their key. */
 export const subjectOf = (address: Address, kind: Kind, key?: string): string => {
