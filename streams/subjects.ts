@@ -25,7 +25,6 @@ export const bucketKinds = [
   "store",
   "runner",
   "lock",
-  "task",
   "budget",
   "tenant",
   "grant",
@@ -53,7 +52,6 @@ export const subjectKinds = [
   "entries",
   "call",
   "reply",
-  "work",
   "spend",
   "ledger",
 ] as const;

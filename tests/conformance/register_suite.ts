@@ -18,7 +18,7 @@ const scene = Effect.gen(function* () {
   const log = yield* Log;
   return {
     log,
-    register: Register.make(log, "task", counter),
+    register: Register.make(log, "budget", counter),
     address: executionAddress(log.layout, tenant, uniqueExecution()),
   };
 });
@@ -52,7 +52,7 @@ export const registerSuite = (name: string, run: Run<Log>) => {
       Effect.gen(function* () {
         const { log, address } = yield* scene;
         // Each has a register of its own, as processes do, so that only the server keeps them apart.
-        const registers = Array.from({ length: 24 }, () => Register.make(log, "task", counter));
+        const registers = Array.from({ length: 24 }, () => Register.make(log, "budget", counter));
         const results = yield* Effect.forEach(
           registers,
           (register) => register.revise(address, add(1)),
