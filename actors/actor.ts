@@ -99,6 +99,12 @@ export interface ActorContext {
     input: NoInfer<Input>,
     options?: ChildOptions,
   ): Promise<SpawnedChild<Output>>;
+  /** Waits for the result of an execution that somebody else started, and that is there. */
+  join<Input, Output>(
+    actor: Actor<Input, Output>,
+    id: string,
+    options?: { readonly name?: string },
+  ): Promise<Output>;
   /** The server's time, as it was when this was first asked. */
   now(): Promise<Date>;
   /** A random UUID, the same in every replay. */

@@ -8,7 +8,6 @@ import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import type * as Schema from "effect/Schema";
-import { InvalidInput } from "../schema/errors.ts";
 import {
   ChildFailed,
   ContextClosed,
@@ -16,14 +15,7 @@ import {
   NotAwaited,
   StepFailed,
 } from "../schema/execution_errors.ts";
-import {
-  ActorName,
-  ExecutionId,
-  executionIdentity,
-  executionText,
-  Lane,
-  parse,
-} from "../schema/ids.ts";
+import { ActorName, Lane, namedExecution, parse } from "../schema/ids.ts";
 import { Requires, routeOf } from "../schema/route.ts";
 import type {
   Actor,
@@ -120,13 +112,9 @@ const childOf = Effect.fnUntraced(function* (
   input: unknown,
   { id, lane, requires, tags, onParentEnd }: ChildOptions,
 ) {
-  const actor = yield* parse(ActorName, "actor name", actorName);
-  const execution = id === undefined
-    ? undefined
-    : yield* parse(ExecutionId, "execution id", executionText(actor, id));
-  if (execution !== undefined && executionIdentity(execution).name !== id) {
-    return yield* new InvalidInput({ what: "execution id", value: id ?? "", rule: "it is empty" });
-  }
+  const named = id === undefined
+    ? { actor: yield* parse(ActorName, "actor name", actorName) }
+    : yield* namedExecution(actorName, id);
   const required = requires === undefined
     ? undefined
     : yield* parse(Requires, "requires", requires);
@@ -135,9 +123,8 @@ const childOf = Effect.fnUntraced(function* (
     required,
   );
   return {
-    actor,
+    ...named,
     input: input as Json | undefined,
-    ...(execution === undefined ? {} : { execution }),
     ...(route === undefined ? {} : { route }),
     ...(required === undefined ? {} : { requires: required }),
     ...(tags === undefined ? {} : { tags }),
@@ -284,6 +271,22 @@ export const contextOf = (
           })),
         ),
       ),
+    join: <Input, Output>(
+      { name: actor, errors }: Actor<Input, Output>,
+      id: string,
+      { name = actor }: { readonly name?: string } = {},
+    ) =>
+      awaited(
+        "join",
+        name,
+        raising(
+          Effect.flatMap(
+            namedExecution(actor, id),
+            (named) => operations.join(name, { ...named, tenant }),
+          ),
+          errors,
+        ),
+      ) as Promise<Output>,
     now: () => durably("now", Effect.map(operations.now, (now) => new Date(now))),
     uuid: () => immediately("uuid", operations.uuid),
     random: () => immediately("random", operations.random),

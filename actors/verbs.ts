@@ -6,17 +6,7 @@ import { randomUUID } from "node:crypto";
 import process from "node:process";
 import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
-import { InvalidInput } from "../schema/errors.ts";
-import {
-  ActorName,
-  ExecutionId,
-  executionIdentity,
-  executionText,
-  Lane,
-  parse,
-  Tenant,
-  WorkerInstanceId,
-} from "../schema/ids.ts";
+import { ActorName, Lane, namedExecution, parse, Tenant, WorkerInstanceId } from "../schema/ids.ts";
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
@@ -79,12 +69,7 @@ export const makeVerbs = (
     id: string,
     { tenant: other }: { readonly tenant?: string } = {},
   ) => {
-    const execution = Effect.runSync(
-      parse(ExecutionId, "execution id", executionText(name, id)),
-    );
-    if (executionIdentity(execution).actor !== name) {
-      throw new InvalidInput({ what: "actor name", value: name, rule: "it is not one" });
-    }
+    const { execution } = Effect.runSync(namedExecution(name, id));
     const of = other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other));
     return makeRun<Output, Raised>(runtime, { execution, tenant: of }, errors);
   },

@@ -137,3 +137,26 @@ export const executionIdentity = (
 /** The text that `executionIdentity` took apart. */
 export const executionText = (actor: string | undefined, name: string): string =>
   actor === undefined ? name : `${actor}/${name}`;
+
+/** An execution by its actor's name and its own, if both are legal. */
+export const namedExecution = (
+  actorName: string,
+  name: string,
+): Effect.Effect<
+  { readonly actor: ActorName; readonly execution: ExecutionId },
+  InvalidInput
+> =>
+  Effect.gen(function* () {
+    const actor = yield* parse(ActorName, "actor name", actorName);
+    if (typeof name !== "string" || name === "") {
+      return yield* new InvalidInput({
+        what: "execution id",
+        value: String(name),
+        rule: "expected a text that is not empty",
+      });
+    }
+    return {
+      actor,
+      execution: yield* parse(ExecutionId, "execution id", executionText(actor, name)),
+    };
+  });

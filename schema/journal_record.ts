@@ -79,7 +79,8 @@ export const LogRecord = Schema.Union([
   entry("elapsed", { key: Schema.String }),
   entry("calling", {
     key: Schema.String,
-    verb: Schema.Literals(["call", "spawn"]),
+    /** `join` starts nothing: it awaits the end of an execution that is there. */
+    verb: Schema.Literals(["call", "spawn", "join"]),
     actor: ActorName,
     execution: ExecutionId,
     tenant: Tenant,

@@ -116,6 +116,8 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
         }),
       );
     },
+    join: (actor, id, options = {}) =>
+      ask(asked("join", options.name ?? actor.name, id), () => real.join(actor, id, options)),
     now: () => ask(asked("now", "now"), real.now),
     uuid: () => draw(real.uuid),
     random: () => draw(real.random),

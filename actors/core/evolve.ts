@@ -320,8 +320,9 @@ const apply = (
         ...(route === undefined ? {} : { route }),
         onParentEnd,
       };
-      const opened = open(state, key, { kind: verb, ...child }, at);
-      return verb === "call"
+      const kind = verb === "spawn" ? verb : "call";
+      const opened = open(state, key, { kind, ...child }, at);
+      return kind === "call"
         ? opened
         : open(settle(opened, key, { type: "value" }), endOf(key), { kind: "end", ...child }, at);
     }

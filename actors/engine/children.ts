@@ -5,8 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
-import { ChildFailed } from "../../schema/execution_errors.ts";
+import { ChildFailed, ExecutionNotFound } from "../../schema/execution_errors.ts";
 import {
   ActorName,
   ExecutionId,
@@ -15,17 +16,18 @@ import {
   parse,
 } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
+import type { AppendError, ReadError } from "../../streams/log.ts";
 import { endOf, type Result as OperationResult } from "../core/state.ts";
 import { Tags } from "../tags.ts";
 import { failureOf } from "./failure_of.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
-import type { ChildOptions, Operations, Spawned } from "./operations.ts";
+import type { ChildOptions, JoinOptions, Operations, Spawned } from "./operations.ts";
 import { checkJson } from "./to_json.ts";
 
 export const childrenOf = (
   host: Host,
   { perform, performNamed }: { readonly perform: Perform; readonly performNamed: Perform },
-): Pick<Operations, "call" | "spawn"> => {
+): Pick<Operations, "after" | "call" | "join" | "spawn"> => {
   /** The children that were spawned in this run. */
   const begun = new Set<string>();
 
@@ -64,10 +66,24 @@ export const childrenOf = (
     if (!isOwn) yield* host.post.join(to, started, parent);
   });
 
-  /** Starts a child under an operation that the journal has, in vain or not. */
-  const starting = (key: string, endKey: string, options: ChildOptions) =>
+  const joinOther = Effect.fnUntraced(function* (
+    key: string,
+    { execution, tenant }: JoinOptions,
+  ) {
+    const to = host.post.addressOf(execution, tenant);
+    const start = yield* host.post.findStart(to);
+    if (Option.isNone(start)) return yield* new ExecutionNotFound({ execution });
+    const { sequence: life, record } = start.value;
+    yield* host.post.join(to, { life, record }, host.asParent(key));
+  });
+
+  /** Makes itself known to another execution, under an operation that the journal has. */
+  const reaching = (
+    endKey: string,
+    reach: Effect.Effect<void, AppendError | ReadError | ExecutionNotFound>,
+  ) =>
     host.whileStarting(
-      startChild(key, endKey, childOf(key, options), options).pipe(
+      reach.pipe(
         Effect.retry({
           while: (error) => error.retryable,
           schedule: Schedule.spaced("1 second"),
@@ -79,6 +95,10 @@ export const childrenOf = (
         ),
       ),
     );
+
+  /** Starts a child under an operation that the journal has, in vain or not. */
+  const starting = (key: string, endKey: string, options: ChildOptions) =>
+    reaching(endKey, startChild(key, endKey, childOf(key, options), options));
 
   const child = Effect.fnUntraced(
     function* (name: string, verb: "call" | "spawn", options: ChildOptions) {
@@ -134,6 +154,21 @@ export const childrenOf = (
       ([key, result]) => ended(childOf(key, options), result),
     );
 
+  const joining = (perform: Perform): Operations["join"] => (name, options) =>
+    Effect.flatMap(
+      perform(name, "call", (key, known, refused) => {
+        const reach = reaching(key, joinOther(key, options));
+        if (known !== undefined) return host.isContinued ? reach : undefined;
+        host.submit(
+          { kind: "calling", key, verb: "join", ...options, onParentEnd: "abandon" },
+          () => host.fork(reach),
+          refused,
+        );
+        return undefined;
+      }),
+      ([, result]) => ended(options.execution, result),
+    );
+
   const spawn: Operations["spawn"] = (name, options) =>
     Effect.map(child(name, "spawn", options), ([key]): Spawned => {
       // The journal has it; whether the child has been started as well, it does not say.
@@ -148,5 +183,5 @@ export const childrenOf = (
       return { execution, result };
     });
 
-  return { call, spawn };
+  return { call, join: joining(performNamed), after: joining(perform), spawn };
 };

@@ -67,6 +67,13 @@ export interface ChildOptions {
   readonly onParentEnd?: "cancel" | "abandon";
 }
 
+/** An execution that somebody else started. */
+export interface JoinOptions {
+  readonly actor: ActorName;
+  readonly execution: ExecutionId;
+  readonly tenant: Tenant;
+}
+
 /** What any operation may fail with. */
 export type OperationError =
   | Cancelled
@@ -104,6 +111,13 @@ export interface Operations {
     name: string,
     options: ChildOptions,
   ) => Effect.Effect<Spawned, OperationError>;
+  /** Awaits the result of an execution that is there; it is left alone whatever becomes of this one. */
+  readonly join: (
+    name: string,
+    options: JoinOptions,
+  ) => Effect.Effect<Json | undefined, ChildFailed | OperationError>;
+  /** The same under a name of the engine's own, which no code can use. */
+  readonly after: Operations["join"];
   /** The server's time, in milliseconds, as it was when this was first asked. */
   readonly now: Effect.Effect<number, OperationError>;
   readonly uuid: () => string;

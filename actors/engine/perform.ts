@@ -170,7 +170,7 @@ export const operationsOf = (host: Host): Operations => {
       Effect.map(([, result]) => result.type === "value" ? { payload: result.value } : undefined),
     );
 
-  const { call, spawn } = childrenOf(host, { perform, performNamed });
+  const children = childrenOf(host, { perform, performNamed });
 
   const now = perform("weir.now", "note", (key) =>
     Effect.map(
@@ -209,8 +209,7 @@ export const operationsOf = (host: Host): Operations => {
     run,
     sleep,
     wait,
-    call,
-    spawn,
+    ...children,
     now,
     uuid: () => {
       const bytes = draw();

@@ -10,13 +10,7 @@ import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
 import { UnknownActor } from "../../schema/execution_errors.ts";
-import {
-  ExecutionId,
-  executionIdentity,
-  executionText,
-  parse,
-  Timestamp,
-} from "../../schema/ids.ts";
+import { namedExecution, parse, Timestamp } from "../../schema/ids.ts";
 import { Json } from "../../schema/json.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import { Requires, routeOf } from "../../schema/route.ts";
@@ -52,14 +46,7 @@ export const makeStart = (
   const start: Executions["Service"]["start"] = Effect.fnUntraced(
     function* (actor, tenant, input, options = {}) {
       const { id = randomUUID(), lane, requires, tags, priority } = options;
-      const execution = yield* parse(ExecutionId, "execution id", executionText(actor, id));
-      if (executionIdentity(execution).name !== id) {
-        return yield* new InvalidInput({
-          what: "execution id",
-          value: id,
-          rule: "it is not empty",
-        });
-      }
+      const { execution } = yield* namedExecution(actor, id);
       const value = yield* (input === undefined ? Effect.undefined : parse(Json, "input", input));
       const delayMs = yield* positive("delay", options.delay);
       const deadlineMs = yield* positive("deadline", options.deadline);

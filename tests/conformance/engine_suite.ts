@@ -4,6 +4,7 @@
  */
 import { attemptsSuite } from "./engine/attempts.ts";
 import { childrenSuite } from "./engine/children.ts";
+import { joiningSuite } from "./engine/joining.ts";
 import { listingSuite } from "./engine/listing.ts";
 import { oneLogSuite } from "./engine/one_log.ts";
 import { outboxSuite } from "./engine/outbox.ts";
@@ -26,6 +27,7 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   stepsSuite(name, run);
   waitingSuite(name, run);
   childrenSuite(name, run);
+  joiningSuite(name, run);
   togetherSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
