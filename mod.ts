@@ -10,8 +10,11 @@ export {
   type ConnectOptions,
   type InitialSignal,
   type ListQuery,
+  type ScheduleTaskOptions,
   type StartedRun,
   type StartOptions,
+  type SubmitOptions,
+  type TaskRequest,
   type Weir,
   type Worker,
   type WorkerOptions,
@@ -28,6 +31,8 @@ export {
   type StepContext,
 } from "./actors/actor.ts";
 export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
+export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
+export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
 export type { RunOptions } from "./actors/engine/operations.ts";
 export type { AddEventOptions } from "./actors/engine/outbox.ts";
 export type { Description, HistoryEntry, SignalOptions } from "./actors/executions.ts";

@@ -72,6 +72,8 @@ export interface ActorContext {
   readonly executionId: string;
   readonly tenant: string;
   readonly attempt: number;
+  /** What those gave behind which it was submitted, by their ids. */
+  readonly results: Readonly<Record<string, unknown>>;
   /** Aborts when the execution is asked to stop, or this worker has lost it. */
   readonly cancelled: AbortSignal;
   /** Runs a function until it has succeeded once, and remembers what it gave. */

@@ -201,6 +201,7 @@ export const contextOf = (
     executionId: execution,
     tenant,
     attempt,
+    results: operations.results,
     cancelled,
     run: <A>(
       name: string,

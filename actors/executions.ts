@@ -11,6 +11,7 @@ import type * as Schema from "effect/Schema";
 import type * as Stream from "effect/Stream";
 import type { InvalidInput, LeaseNotHeld } from "../schema/errors.ts";
 import {
+  type DependencyCycle,
   type ExecutionCancelled,
   type ExecutionEnded,
   type ExecutionExpired,
@@ -42,6 +43,7 @@ import { makePresence } from "./executions/present.ts";
 import { makeRetry } from "./executions/retry.ts";
 import { makeSignal } from "./executions/signals.ts";
 import { makeStart } from "./executions/start.ts";
+import type { TaskOptions } from "./executions/task.ts";
 import { makeView } from "./executions/view.ts";
 
 type Json = Schema.Json;
@@ -54,7 +56,7 @@ export interface Named {
   readonly life?: number;
 }
 
-export interface StartOptions {
+export interface StartOptions extends TaskOptions {
   /** The name of the execution within its actor; drawn at random, if left out. */
   readonly id?: string;
   readonly tags?: Readonly<Record<string, string>>;
@@ -69,6 +71,13 @@ export interface StartOptions {
   readonly signals?: ReadonlyArray<InitialSignal>;
   /** Start it even if no worker has ever served its actor; it waits for the first that does. */
   readonly unserved?: boolean;
+}
+
+/** One of several executions that are to be started together. */
+export interface StartRequest {
+  readonly actor: ActorName;
+  readonly input: unknown;
+  readonly options?: Omit<StartOptions, "signals">;
 }
 
 export interface InitialSignal extends SignalOptions {
@@ -137,6 +146,14 @@ export class Executions extends Context.Service<Executions, {
     input: unknown,
     options?: StartOptions,
   ) => Effect.Effect<StartedExecution, SendError | SignalLimitExceeded | UnknownActor>;
+  /** Starts all or none, if they are in one shard; each after those that it comes after otherwise. */
+  readonly startAll: (
+    tenant: Tenant,
+    requests: ReadonlyArray<StartRequest>,
+  ) => Effect.Effect<
+    ReadonlyArray<StartedExecution>,
+    SendError | SignalLimitExceeded | UnknownActor | DependencyCycle
+  >;
   /** Waits for the result; behind a sequence, if an earlier end does not count. */
   readonly result: (
     of: Named,
@@ -194,7 +211,7 @@ const make = Effect.gen(function* () {
   const presence = makePresence(means);
   const { present, living, meant } = presence;
   const signal = makeSignal(means, presence);
-  const start = makeStart(means, presence, { mailboxes, clock, signal });
+  const { start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
   const view = makeView(means, presence, clock);
   const { result, describe, history } = view;
 
@@ -240,6 +257,7 @@ const make = Effect.gen(function* () {
 
   return Executions.of({
     start,
+    startAll,
     result,
     signal,
     cancel,

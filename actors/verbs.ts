@@ -10,6 +10,7 @@ import { ActorName, Lane, namedExecution, parse, Tenant, WorkerInstanceId } from
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
+import type { ServerClock } from "../streams/server_clock.ts";
 import { Sessions } from "../streams/session.ts";
 import type { Subscriptions } from "../streams/subscriptions.ts";
 import { type Actor, codeOf } from "./actor.ts";
@@ -17,73 +18,140 @@ import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
+import type { TaskOptions } from "./executions/task.ts";
 import { type FamilyReaders, makeFamilies } from "./families.ts";
 import { makeRun } from "./run.ts";
+import { makeSchedule } from "./schedule.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
 import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
 
 /** What does not depend on where the services run. */
 export type Verbs =
-  & Pick<Weir, "events" | "start" | "get" | "list" | "subscriptions" | "workers">
+  & Pick<
+    Weir,
+    | "events"
+    | "start"
+    | "submit"
+    | "submitAll"
+    | "schedule"
+    | "getSchedule"
+    | "get"
+    | "list"
+    | "subscriptions"
+    | "workers"
+  >
   & FamilyReaders;
 
 export const makeVerbs = (
   runtime: ManagedRuntime.ManagedRuntime<
-    EventStore | ExecutionIndex | Executions | Families | Sessions | Subscriptions,
+    EventStore | ExecutionIndex | Executions | Families | ServerClock | Sessions | Subscriptions,
     unknown
   >,
   tenant: Tenant,
-): Verbs => ({
-  ...makeFamilies(runtime, tenant),
-  events: makeEvents(runtime, tenant),
-  subscriptions: makeSubscriptions(runtime),
-  start: async <Input, Output, Raised>(
+): Verbs => {
+  /** Starts an execution of whatever kind. */
+  const begin = <Input, Output, Raised>(
     actor: Actor<Input, Output, Raised>,
     input: Input,
-    { tenant: other, lane, signals, ...rest }: StartOptions = {},
-  ) => {
-    const started = await runtime.runPromise(Effect.gen(function* () {
-      const name = yield* parse(ActorName, "actor name", actor.name);
-      const checked = actor.input === undefined
-        ? input
-        : yield* check(actor.input, `the input of ${actor.name}`, input);
+    { tenant: other, lane: named, signals, ...rest }: StartOptions & TaskOptions,
+  ) =>
+    runtime.runPromise(Effect.gen(function* () {
+      const { name, value, lane } = yield* checkedStart(actor, input, named);
       return yield* (yield* Executions).start(
         name,
         other === undefined ? tenant : yield* parse(Tenant, "tenant", other),
-        yield* checkJson(`the input of ${actor.name}`, checked),
-        {
-          ...rest,
-          ...(lane === undefined ? {} : { lane: yield* parse(Lane, "lane", lane) }),
-          signals: yield* Effect.forEach(signals ?? [], checkedSignal),
-        },
+        value,
+        { ...rest, ...lane, signals: yield* Effect.forEach(signals ?? [], checkedSignal) },
       );
     }));
+
+  const startNow = async <Input, Output, Raised>(
+    actor: Actor<Input, Output, Raised>,
+    input: Input,
+    options: StartOptions & TaskOptions = {},
+  ) => {
+    const started = await begin(actor, input, options);
     return {
       ...makeRun<Output, Raised>(runtime, started, actor.errors),
       created: started.created,
     };
-  },
-  get: <Input, Output, Raised>(
-    { name, errors }: Actor<Input, Output, Raised>,
+  };
+
+  /** What an id stands for. */
+  const find = (
+    { name }: { readonly name: string },
     id: string,
     { tenant: other }: { readonly tenant?: string } = {},
-  ) => {
-    const { execution } = Effect.runSync(namedExecution(name, id));
-    const of = other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other));
-    return makeRun<Output, Raised>(runtime, { execution, tenant: of }, errors);
-  },
-  list: ({ tenant: other, actor: of, limit = 50, ...rest } = {}) =>
-    runtime.runPromise(Effect.gen(function* () {
-      const name = typeof of === "object" ? of.name : of;
-      return yield* (yield* ExecutionIndex).list({
-        ...rest,
-        limit,
-        tenant: other === undefined ? tenant : yield* parse(Tenant, "tenant", other),
-        ...(name === undefined ? {} : { actor: yield* parse(ActorName, "actor name", name) }),
-      });
-    })),
-  workers: () => runtime.runPromise(Effect.flatMap(Sessions, (sessions) => sessions.list)),
+  ) => ({
+    execution: Effect.runSync(namedExecution(name, id)).execution,
+    tenant: other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other)),
+  });
+
+  return {
+    ...makeFamilies(runtime, tenant),
+    events: makeEvents(runtime, tenant),
+    subscriptions: makeSubscriptions(runtime),
+    start: startNow,
+    submit: startNow,
+    submitAll: async (tasks, { tenant: other } = {}) => {
+      const started = await runtime.runPromise(Effect.gen(function* () {
+        const of = other === undefined ? tenant : yield* parse(Tenant, "tenant", other);
+        const requests = yield* Effect.forEach(
+          tasks,
+          ({ actor, input, lane, ...options }) =>
+            Effect.map(checkedStart(actor, input, lane), ({ name, value, lane }) => ({
+              actor: name,
+              input: value,
+              options: { ...options, ...lane },
+            })),
+        );
+        return yield* (yield* Executions).startAll(of, requests);
+      }));
+      return started.map((each, i) => ({
+        ...makeRun(runtime, each, tasks[i]!.actor.errors),
+        created: each.created,
+      }));
+    },
+    schedule: async (actor, input, options) => {
+      const started = await begin(actor, input, options);
+      return {
+        ...makeSchedule(runtime, started, actor.errors),
+        created: started.created,
+      };
+    },
+    getSchedule: (actor, id, options) =>
+      makeSchedule(runtime, find(actor, id, options), actor.errors),
+    get: (actor, id, options) => makeRun(runtime, find(actor, id, options), actor.errors),
+    list: ({ tenant: other, actor: of, limit = 50, ...rest } = {}) =>
+      runtime.runPromise(Effect.gen(function* () {
+        const name = typeof of === "object" ? of.name : of;
+        return yield* (yield* ExecutionIndex).list({
+          ...rest,
+          limit,
+          tenant: other === undefined ? tenant : yield* parse(Tenant, "tenant", other),
+          ...(name === undefined ? {} : { actor: yield* parse(ActorName, "actor name", name) }),
+        });
+      })),
+    workers: () => runtime.runPromise(Effect.flatMap(Sessions, (sessions) => sessions.list)),
+  };
+};
+
+/** What is to be started, as far as the door checks it. */
+const checkedStart = Effect.fnUntraced(function* (
+  // deno-lint-ignore no-explicit-any -- an actor's types are its own business here
+  actor: Actor<any, any>,
+  input: unknown,
+  lane: string | undefined,
+) {
+  const name = yield* parse(ActorName, "actor name", actor.name);
+  const what = `the input of ${actor.name}`;
+  const checked = actor.input === undefined ? input : yield* check(actor.input, what, input);
+  return {
+    name,
+    value: yield* checkJson(what, checked),
+    lane: lane === undefined ? {} : { lane: yield* parse(Lane, "lane", lane) },
+  };
 });
 
 const checkedSignal = (

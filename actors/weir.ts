@@ -22,7 +22,9 @@ import type * as EngineWorker from "./engine/worker.ts";
 import type { Events } from "./events.ts";
 import type { FamilyReaders } from "./families.ts";
 import type { SignalOptions, StartOptions as EngineStartOptions } from "./executions.ts";
+import type { ScheduleOptions, TaskOptions } from "./executions/task.ts";
 import { layer } from "./layer.ts";
+import type { Schedule } from "./schedule.ts";
 import type { SignalDefinition } from "./signal.ts";
 import type { Run } from "./run.ts";
 import type { SubscriptionVerbs } from "./subscriptions.ts";
@@ -40,13 +42,28 @@ export interface InitialSignal<A = unknown> extends SignalOptions {
   readonly payload: A;
 }
 
-export interface StartOptions extends Omit<EngineStartOptions, "lane" | "signals"> {
+export interface StartOptions
+  extends Omit<EngineStartOptions, "lane" | "signals" | keyof TaskOptions> {
   /** Signals that are in its mailbox from the beginning; they are sent also if it exists already. */
   // deno-lint-ignore no-explicit-any -- each has a payload of its own
   readonly signals?: ReadonlyArray<InitialSignal<any>>;
   /** The workers that may take it up; those of no lane, if left out. */
   readonly lane?: string;
   readonly tenant?: string;
+}
+
+export interface SubmitOptions
+  extends Omit<StartOptions, "signals">, Omit<TaskOptions, keyof ScheduleOptions> {}
+
+export interface ScheduleTaskOptions
+  extends Omit<SubmitOptions, "delay" | "deadline">, ScheduleOptions {
+  readonly policy: NonNullable<ScheduleOptions["policy"]>;
+}
+
+/** One of several tasks that are submitted together. */
+export interface TaskRequest<Input = unknown> extends Omit<SubmitOptions, "tenant"> {
+  readonly actor: Actor<Input, unknown>;
+  readonly input: Input;
 }
 
 export interface ListQuery {
@@ -101,6 +118,36 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
     input: NoInfer<Input>,
     options?: StartOptions,
   ): Promise<StartedRun<Output, Raised>>;
+  /**
+   * Starts an execution as a task: once others have succeeded, and with its own attempts and time.
+   * What it comes after must be there already.
+   */
+  submit<Input, Output, Raised>(
+    actor: Actor<Input, Output, Raised>,
+    input: NoInfer<Input>,
+    options?: SubmitOptions,
+  ): Promise<StartedRun<Output, Raised>>;
+  /**
+   * Submits tasks that come after each other, in any order; all or none of them, if the namespace has
+   * one shard and they are at most 1,000. A circle is refused before anything is stored.
+   */
+  submitAll(
+    // deno-lint-ignore no-explicit-any -- each has an input of its own
+    tasks: ReadonlyArray<TaskRequest<any>>,
+    options?: { readonly tenant?: string },
+  ): Promise<ReadonlyArray<StartedRun<unknown>>>;
+  /** Has a task run again and again, by a count or a calendar, unless there is one of that id. */
+  schedule<Input, Output, Raised>(
+    actor: Actor<Input, Output, Raised>,
+    input: NoInfer<Input>,
+    options: ScheduleTaskOptions,
+  ): Promise<Schedule<Output, Raised> & { readonly created: boolean }>;
+  /** The schedule of an actor by the name that it was given. */
+  getSchedule<Input, Output, Raised>(
+    actor: Actor<Input, Output, Raised>,
+    id: string,
+    options?: { readonly tenant?: string },
+  ): Schedule<Output, Raised>;
   /** The execution of an actor by the name that it was started with. */
   get<Input, Output, Raised>(
     actor: Actor<Input, Output, Raised>,

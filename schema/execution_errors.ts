@@ -97,6 +97,34 @@ export class ExecutionExpired
   }
 }
 
+/** Tasks that are submitted together wait for each other in a circle. */
+export class DependencyCycle
+  extends Schema.TaggedError<DependencyCycle>("@weir/weir/DependencyCycle")(
+    "DependencyCycle",
+    { executions: Schema.Array(Schema.String) },
+  ) {
+  readonly code = "WEIR_DEPENDENCY_CYCLE";
+  readonly retryable = false;
+  override get message(): string {
+    const { executions } = this;
+    return `${[...executions, executions[0]].join(" waits for ")}. ` +
+      `Nothing was stored. Break the circle, and submit them again.`;
+  }
+}
+
+/** No run of a schedule succeeded. */
+export class ScheduleFailed extends Schema.TaggedError<ScheduleFailed>("@weir/weir/ScheduleFailed")(
+  "ScheduleFailed",
+  { execution: Schema.String, created: Schema.Number },
+) {
+  readonly code = "WEIR_SCHEDULE_FAILED";
+  readonly retryable = false;
+  override get message(): string {
+    return `None of the ${this.created} runs of ${this.execution} succeeded. ` +
+      `List its runs to see how each ended.`;
+  }
+}
+
 /** No worker of the namespace has ever served an actor of that name. */
 export class UnknownActor extends Schema.TaggedError<UnknownActor>("@weir/weir/UnknownActor")(
   "UnknownActor",

@@ -10,6 +10,7 @@ import { OutcomeRecord } from "./outcome_record.ts";
 import { ParentReference } from "./parent_reference.ts";
 import { record } from "./record.ts";
 import { Route } from "./route.ts";
+import { Task } from "./task.ts";
 
 const optionalText = Schema.optionalKey(Schema.String);
 
@@ -41,6 +42,8 @@ export const MailRecord = Schema.Union([
     notBefore: Schema.optionalKey(Timestamp),
     deadline: Schema.optionalKey(Timestamp),
     parent: Schema.optionalKey(ParentReference),
+    /** What makes it a task, if it is one. */
+    task: Schema.optionalKey(Task),
   }),
   message("signal", {
     signalId: SignalId,

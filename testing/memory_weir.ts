@@ -16,6 +16,7 @@ import { layerMemory } from "../actors/layer.ts";
 import type { ErrorClass } from "../actors/raise.ts";
 import { outcomeOf, type Run } from "../actors/run.ts";
 import { makeVerbs, makeWorker } from "../actors/verbs.ts";
+import type { Schedule } from "../actors/schedule.ts";
 import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
 import type { NondeterministicProgram } from "../schema/execution_errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
@@ -179,11 +180,9 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     }
   };
 
-  const timely = <Output, Raised, R extends Run<Output, Raised>>(
-    run: R,
-    errors: ReadonlyArray<ErrorClass<Raised>> | undefined,
-  ): R => {
-    const result = async () => {
+  /** The result of an execution, with the time that it takes. */
+  const resultOf =
+    <Output>(run: Pick<Run<Output>, "id" | "tenant" | "result" | "describe">) => async () => {
       const found = passing(run.result(), async () => {
         const { status, why } = await run.describe();
         return new Error(`${run.id} does not end by itself: it is ${status}, and ${why}`);
@@ -192,8 +191,24 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
       await checked(`${run.tenant} ${run.id}`);
       return found;
     };
+
+  const timely = <Output, Raised, R extends Run<Output, Raised>>(
+    run: R,
+    errors: ReadonlyArray<ErrorClass<Raised>> | undefined,
+  ): R => {
+    const result = resultOf(run);
     return { ...run, result, outcome: () => outcomeOf(result(), errors) };
   };
+
+  const timelySchedule = <Output, Raised, S extends Schedule<Output, Raised>>(
+    schedule: S,
+    errors: ReadonlyArray<ErrorClass<Raised>> | undefined,
+  ): S => ({
+    ...schedule,
+    result: resultOf(schedule),
+    trigger: async (options?: { readonly id?: string }) =>
+      timely(await schedule.trigger(options), errors),
+  });
 
   const worker: MemoryWeir["worker"] = async (actors, workerOptions = {}) => {
     const process = new MortalProcess(context);
@@ -250,6 +265,16 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     advance: (duration) => clock.advance(duration),
     start: async (actor, input, startOptions) =>
       timely(await verbs.start(actor, input, startOptions), actor.errors),
+    submit: async (actor, input, submitOptions) =>
+      timely(await verbs.submit(actor, input, submitOptions), actor.errors),
+    submitAll: async (tasks, submitOptions) =>
+      (await verbs.submitAll(tasks, submitOptions)).map((run, i) =>
+        timely(run, tasks[i]!.actor.errors)
+      ),
+    schedule: async (actor, input, scheduleOptions) =>
+      timelySchedule(await verbs.schedule(actor, input, scheduleOptions), actor.errors),
+    getSchedule: (actor, id, getOptions) =>
+      timelySchedule(verbs.getSchedule(actor, id, getOptions), actor.errors),
     get: (actor, id, getOptions) => timely(verbs.get(actor, id, getOptions), actor.errors),
     worker,
     close,

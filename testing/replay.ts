@@ -116,6 +116,7 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
         }),
       );
     },
+    results: real.results,
     join: (actor, id, options = {}) =>
       ask(asked("join", options.name ?? actor.name, id), () => real.join(actor, id, options)),
     now: () => ask(asked("now", "now"), real.now),

@@ -5,15 +5,17 @@
  */
 import * as HashMap from "effect/HashMap";
 import * as Result from "effect/Result";
-import type { ActorName, ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
+import { type ActorName, type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
 import type { JournalRecord, LogRecord, TagRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Route } from "../../schema/route.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
+  attemptNote,
   deadlineTimer,
   type ExecutionState,
   isSignal,
+  limitTimer,
   type Mail,
   openOperations,
   operation,
@@ -203,13 +205,25 @@ export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp>
 export const deadlineOf = (state: ExecutionState): Timestamp | undefined =>
   state.replays === 0 ? state.start?.record.deadline : undefined;
 
+/** When the present attempt must have ended, if its time is limited and it has begun. */
+export const attemptLimit = (state: ExecutionState): Timestamp | undefined => {
+  const timeoutMs = state.start?.record.task?.timeoutMs;
+  if (timeoutMs === undefined) return undefined;
+  const result = operation(state, attemptNote(state.attempt))?.settled?.result;
+  return result?.type === "value" && typeof result.value === "number"
+    ? Timestamp.make(Math.ceil(result.value) + timeoutMs)
+    : undefined;
+};
+
 /** The deadlines that somebody must announce while nobody owns the execution. */
 export const timers = (
   state: ExecutionState,
 ): ReadonlyArray<{ readonly key: string; readonly due: Timestamp }> => {
   if (state.done !== undefined || state.start === undefined) return [];
   const deadline = deadlineOf(state);
+  const limit = attemptLimit(state);
   return [
+    ...(limit === undefined ? [] : [{ key: limitTimer(state.attempt), due: limit }]),
     ...openOperations(state).flatMap(([key, operation]) => {
       if (operation.kind === "run") {
         const { retryAt, tries } = operation;

@@ -183,6 +183,9 @@ export const openOperations = (
 export const deadlineTimer = "weir.deadline";
 export const delayTimer = "weir.delay";
 export const attemptTimer = (failures: number): string => `weir.attempt/${failures}`;
+/** What is noted when an attempt begins whose time is limited, and the timer of its end. */
+export const attemptNote = (attempt: number): string => `weir.attempt/${attempt}`;
+export const limitTimer = (attempt: number): string => `weir.limit/${attempt}`;
 export const tryTimer = (key: string, tries: number): string => `weir.try/${tries}/${key}`;
 
 /** The key under which a tag is known that the execution was started with. */

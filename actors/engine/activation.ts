@@ -33,11 +33,13 @@ import {
   attemptTimer,
   delayTimer,
   type ExecutionState,
+  limitTimer,
   operation,
   startTag,
 } from "../core/state.ts";
 import type { KeepMs } from "../keep.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
+import { asTask, Skipped, type TaskCode, timedOut } from "../work/task_code.ts";
 import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
 import { failureOfCause } from "./failure_of.ts";
@@ -99,7 +101,8 @@ type Event =
       | "expire"
       | "suspend"
       | "retry";
-  };
+  }
+  | { readonly type: "limit"; readonly run: CodeRun };
 
 /** Ends the loop of an activation. */
 class Over {
@@ -116,7 +119,7 @@ export class Activation {
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
   readonly #engine: Engine;
-  readonly #code: ActorCode;
+  readonly #code: TaskCode;
   readonly #events: Queue.Queue<Event>;
   readonly #scope: Scope.Closeable;
   readonly #ownership: Ownership;
@@ -144,7 +147,7 @@ export class Activation {
   ) {
     const { log, leases, clock, monotonicMs } = engine;
     this.#engine = engine;
-    this.#code = code;
+    this.#code = asTask(code, claimed.history.state.start?.record);
     this.execution = of.execution;
     this.tenant = of.tenant;
     this.#events = events;
@@ -378,6 +381,7 @@ export class Activation {
       onQuiet: () => this.#considerSuspension(),
       onRest: () => this.#offer({ type: "rest" }),
       onFinish: () => this.#offer({ type: "finish", run }),
+      onLimit: () => this.#offer({ type: "limit", run }),
     });
     this.#codeRun = run;
     if (this.state.paused !== undefined) run.hold();
@@ -412,6 +416,10 @@ export class Activation {
       case "finish":
         return event.run === this.#codeRun && event.run.exit !== undefined
           ? this.#finish(event.run.exit)
+          : Effect.void;
+      case "limit":
+        return event.run === this.#codeRun && event.run.exit === undefined
+          ? this.#failed(timedOut(this.#code.timeoutMs))
           : Effect.void;
       case "unemitted":
         return Effect.fail(event.error);
@@ -553,6 +561,7 @@ export class Activation {
       }
     }
     const error = Cause.squash(exit.cause);
+    if (error instanceof Skipped) return this.#end({ type: "skipped", reason: error.reason });
     const { cancel } = this.state;
     if (cancel !== undefined && error instanceof Cancelled) {
       return this.#end({ type: "cancelled", ...reasonOf(cancel) });
@@ -570,7 +579,9 @@ export class Activation {
       if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
       this.#codeRun = undefined;
       const retryAt = Timestamp.make(Math.ceil((yield* this.#now) + pause));
+      const { attempt } = this.state;
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
+      yield* this.#deadlines.forget(this.#ownership, limitTimer(attempt));
       if (pause > this.#engine.residentMs) {
         const key = attemptTimer(this.state.failures);
         yield* this.#deadlines.schedule(this.#ownership, key, retryAt);

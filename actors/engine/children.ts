@@ -27,7 +27,7 @@ import { checkJson } from "./to_json.ts";
 export const childrenOf = (
   host: Host,
   { perform, performNamed }: { readonly perform: Perform; readonly performNamed: Perform },
-): Pick<Operations, "after" | "call" | "join" | "spawn"> => {
+): Pick<Operations, "after" | "call" | "cancel" | "join" | "spawn"> => {
   /** The children that were spawned in this run. */
   const begun = new Set<string>();
 
@@ -47,7 +47,7 @@ export const childrenOf = (
     execution: ExecutionId,
     options: ChildOptions,
   ) {
-    const { input, tenant, route, requires, tags } = options;
+    const { input, tenant, route, requires, tags, priority, task } = options;
     const parent = host.asParent(endKey);
     const to = host.post.addressOf(execution, tenant);
     const start: StartRecord = {
@@ -58,6 +58,8 @@ export const childrenOf = (
       ...(route === undefined ? {} : { route }),
       ...(requires === undefined ? {} : { requires }),
       ...(tags === undefined ? {} : { tags }),
+      ...(priority === undefined ? {} : { priority }),
+      ...(task === undefined ? {} : { task }),
     };
     const started = yield* host.post.start(to, start);
     const theirs = started.record.parent;
@@ -160,7 +162,7 @@ export const childrenOf = (
         const reach = reaching(key, joinOther(key, options));
         if (known !== undefined) return host.isContinued ? reach : undefined;
         host.submit(
-          { kind: "calling", key, verb: "join", ...options, onParentEnd: "abandon" },
+          { kind: "calling", key, verb: "join", onParentEnd: "abandon", ...options },
           () => host.fork(reach),
           refused,
         );
@@ -183,5 +185,24 @@ export const childrenOf = (
       return { execution, result };
     });
 
-  return { call, join: joining(performNamed), after: joining(perform), spawn };
+  const cancel: Operations["cancel"] = ({ execution, tenant, route }) =>
+    Effect.asVoid(perform(`weir.cancel/${execution}`, "note", (key) => {
+      const to = host.post.addressOf(execution, tenant);
+      return host.whileBusy(
+        host.post.cancelChild(to, host.asParent(key), route).pipe(
+          Effect.retry({
+            while: (error) => error.retryable,
+            schedule: Schedule.spaced("1 second"),
+          }),
+          Effect.ignore,
+          Effect.andThen(
+            Effect.sync(() =>
+              host.submit({ kind: "noted", key, what: "cancel", value: execution })
+            ),
+          ),
+        ),
+      );
+    }));
+
+  return { call, cancel, join: joining(performNamed), after: joining(perform), spawn };
 };

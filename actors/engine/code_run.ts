@@ -47,6 +47,8 @@ export interface CodeRunOptions {
   readonly onRest: () => void;
   /** There may be an exit. */
   readonly onFinish: () => void;
+  /** The time of the attempt is over. */
+  readonly onLimit: () => void;
 }
 
 const nothing = () => {};
@@ -211,7 +213,7 @@ export class CodeRun {
 
   /** What the operations of the code need. */
   #host(): Host {
-    const { execution, tenant, state, isContinued, post, now, watch, runFork, submit } =
+    const { execution, tenant, state, isContinued, post, now, watch, runFork, submit, onLimit } =
       this.#options;
     const { attempt, life, start } = state();
     return {
@@ -241,6 +243,10 @@ export class CodeRun {
       arm: (due, then) =>
         watch(due, () => {
           if (!this.#stopped) then();
+        }),
+      limit: (due) =>
+        watch(due, () => {
+          if (!this.#stopped && this.#exit === undefined) onLimit();
         }),
       fork: (effect) => Fiber.runIn(runFork(effect), this.#scope),
       whileBusy: (effect) => this.#whileBusy(effect),

@@ -96,6 +96,11 @@ export class Deadlines {
     this.#options.fork(Effect.ignore(this.#takeBack(ownership, key)));
   }
 
+  /** Takes back what has lost its meaning. */
+  forget(ownership: Ownership, key: string): Effect.Effect<void, AppendError> {
+    return this.#takeBack(ownership, key);
+  }
+
   takeBackAll(ownership: Ownership): Effect.Effect<void, AppendError> {
     return Effect.forEach([...this.#scheduled], (key) => this.#takeBack(ownership, key), {
       discard: true,

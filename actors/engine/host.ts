@@ -55,6 +55,8 @@ export interface Host {
   readonly emit: (emitted: Emitted) => Effect.Effect<void, OutputClosed>;
   /** Calls back at a time of the server's clock, unless the activation ends before. */
   readonly arm: (due: number, then: () => void) => void;
+  /** Has the present attempt fail at a time of the server's clock, unless it has ended before. */
+  readonly limit: (due: number) => void;
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<unknown>;
   readonly whileBusy: (effect: Effect.Effect<void>) => Effect.Effect<void>;
   readonly whileParked: (effect: Effect.Effect<void>) => Effect.Effect<void>;

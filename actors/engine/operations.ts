@@ -16,6 +16,7 @@ import type {
 } from "../../schema/execution_errors.ts";
 import type { ActorName, ExecutionId, Tenant } from "../../schema/ids.ts";
 import type { Route } from "../../schema/route.ts";
+import type { Task } from "../../schema/task.ts";
 import type { Keep } from "../keep.ts";
 import type { Emit } from "./emit.ts";
 import type { AddEvent } from "./outbox.ts";
@@ -63,15 +64,19 @@ export interface ChildOptions {
   readonly route?: Route;
   readonly requires?: ReadonlyArray<string>;
   readonly tags?: Readonly<Record<string, string>>;
+  readonly priority?: number;
+  readonly task?: Task;
   /** What becomes of the child if this execution ends first; it is cancelled, if left out. */
   readonly onParentEnd?: "cancel" | "abandon";
 }
 
-/** An execution that somebody else started. */
+/** An execution that is there already. */
 export interface JoinOptions {
   readonly actor: ActorName;
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
+  /** What becomes of one's own child; what others started is left alone. */
+  readonly onParentEnd?: "cancel" | "abandon";
 }
 
 /** What any operation may fail with. */
@@ -86,6 +91,8 @@ export interface Operations {
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
   readonly attempt: number;
+  /** What those gave behind which it was started, by their ids. */
+  readonly results: Readonly<Record<string, Json>>;
   /** Aborts when the execution is asked to stop, or this worker has lost it. */
   readonly cancelled: AbortSignal;
   readonly run: (
@@ -118,8 +125,14 @@ export interface Operations {
   ) => Effect.Effect<Json | undefined, ChildFailed | OperationError>;
   /** The same under a name of the engine's own, which no code can use. */
   readonly after: Operations["join"];
+  /** Asks a child of one's own to stop. */
+  readonly cancel: (
+    child: { readonly execution: ExecutionId; readonly tenant: Tenant; readonly route?: Route },
+  ) => Effect.Effect<void, OperationError>;
   /** The server's time, in milliseconds, as it was when this was first asked. */
   readonly now: Effect.Effect<number, OperationError>;
+  /** Gives the attempt so much time, from when this was first asked on. */
+  readonly limitAttempt: (timeoutMs: number) => Effect.Effect<void, OperationError>;
   readonly uuid: () => string;
   readonly random: () => number;
   /** Whether what is called so has a result already, so that to ask for it begins nothing. */

@@ -11,7 +11,7 @@ import { InvalidInput } from "../../schema/errors.ts";
 import { StepFailed } from "../../schema/execution_errors.ts";
 import { parse, Timestamp } from "../../schema/ids.ts";
 import type { Command } from "../core/decide.ts";
-import type { OperationKind } from "../core/state.ts";
+import { attemptNote, type OperationKind } from "../core/state.ts";
 import { TagName, TagValue } from "../tags.ts";
 import { childrenOf } from "./children.ts";
 import { millisOf } from "./duration.ts";
@@ -172,15 +172,16 @@ export const operationsOf = (host: Host): Operations => {
 
   const children = childrenOf(host, { perform, performNamed });
 
-  const now = perform("weir.now", "note", (key) =>
-    Effect.map(
-      host.now,
-      (value) => submit({ kind: "noted", key, what: "now", value }),
-    )).pipe(
-      Effect.map(([, result]) =>
-        result.type === "value" && typeof result.value === "number" ? result.value : 0
-      ),
-    );
+  const noted = (name: string) =>
+    perform(name, "note", (key) =>
+      Effect.map(
+        host.now,
+        (value) => submit({ kind: "noted", key, what: "now", value }),
+      )).pipe(
+        Effect.map(([, result]) =>
+          result.type === "value" && typeof result.value === "number" ? result.value : 0
+        ),
+      );
 
   const draw = (): Buffer =>
     createHash("sha256").update(`${host.seed}\n${life}\n${draws++}`).digest();
@@ -198,6 +199,7 @@ export const operationsOf = (host: Host): Operations => {
     execution: host.execution,
     tenant: host.tenant,
     attempt: host.attempt,
+    results: {},
     cancelled: host.cancelled,
     isKnown: (name) => host.operation(name)?.settled !== undefined,
     isBegun: (name) => host.operation(name) !== undefined,
@@ -210,7 +212,12 @@ export const operationsOf = (host: Host): Operations => {
     sleep,
     wait,
     ...children,
-    now,
+    now: noted("weir.now"),
+    limitAttempt: (timeoutMs) =>
+      Effect.map(
+        noted(attemptNote(host.attempt)),
+        (begun) => host.limit(Math.ceil(begun) + timeoutMs),
+      ),
     uuid: () => {
       const bytes = draw();
       bytes[6] = (bytes[6]! & 0x0f) | 0x40;

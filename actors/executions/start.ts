@@ -9,18 +9,28 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
-import { UnknownActor } from "../../schema/execution_errors.ts";
-import { namedExecution, parse, Timestamp } from "../../schema/ids.ts";
+import { DependencyCycle, UnknownActor } from "../../schema/execution_errors.ts";
+import {
+  type ActorName,
+  type ExecutionId,
+  namedExecution,
+  parse,
+  type Tenant,
+  Timestamp,
+} from "../../schema/ids.ts";
 import { Json } from "../../schema/json.ts";
-import type { StartRecord } from "../../schema/mail_record.ts";
+import { mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import { Requires, routeOf } from "../../schema/route.ts";
+import { maxBatchSize, type Message } from "../../streams/log.ts";
 import type { Mailboxes } from "../../streams/mailbox.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
-import type { Executions } from "../executions.ts";
+import type { Executions, Named, StartOptions } from "../executions.ts";
 import { Tags } from "../tags.ts";
 import { traced } from "../traced.ts";
+import { inOrder } from "../work/in_order.ts";
 import type { Means, Presence } from "./present.ts";
 import { checkSignal, signalMail } from "./signals.ts";
+import { taskOf } from "./task.ts";
 
 const Priority = Schema.Int.check(Schema.isBetween({ minimum: -1_000, maximum: 1_000 }));
 
@@ -34,42 +44,75 @@ const positive = (what: string, input: Duration.Input | undefined) => {
     );
 };
 
+/** A start as it will be sent. */
+interface Prepared {
+  readonly named: Named;
+  readonly record: StartRecord;
+}
+
 export const makeStart = (
-  { post }: Means,
-  { addressOf }: Presence,
+  { log, post }: Means,
+  { addressOf, present }: Presence,
   { mailboxes, clock, signal }: {
     readonly mailboxes: Mailboxes["Service"];
     readonly clock: ServerClock["Service"];
     readonly signal: Executions["Service"]["signal"];
   },
 ) => {
+  const prepare = Effect.fnUntraced(function* (
+    actor: ActorName,
+    tenant: Tenant,
+    input: unknown,
+    options: Omit<StartOptions, "signals">,
+  ) {
+    const { id = randomUUID(), lane, requires, tags, priority } = options;
+    const { execution } = yield* namedExecution(actor, id);
+    const value = yield* (input === undefined ? Effect.undefined : parse(Json, "input", input));
+    const delayMs = yield* positive("delay", options.delay);
+    const deadlineMs = yield* positive("deadline", options.deadline);
+    const required = requires === undefined
+      ? undefined
+      : yield* parse(Requires, "requires", requires);
+    const route = routeOf(lane, required);
+    const now = delayMs === undefined && deadlineMs === undefined ? 0 : yield* clock.now;
+    const task = yield* taskOf(options, execution, clock.now);
+    const record: StartRecord = {
+      kind: "start",
+      seed: randomUUID(),
+      ...(value === undefined ? {} : { input: value }),
+      ...(tags === undefined ? {} : { tags: yield* parse(Tags, "tags", tags) }),
+      ...(route === undefined ? {} : { route }),
+      ...(required === undefined ? {} : { requires: required }),
+      ...(priority === undefined ? {} : { priority: yield* parse(Priority, "priority", priority) }),
+      ...(delayMs === undefined ? {} : { notBefore: Timestamp.make(Math.ceil(now + delayMs)) }),
+      ...(deadlineMs === undefined
+        ? {}
+        : { deadline: Timestamp.make(Math.ceil(now + deadlineMs)) }),
+      ...(task === undefined ? {} : { task }),
+    };
+    if (options.unserved !== true && !(yield* mailboxes.isServed(actor))) {
+      return yield* new UnknownActor({ actor });
+    }
+    const prepared: Prepared = { named: { execution, tenant }, record };
+    return prepared;
+  });
+
+  /** What an execution comes after must be there, or it would wait for a typing error. */
+  const checkAfter = (
+    { named: { tenant }, record }: Prepared,
+    others: ReadonlySet<ExecutionId> = new Set(),
+  ) =>
+    Effect.forEach(
+      (record.task?.after ?? []).filter((execution) => !others.has(execution)),
+      (execution) => present({ execution, tenant }),
+      { concurrency: 16, discard: true },
+    );
+
   const start: Executions["Service"]["start"] = Effect.fnUntraced(
     function* (actor, tenant, input, options = {}) {
-      const { id = randomUUID(), lane, requires, tags, priority } = options;
-      const { execution } = yield* namedExecution(actor, id);
-      const value = yield* (input === undefined ? Effect.undefined : parse(Json, "input", input));
-      const delayMs = yield* positive("delay", options.delay);
-      const deadlineMs = yield* positive("deadline", options.deadline);
-      const required = requires === undefined
-        ? undefined
-        : yield* parse(Requires, "requires", requires);
-      const route = routeOf(lane, required);
-      const now = delayMs === undefined && deadlineMs === undefined ? 0 : yield* clock.now;
-      const record: StartRecord = {
-        kind: "start",
-        seed: randomUUID(),
-        ...(value === undefined ? {} : { input: value }),
-        ...(tags === undefined ? {} : { tags: yield* parse(Tags, "tags", tags) }),
-        ...(route === undefined ? {} : { route }),
-        ...(required === undefined ? {} : { requires: required }),
-        ...(priority === undefined
-          ? {}
-          : { priority: yield* parse(Priority, "priority", priority) }),
-        ...(delayMs === undefined ? {} : { notBefore: Timestamp.make(Math.ceil(now + delayMs)) }),
-        ...(deadlineMs === undefined
-          ? {}
-          : { deadline: Timestamp.make(Math.ceil(now + deadlineMs)) }),
-      };
+      const prepared = yield* prepare(actor, tenant, input, options);
+      const { named, record } = prepared;
+      const { route } = record;
       const signals = yield* Effect.forEach(
         options.signals ?? [],
         ({ name, payload, ...rest }) =>
@@ -78,10 +121,7 @@ export const makeStart = (
             ...(route === undefined ? {} : { route }),
           })),
       );
-      if (options.unserved !== true && !(yield* mailboxes.isServed(actor))) {
-        return yield* new UnknownActor({ actor });
-      }
-      const named = { execution, tenant };
+      yield* checkAfter(prepared);
       const { created, life } = yield* post.start(addressOf(named), record, signals);
       if (!created) {
         yield* Effect.forEach(
@@ -95,5 +135,64 @@ export const makeStart = (
     traced("Executions.start"),
   );
 
-  return start;
+  /** All of them in one step; nothing, if one of them is there already. */
+  const putTogether = Effect.fnUntraced(function* (ordered: ReadonlyArray<Prepared>) {
+    const [first] = ordered;
+    if (first === undefined) return [];
+    const messages = ordered.map(({ named, record }): Message => ({
+      kind: "mail",
+      of: addressOf(named),
+      body: mailRecord.encode(record),
+      guard: { after: 0 },
+    }));
+    const { sequence } = yield* log.appendBatch(addressOf(first.named), messages);
+    return ordered.map(({ named }, i) => ({ ...named, created: true, life: sequence + i }));
+  });
+
+  const putEach = (ordered: ReadonlyArray<Prepared>) =>
+    Effect.forEach(ordered, ({ named, record }) =>
+      Effect.map(
+        post.start(addressOf(named), record),
+        ({ created, life }) => ({ ...named, created, life }),
+      ));
+
+  const startAll: Executions["Service"]["startAll"] = Effect.fnUntraced(
+    function* (tenant, requests) {
+      const prepared = yield* Effect.forEach(
+        requests,
+        ({ actor, input, options = {} }) => prepare(actor, tenant, input, options),
+      );
+      const ids = new Set(prepared.map(({ named }) => named.execution));
+      if (ids.size < prepared.length) {
+        return yield* new InvalidInput({
+          what: "tasks",
+          value: `${prepared.length - ids.size} ids that occur twice`,
+          rule: "each has an id of its own",
+        });
+      }
+      const order = inOrder(
+        prepared.map(({ named, record }) => ({
+          id: named.execution,
+          after: record.task?.after ?? [],
+        })),
+      );
+      if ("cycle" in order) return yield* new DependencyCycle({ executions: order.cycle });
+      const byName = new Map(prepared.map((each) => [each.named.execution, each]));
+      const ordered = order.ids.map((id) => byName.get(id)!);
+      yield* Effect.forEach(prepared, (each) => checkAfter(each, ids), {
+        concurrency: 16,
+        discard: true,
+      });
+      const shards = new Set(prepared.map(({ named }) => addressOf(named).shard));
+      const isOneStep = shards.size === 1 && prepared.length <= maxBatchSize;
+      const started = yield* isOneStep
+        ? Effect.catchTag(putTogether(ordered), "AlreadyExists", () => putEach(ordered))
+        : putEach(ordered);
+      const byId = new Map(started.map((each) => [each.execution, each]));
+      return prepared.map(({ named }) => byId.get(named.execution)!);
+    },
+    traced("Executions.startAll"),
+  );
+
+  return { start, startAll };
 };

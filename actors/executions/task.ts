@@ -1,0 +1,127 @@
+/**
+ * What people say of a task, checked and as its start holds it. Everything is refused here that the
+ * engine could not do later; what must be there before is looked for by whoever starts it.
+ */
+import * as Duration from "effect/Duration";
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Schema from "effect/Schema";
+import { InvalidInput } from "../../schema/errors.ts";
+import { type ExecutionId, parse } from "../../schema/ids.ts";
+import { type MisfireInput, parseMisfire } from "../../schema/misfire.ts";
+import { defaultOverlap, Overlap } from "../../schema/overlap.ts";
+import { parseRunPolicy, type RunPolicyInput } from "../../schema/run_policy.ts";
+import { After, Safety, type Schedule, type Task, TaskRetry } from "../../schema/task.ts";
+import type { RetryPolicy } from "../retry_policy.ts";
+
+export interface ScheduleOptions {
+  /** How often it runs; once, if left out. */
+  readonly policy?: RunPolicyInput;
+  /** What becomes of runs whose time passed while nobody was there; the newest runs for all. */
+  readonly misfire?: MisfireInput;
+  /** What becomes of a run whose time comes while another still runs; both run. */
+  readonly overlap?: Overlap;
+}
+
+export interface TaskOptions extends ScheduleOptions {
+  /**
+   * The ids of executions that must have succeeded before; if one has not, this one is skipped, and
+   * so is what was to come after it.
+   */
+  readonly after?: ReadonlyArray<string | { readonly id: string }>;
+  /** How often the whole is tried; what its actor says, if left out. */
+  readonly retry?: Omit<RetryPolicy, "retryIf">;
+  /** How long one attempt may take. */
+  readonly timeout?: Duration.Input;
+  /** What may become of it if it is run twice, for those who read it. */
+  readonly safety?: Safety;
+  /** What it is for, for those who read it. */
+  readonly description?: string;
+}
+
+const Description = Schema.String.check(
+  Schema.isMaxLength(2_000, { expected: "a text of at most 2,000 characters" }),
+);
+
+const wholeMillis = (
+  what: string,
+  input: Duration.Input | undefined,
+  least: number,
+): Effect.Effect<number | undefined, InvalidInput> => {
+  if (input === undefined) return Effect.undefined;
+  const millis = Option.match(Duration.fromInput(input), {
+    onNone: () => NaN,
+    onSome: Duration.toMillis,
+  });
+  return Number.isFinite(millis) && millis >= least
+    ? Effect.succeed(Math.ceil(millis))
+    : Effect.fail(
+      new InvalidInput({
+        what,
+        value: String(input),
+        rule: `expected a duration of at least ${least} ms, like 5 minutes`,
+      }),
+    );
+};
+
+const retryOf = Effect.fnUntraced(function* (
+  { attempts = 4, backoff, delay, factor, maxDelay, jitter }: Omit<RetryPolicy, "retryIf">,
+) {
+  const delayMs = yield* wholeMillis("retry delay", delay, 0);
+  const maxDelayMs = yield* wholeMillis("longest retry delay", maxDelay, 0);
+  return yield* parse(TaskRetry, "retry", {
+    attempts,
+    ...(backoff === undefined ? {} : { backoff }),
+    ...(delayMs === undefined ? {} : { delayMs }),
+    ...(factor === undefined ? {} : { factor }),
+    ...(maxDelayMs === undefined ? {} : { maxDelayMs }),
+    ...(jitter === undefined ? {} : { jitter }),
+  });
+});
+
+/** A schedule as its start holds it; none, if it runs once. */
+export const scheduleOf = Effect.fnUntraced(function* (
+  { policy, misfire, overlap = defaultOverlap }: ScheduleOptions,
+  now: number,
+): Effect.fn.Return<Schedule | undefined, InvalidInput> {
+  if (policy === undefined || policy.type === "once") return undefined;
+  return {
+    policy: yield* parseRunPolicy(policy, now),
+    misfire: yield* parseMisfire(misfire),
+    overlap: yield* parse(Overlap, "overlap", overlap),
+  };
+});
+
+/** What makes it a task, if anything does. */
+export const taskOf = Effect.fnUntraced(function* <E>(
+  options: TaskOptions,
+  execution: ExecutionId,
+  now: Effect.Effect<number, E>,
+): Effect.fn.Return<Task | undefined, InvalidInput | E> {
+  const { after, retry, timeout, safety, description, policy } = options;
+  const ids = after?.map((each) => typeof each === "string" ? each : each.id);
+  const schedule = policy === undefined || policy.type === "once"
+    ? undefined
+    : yield* scheduleOf(options, yield* now);
+  const timeoutMs = yield* wholeMillis("timeout", timeout, 1);
+  const task: Task = {
+    ...(ids === undefined || ids.length === 0
+      ? {}
+      : { after: [...new Set(yield* parse(After, "after", ids))] }),
+    ...(retry === undefined ? {} : { retry: yield* retryOf(retry) }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(safety === undefined ? {} : { safety: yield* parse(Safety, "safety", safety) }),
+    ...(description === undefined
+      ? {}
+      : { description: yield* parse(Description, "description", description) }),
+    ...(schedule === undefined ? {} : { schedule }),
+  };
+  if (task.after?.includes(execution)) {
+    return yield* new InvalidInput({
+      what: "after",
+      value: execution,
+      rule: "a task does not come after itself",
+    });
+  }
+  return Object.keys(task).length === 0 ? undefined : task;
+});

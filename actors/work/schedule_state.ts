@@ -1,0 +1,99 @@
+/**
+ * What a schedule knows of itself, and carries on when its code begins anew. Pure: changes follow
+ * from what happened, and no clock is read here.
+ */
+import * as Schema from "effect/Schema";
+import { ExecutionId } from "../../schema/ids.ts";
+import { Misfire } from "../../schema/misfire.ts";
+import { Overlap } from "../../schema/overlap.ts";
+import { RunPolicy } from "../../schema/run_policy.ts";
+import type { ScheduleControl } from "../../schema/schedule_control.ts";
+import type { Schedule } from "../../schema/task.ts";
+
+const OpenRunRecord = Schema.Struct({
+  execution: ExecutionId,
+  /** When its time was; none, if somebody asked for it. */
+  at: Schema.optionalKey(Schema.Number),
+});
+/** A run that has not ended. */
+export type OpenRun = typeof OpenRunRecord.Type;
+
+export const KeptRecord = Schema.Struct({
+  policy: RunPolicy,
+  misfire: Misfire,
+  overlap: Overlap,
+  /** How far the present policy has come. */
+  progress: Schema.Struct({
+    base: Schema.Number,
+    created: Schema.Natural,
+    doneTo: Schema.optionalKey(Schema.Number),
+  }),
+  /** What is added to the numbers of the present policy, so that no two runs have one name. */
+  offset: Schema.Natural,
+  created: Schema.Natural,
+  skipped: Schema.Natural,
+  counts: Schema.Struct({
+    completed: Schema.Natural,
+    failed: Schema.Natural,
+    cancelled: Schema.Natural,
+  }),
+  open: Schema.Array(OpenRunRecord),
+  /** The run that waits for the end of another. */
+  buffered: Schema.optionalKey(Schema.Struct({ suffix: Schema.String, at: Schema.Number })),
+  paused: Schema.Boolean,
+  finishing: Schema.Boolean,
+});
+export type Kept = typeof KeptRecord.Type;
+
+export const beginning = ({ policy, misfire, overlap }: Schedule, now: number): Kept => ({
+  policy,
+  misfire,
+  overlap,
+  progress: { base: now, created: 0 },
+  offset: 0,
+  created: 0,
+  skipped: 0,
+  counts: { completed: 0, failed: 0, cancelled: 0 },
+  open: [],
+  paused: false,
+  finishing: false,
+});
+
+/** The numbers that a policy may have given to runs so far. */
+const numbered = ({ policy, progress }: Kept): number =>
+  policy.type === "repeat" ? policy.count : progress.created;
+
+/** What people asked for, of which no run follows at once. */
+export const changed = (
+  kept: Kept,
+  control: Exclude<ScheduleControl, { readonly type: "trigger" | "backfill" }>,
+  now: number,
+): Kept => {
+  switch (control.type) {
+    case "pause":
+      return { ...kept, paused: true };
+    case "resume":
+      return { ...kept, paused: false };
+    case "finish": {
+      const { buffered: _, ...rest } = kept;
+      return { ...rest, finishing: true, paused: false };
+    }
+    case "change": {
+      const { policy, misfire = kept.misfire, overlap = kept.overlap } = control;
+      const next = { ...kept, misfire, overlap };
+      return policy === undefined ? next : {
+        ...next,
+        policy,
+        progress: { base: now, created: 0, doneTo: now },
+        offset: kept.offset + numbered(kept),
+      };
+    }
+  }
+};
+
+/** A run has ended. */
+export const ended = (kept: Kept, run: OpenRun, outcome: keyof Kept["counts"]): Kept => ({
+  ...kept,
+  open: kept.open.filter(({ execution }) => execution !== run.execution),
+  counts: { ...kept.counts, [outcome]: kept.counts[outcome] + 1 },
+});

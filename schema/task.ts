@@ -1,0 +1,61 @@
+/**
+ * What makes an execution a task: what must have succeeded before it, how often it is tried and for
+ * how long, how often it runs, and of which schedule it is a run. It travels in the start, so that a
+ * task is there as a whole or not at all. What follows from it is decided by the engine.
+ */
+import * as Schema from "effect/Schema";
+import { ExecutionId, Timestamp } from "./ids.ts";
+import { Misfire } from "./misfire.ts";
+import { Overlap } from "./overlap.ts";
+import { RunPolicy } from "./run_policy.ts";
+
+const Positive = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1));
+
+/** Executions that must have succeeded before this one begins, of the same tenant. */
+export const After = Schema.Array(ExecutionId).check(
+  Schema.isMaxLength(1_000, { expected: "at most 1,000 executions" }),
+);
+
+/** How often a task is tried, and how long the pauses are. */
+export const TaskRetry = Schema.Struct({
+  attempts: Positive,
+  backoff: Schema.optionalKey(Schema.Literals(["fixed", "exponential"])),
+  delayMs: Schema.optionalKey(Schema.Natural),
+  factor: Schema.optionalKey(Schema.Number),
+  maxDelayMs: Schema.optionalKey(Schema.Natural),
+  jitter: Schema.optionalKey(Schema.Boolean),
+});
+export type TaskRetry = typeof TaskRetry.Type;
+
+/** What may become of a task that is run twice; said for people, and not acted on. */
+export const Safety = Schema.Literals(["pure", "idempotent", "transactional"]);
+export type Safety = typeof Safety.Type;
+
+/** How a task runs more than once. */
+export const Schedule = Schema.Struct({
+  policy: RunPolicy,
+  misfire: Misfire,
+  overlap: Overlap,
+});
+export type Schedule = typeof Schedule.Type;
+
+/** The schedule that an execution is a run of. */
+export const RunOf = Schema.Struct({
+  schedule: ExecutionId,
+  /** When its time was; none, if somebody asked for it. */
+  at: Schema.optionalKey(Timestamp),
+});
+export type RunOf = typeof RunOf.Type;
+
+/** The field `task` of a start. */
+export const Task = Schema.Struct({
+  after: Schema.optionalKey(After),
+  retry: Schema.optionalKey(TaskRetry),
+  /** How long one attempt may take. */
+  timeoutMs: Schema.optionalKey(Positive),
+  safety: Schema.optionalKey(Safety),
+  description: Schema.optionalKey(Schema.String),
+  schedule: Schema.optionalKey(Schedule),
+  runOf: Schema.optionalKey(RunOf),
+});
+export type Task = typeof Task.Type;
