@@ -25,18 +25,9 @@ import { type Description, Executions, type Named } from "./executions.ts";
 import type { ScheduleOptions } from "./executions/task.ts";
 import type { ErrorClass } from "./raise.ts";
 import { makeRun, type Run } from "./run.ts";
-import { runsTag } from "./work/schedule.ts";
+import { runsTag, type ScheduleSummary } from "./work/schedule.ts";
 
-/** What came of a schedule. */
-export interface ScheduleSummary {
-  /** Runs that were started. */
-  readonly created: number;
-  readonly completed: number;
-  readonly failed: number;
-  readonly cancelled: number;
-  /** Runs that were left out, by its misfire or overlap policy. */
-  readonly skipped: number;
-}
+export type { ScheduleSummary } from "./work/schedule.ts";
 
 /** A schedule as it stands. */
 export interface ScheduleDescription extends Description {

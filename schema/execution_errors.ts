@@ -381,6 +381,8 @@ export type ExecutionProblem =
   | ExecutionFailed
   | ExecutionCancelled
   | ExecutionExpired
+  | DependencyCycle
+  | ScheduleFailed
   | UnknownActor
   | SignalLimitExceeded
   | RetryLimitExceeded

@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import type * as Fiber from "effect/Fiber";
 import * as Scheduler from "effect/Scheduler";
+import { turnsTaken } from "../actors/engine/next_turn.ts";
 import * as WebCrypto from "effect/crypto/WebCrypto";
 
 interface Sleep {
@@ -134,11 +135,12 @@ export class VirtualClock implements Clock.Clock {
 
   /** Lets everything happen that needs no time. */
   async settle(): Promise<void> {
-    let seen = this.#signsOfLife;
+    const signsOfLife = () => this.#signsOfLife + turnsTaken();
+    let seen = signsOfLife();
     for (let quiet = 0; quiet < quietTurns; quiet++) {
       await setImmediate();
-      if (seen !== this.#signsOfLife) {
-        seen = this.#signsOfLife;
+      if (seen !== signsOfLife()) {
+        seen = signsOfLife();
         quiet = 0;
       } else if (this.#computing > 0) {
         quiet = 0;

@@ -6,9 +6,14 @@ import { setImmediate } from "node:timers";
 import * as Scheduler from "effect/Scheduler";
 
 let waiting: Array<() => void> = [];
+let taken = 0;
+
+/** How many turns were taken so far: who replays takes one for each result, and waits for nothing. */
+export const turnsTaken = (): number => taken;
 
 const run = (): void => {
   const due = waiting;
+  taken++;
   waiting = [];
   let next = 0;
   try {

@@ -4,16 +4,19 @@
  * each run is started once whatever happens to its worker. When runs are due is `due.ts`.
  */
 import * as Effect from "effect/Effect";
-import * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
-import * as Queue from "effect/Queue";
 import * as Schema from "effect/Schema";
-import { ScheduleFailed } from "../../schema/execution_errors.ts";
-import { ExecutionId, executionIdentity, executionText, Timestamp } from "../../schema/ids.ts";
+import { Cancelled, ChildFailed, ScheduleFailed } from "../../schema/execution_errors.ts";
+import {
+  type ActorName,
+  ExecutionId,
+  executionIdentity,
+  executionText,
+  Timestamp,
+} from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import { ScheduleControl, scheduleSignal } from "../../schema/schedule_control.ts";
 import type { Schedule } from "../../schema/task.ts";
-import type { ActorName } from "../../schema/ids.ts";
 import type { Operations } from "../engine/operations.ts";
 import { due } from "./due.ts";
 import { occurrencesOf } from "./occurrences.ts";
@@ -21,23 +24,41 @@ import {
   beginning,
   changed,
   ended,
+  isOver,
   type Kept,
   KeptRecord,
   type OpenRun,
 } from "./schedule_state.ts";
+
+/** What came of a schedule. */
+export interface ScheduleSummary {
+  /** Runs that were started. */
+  readonly created: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  /** Runs that were left out, by its misfire or overlap policy. */
+  readonly skipped: number;
+}
+
+/** The next run: when it is due, and how far off that was when it was asked. */
+interface Next {
+  readonly at: number;
+  readonly inMs: number;
+}
 
 /** What a schedule goes on for. */
 type Wake =
   | { readonly type: "due" }
   | { readonly type: "control"; readonly payload: Schema.Json | undefined }
   | { readonly type: "ended"; readonly run: OpenRun; readonly outcome: keyof Kept["counts"] }
-  | { readonly type: "failed"; readonly error: Effect.Error<ReturnType<Operations["wait"]>> };
+  | { readonly type: "failed"; readonly error: unknown };
 
 /** The tag by which the runs of a schedule are listed. */
 export const runsTag = "weir.schedule";
 
 /** After so many runs the code begins anew, so that its journal is not read from the beginning. */
-const runsOfAnEra = 200;
+const runsOfAnEra = 30;
 /** The most runs that one request makes up for. */
 const mostBackfilled = 1_000;
 
@@ -46,136 +67,209 @@ const decodeKept = Schema.decodeUnknownSync(KeptRecord);
 const encodeKept = Schema.encodeSync(KeptRecord);
 const waitName = "control";
 
-export const runSchedule = Effect.fnUntraced(function* (
-  operations: Operations,
-  start: StartRecord,
-  schedule: Schedule,
-  carried: Schema.Json | undefined,
-) {
-  const { execution, tenant } = operations;
-  const { actor, name } = executionIdentity(execution);
-  const { schedule: _, ...task } = start.task!;
-  const wakes = yield* Queue.unbounded<Wake>();
-  let kept = operations.continuations === 0
-    ? beginning(schedule, yield* operations.now)
-    : decodeKept(carried);
-  let waits = 0;
-  let started = 0;
+/** Wakes in the order in which they come, without a turn of the event loop between. */
+class Wakes {
+  readonly #come: Array<Wake> = [];
+  #onCome: (() => void) | undefined;
 
-  const watch = (run: OpenRun, result: Effect.Effect<unknown, unknown>) =>
-    Effect.forkChild(
-      Effect.flatMap(
-        Effect.exit(result),
-        (exit) => Queue.offer(wakes, { type: "ended", run, outcome: outcomeOf(exit) }),
-      ),
-    );
+  offer(wake: Wake): void {
+    this.#come.push(wake);
+    this.#onCome?.();
+  }
 
-  const runOf = (suffix: string): ExecutionId =>
-    ExecutionId.make(executionText(actor, `${name}~${suffix}`));
+  async take(): Promise<Wake> {
+    while (this.#come.length === 0) await new Promise<void>((come) => this.#onCome = come);
+    return this.#come.shift()!;
+  }
+}
 
-  const begin = Effect.fnUntraced(function* (suffix: string, at: number | undefined) {
-    const run: OpenRun = { execution: runOf(suffix), ...(at === undefined ? {} : { at }) };
-    if (kept.open.some((open) => open.execution === run.execution)) return;
-    const { input, route, requires, tags, priority } = start;
-    const { result } = yield* operations.spawn(`run ${suffix}`, {
-      actor: actor as ActorName,
-      execution: run.execution,
-      input,
-      tenant,
-      task: {
-        ...task,
-        runOf: {
-          schedule: execution,
-          ...(at === undefined ? {} : { at: Timestamp.make(at) }),
-        },
-      },
-      ...(route === undefined ? {} : { route }),
-      ...(requires === undefined ? {} : { requires }),
-      tags: { ...tags, [runsTag]: execution },
-      ...(priority === undefined ? {} : { priority }),
-    });
-    started++;
-    kept = { ...kept, open: [...kept.open, run], created: kept.created + 1 };
-    yield* watch(run, result);
-  });
+const outcomeOf = (error: unknown): keyof Kept["counts"] =>
+  error instanceof ChildFailed && error.outcome === "failure" ? "failed" : "cancelled";
 
-  /** One run whose time has come, as those that still run allow it. */
-  const beginDue = Effect.fnUntraced(function* (number: number, at: number) {
-    const suffix = String(kept.offset + number + 1);
-    const others = kept.open.filter((open) => open.at !== undefined);
-    if (others.length > 0 && kept.overlap === "skip") {
-      kept = { ...kept, skipped: kept.skipped + 1 };
-    } else if (others.length > 0 && kept.overlap === "buffer-one") {
-      if (kept.buffered === undefined) kept = { ...kept, buffered: { suffix, at } };
-      else kept = { ...kept, skipped: kept.skipped + 1 };
-    } else {
-      if (kept.overlap === "cancel-other") {
-        for (const other of others) {
-          const route = start.route === undefined ? {} : { route: start.route };
-          yield* operations.cancel({ execution: other.execution, tenant, ...route });
-        }
+/** One run of a schedule's code; what it awaits are promises, whose order a replay repeats. */
+class ScheduleRun {
+  readonly #operations: Operations;
+  readonly #start: StartRecord;
+  readonly #actor: ActorName;
+  readonly #name: string;
+  readonly #wakes = new Wakes();
+  #kept: Kept;
+  #waits = 0;
+  #started = 0;
+  #shown = "";
+
+  constructor(operations: Operations, start: StartRecord, kept: Kept) {
+    const { actor, name } = executionIdentity(operations.execution);
+    this.#operations = operations;
+    this.#start = start;
+    this.#actor = actor!;
+    this.#name = name;
+    this.#kept = kept;
+  }
+
+  async run(): Promise<ScheduleSummary> {
+    for (const run of this.#kept.open) this.#watch(run, this.#joinAgain(run));
+    let next: Next | undefined;
+    let isListening = false;
+    for (;;) {
+      if (!isListening) next = await this.#startDue();
+      await this.#startBuffered();
+      await this.#show(next?.at);
+      if (next === undefined && isOver(this.#kept)) break;
+      if (!isListening) {
+        if (this.#started >= runsOfAnEra) await this.#beginAnew();
+        this.#listen(next?.inMs);
+        isListening = true;
       }
-      yield* begin(suffix, at);
+      const wake = await this.#wakes.take();
+      if (wake.type === "failed") throw wake.error;
+      if (wake.type === "ended") {
+        this.#kept = ended(this.#kept, wake.run, wake.outcome);
+        continue;
+      }
+      isListening = false;
+      if (wake.type === "control") await this.#obey(wake.payload);
     }
-  });
+    const { counts, created, skipped } = this.#kept;
+    if (created > 0 && counts.completed === 0) {
+      throw new ScheduleFailed({ execution: this.#operations.execution, created });
+    }
+    return { created, ...counts, skipped };
+  }
 
   /** Starts what is due, and says when the next is. */
-  const lookNow = Effect.fnUntraced(function* () {
-    const now = yield* operations.now;
-    if (kept.paused || kept.finishing) return undefined;
-    const { create, skipped, progress, next } = due(kept.policy, kept.progress, {
-      now,
-      misfire: kept.misfire,
-    });
-    kept = { ...kept, progress, skipped: kept.skipped + skipped };
-    for (const { number, at } of create) yield* beginDue(number, at);
+  async #startDue(): Promise<Next | undefined> {
+    const now = await Effect.runPromise(this.#operations.now);
+    const { paused, finishing, policy, misfire } = this.#kept;
+    if (paused || finishing) return undefined;
+    const { create, skipped, progress, next } = due(policy, this.#kept.progress, { now, misfire });
+    this.#kept = { ...this.#kept, progress, skipped: this.#kept.skipped + skipped };
+    for (const { number, at } of create) await this.#startOne(number, at);
     return next === undefined ? undefined : { at: next, inMs: Math.max(next - now, 0) };
-  });
+  }
 
-  const obey = Effect.fnUntraced(function* (control: ScheduleControl) {
-    switch (control.type) {
-      case "trigger":
-        return yield* begin(control.name, undefined);
-      case "backfill": {
-        const { next } = occurrencesOf(kept.policy, kept.progress.base);
-        let at = next(control.from - 1);
-        for (let n = 0; at !== undefined && at <= control.to && n < mostBackfilled; n++) {
-          yield* begin(new Date(at).toISOString(), at);
-          at = next(at);
-        }
-        return;
-      }
-      default:
-        kept = changed(kept, control, yield* operations.now);
+  /** One run whose time has come, as those that still run allow it. */
+  async #startOne(number: number, at: number): Promise<void> {
+    const kept = this.#kept;
+    const suffix = String(kept.offset + number + 1);
+    const others = kept.open.filter((open) => open.at !== undefined);
+    if (others.length > 0 && (kept.overlap === "skip" || kept.buffered !== undefined)) {
+      this.#kept = { ...kept, skipped: kept.skipped + 1 };
+      return;
     }
-  });
+    if (others.length > 0 && kept.overlap === "buffer-one") {
+      this.#kept = { ...kept, buffered: { suffix, at } };
+      return;
+    }
+    if (kept.overlap === "cancel-other") {
+      const { tenant } = this.#operations;
+      const route = this.#start.route === undefined ? {} : { route: this.#start.route };
+      for (const { execution } of others) {
+        await Effect.runPromise(this.#operations.cancel({ execution, tenant, ...route }));
+      }
+    }
+    await this.#begin(suffix, at);
+  }
 
-  const listen = (timeoutMs: number | undefined) => {
-    waits++;
-    const wait = operations.wait(scheduleSignal, {
+  async #startBuffered(): Promise<void> {
+    const { buffered, ...rest } = this.#kept;
+    if (buffered === undefined || rest.open.some(({ at }) => at !== undefined)) return;
+    this.#kept = rest;
+    await this.#begin(buffered.suffix, buffered.at);
+  }
+
+  async #begin(suffix: string, at: number | undefined): Promise<void> {
+    const { execution: schedule, tenant } = this.#operations;
+    const execution = ExecutionId.make(executionText(this.#actor, `${this.#name}~${suffix}`));
+    if (this.#kept.open.some((open) => open.execution === execution)) return;
+    const { input, route, requires, tags, priority, task } = this.#start;
+    const { schedule: _, ...rest } = task!;
+    const runOf = { schedule, ...(at === undefined ? {} : { at: Timestamp.make(at) }) };
+    const { result } = await Effect.runPromise(this.#operations.spawn(`run ${suffix}`, {
+      actor: this.#actor,
+      execution,
+      input,
+      tenant,
+      task: { ...rest, runOf },
+      tags: { ...tags, [runsTag]: schedule },
+      ...(route === undefined ? {} : { route }),
+      ...(requires === undefined ? {} : { requires }),
+      ...(priority === undefined ? {} : { priority }),
+    }));
+    const run: OpenRun = { execution, ...(at === undefined ? {} : { at }) };
+    this.#started++;
+    this.#kept = {
+      ...this.#kept,
+      open: [...this.#kept.open, run],
+      created: this.#kept.created + 1,
+    };
+    this.#watch(run, result);
+  }
+
+  /** A run that was started before the code began anew. */
+  #joinAgain({ execution }: OpenRun) {
+    return this.#operations.join(`again ${execution}`, {
+      actor: this.#actor,
+      execution,
+      tenant: this.#operations.tenant,
+      onParentEnd: "cancel",
+    });
+  }
+
+  #watch(run: OpenRun, result: Effect.Effect<unknown, unknown>): void {
+    Effect.runPromise(result).then(
+      () => this.#wakes.offer({ type: "ended", run, outcome: "completed" }),
+      (error) =>
+        this.#wakes.offer(
+          error instanceof Cancelled
+            ? { type: "failed", error }
+            : { type: "ended", run, outcome: outcomeOf(error) },
+        ),
+    );
+  }
+
+  #listen(timeoutMs: number | undefined): void {
+    this.#waits++;
+    const wait = this.#operations.wait(scheduleSignal, {
       name: waitName,
       ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
     });
-    return Effect.forkChild(
-      wait.pipe(
-        Effect.matchEffect({
-          onSuccess: (received) =>
-            Queue.offer(
-              wakes,
-              received === undefined
-                ? { type: "due" }
-                : { type: "control", payload: received.payload },
-            ),
-          onFailure: (error) => Queue.offer(wakes, { type: "failed", error }),
-        }),
-      ),
+    Effect.runPromise(wait).then(
+      (received) =>
+        this.#wakes.offer(
+          received === undefined ? { type: "due" } : { type: "control", payload: received.payload },
+        ),
+      (error) => this.#wakes.offer({ type: "failed", error }),
     );
-  };
+  }
+
+  async #obey(payload: Schema.Json | undefined): Promise<void> {
+    const decoded = Option.getOrUndefined(decodeControl(payload));
+    switch (decoded?.type) {
+      case undefined:
+        return;
+      case "trigger":
+        return this.#begin(decoded.name, undefined);
+      case "backfill":
+        return this.#backfill(decoded);
+      default:
+        this.#kept = changed(this.#kept, decoded!, await Effect.runPromise(this.#operations.now));
+    }
+  }
+
+  async #backfill({ from, to }: { readonly from: number; readonly to: number }): Promise<void> {
+    const { policy, progress } = this.#kept;
+    const { next } = occurrencesOf(policy, progress.base);
+    let at = next(from - 1);
+    for (let n = 0; at !== undefined && at <= to && n < mostBackfilled; n++) {
+      await this.#begin(new Date(at).toISOString(), at);
+      at = next(at);
+    }
+  }
 
   /** Shows it to whoever asks, if there is anything new. */
-  let shown = "";
-  const show = Effect.fnUntraced(function* (next: number | undefined) {
-    const { counts, created, skipped, paused, open } = kept;
+  async #show(next: number | undefined): Promise<void> {
+    const { counts, created, skipped, paused, open } = this.#kept;
     const value = {
       ...(next === undefined ? {} : { next: new Date(next).toISOString() }),
       created,
@@ -185,69 +279,34 @@ export const runSchedule = Effect.fnUntraced(function* (
       ...(paused ? { paused } : {}),
     };
     const text = JSON.stringify(value);
-    if (text === shown) return;
-    shown = text;
-    yield* operations.setCell("schedule", value);
+    if (text === this.#shown) return;
+    this.#shown = text;
+    await Effect.runPromise(this.#operations.setCell("schedule", value));
+  }
+
+  async #beginAnew(): Promise<never> {
+    const taken = Array.from(
+      { length: this.#waits },
+      (_, i) => i === 0 ? waitName : `${waitName}#${i + 1}`,
+    );
+    const over = { taken, cleared: [] };
+    return await Effect.runPromise(this.#operations.continueAs(encodeKept(this.#kept), over));
+  }
+}
+
+/** The code of an execution that has a schedule. */
+export const runSchedule = (
+  operations: Operations,
+  start: StartRecord,
+  schedule: Schedule,
+  carried: Schema.Json | undefined,
+): Effect.Effect<ScheduleSummary, unknown> =>
+  Effect.tryPromise({
+    try: async () => {
+      const kept = operations.continuations > 0
+        ? decodeKept(carried)
+        : beginning(schedule, await Effect.runPromise(operations.now));
+      return await new ScheduleRun(operations, start, kept).run();
+    },
+    catch: (error) => error,
   });
-
-  for (const run of kept.open) {
-    const { execution } = run;
-    const joined = operations.join(`again ${execution}`, {
-      actor: actor as ActorName,
-      execution,
-      tenant,
-      onParentEnd: "cancel",
-    });
-    yield* watch(run, joined);
-  }
-  let isListening = false;
-  let next: { readonly at: number; readonly inMs: number } | undefined;
-  for (;;) {
-    if (!isListening) next = yield* lookNow();
-    if (kept.buffered !== undefined && kept.open.every(({ at }) => at === undefined)) {
-      const { suffix, at } = kept.buffered;
-      const { buffered: _, ...rest } = kept;
-      kept = rest;
-      yield* begin(suffix, at);
-    }
-    const isOver = next === undefined && !kept.paused && kept.buffered === undefined;
-    yield* show(next?.at);
-    if (isOver && kept.open.length === 0) break;
-    if (!isListening) {
-      if (started >= runsOfAnEra) {
-        const taken = Array.from(
-          { length: waits },
-          (_, i) => i === 0 ? waitName : `${waitName}#${i + 1}`,
-        );
-        yield* operations.continueAs(encodeKept(kept), { taken, cleared: [] });
-      }
-      yield* listen(next?.inMs);
-      isListening = true;
-    }
-    const wake = yield* Queue.take(wakes);
-    if (wake.type === "failed") return yield* Effect.fail(wake.error);
-    if (wake.type === "ended") {
-      kept = ended(kept, wake.run, wake.outcome);
-      continue;
-    }
-    isListening = false;
-    if (wake.type === "control") {
-      const control = decodeControl(wake.payload);
-      if (Option.isSome(control)) yield* obey(control.value);
-    }
-  }
-  const { counts, created, skipped } = kept;
-  const summary = { created, ...counts, skipped };
-  if (created > 0 && counts.completed === 0) {
-    return yield* new ScheduleFailed({ execution, created });
-  }
-  return summary;
-});
-
-const outcomeOf = (exit: Exit.Exit<unknown, unknown>): keyof Kept["counts"] => {
-  if (Exit.isSuccess(exit)) return "completed";
-  const error = Option.getOrUndefined(Exit.findErrorOption(exit)) as
-    | { readonly outcome?: string }
-    | undefined;
-  return error?.outcome === "failure" ? "failed" : "cancelled";
-};

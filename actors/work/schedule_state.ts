@@ -97,3 +97,7 @@ export const ended = (kept: Kept, run: OpenRun, outcome: keyof Kept["counts"]): 
   open: kept.open.filter(({ execution }) => execution !== run.execution),
   counts: { ...kept.counts, [outcome]: kept.counts[outcome] + 1 },
 });
+
+/** Whether nothing follows any more, given that no run is due some day. */
+export const isOver = ({ paused, buffered, open }: Kept): boolean =>
+  !paused && buffered === undefined && open.length === 0;

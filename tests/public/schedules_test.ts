@@ -1,0 +1,370 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { actor, ExecutionCancelled, ExecutionFailed, InvalidInput, signal } from "@weir/weir";
+import { inMemory } from "@weir/weir/testing";
+
+const go = signal<number>("go");
+
+const hourly = { type: "repeat", count: 5, interval: "1 hour" } as const;
+const startsAt = new Date("2026-03-01T00:00:00Z");
+
+/** Says when each of its runs ran, by the clock of the engine. */
+const clocked = () => {
+  const at: Array<string> = [];
+  const report = actor("report", (ctx) =>
+    ctx.run("note", async () => {
+      at.push(weirNow().toISOString());
+      await Promise.resolve();
+    }));
+  let weirNow = () => new Date(0);
+  return { at, report, by: (now: () => Date) => weirNow = now };
+};
+
+const setUp = async () => {
+  const weir = await inMemory({ startsAt });
+  const { at, report, by } = clocked();
+  by(() => weir.now);
+  const worker = await weir.worker([report]);
+  return { weir, at, report, worker };
+};
+
+const minute = (text: string) => text.slice(0, 16);
+
+describe("a schedule", () => {
+  it("by a count runs so often, at the interval, and then ends", async () => {
+    const { weir, at, report } = await setUp();
+    await using _ = weir;
+    const schedule = await weir.schedule(report, undefined, { id: "r", policy: hourly });
+    assert.ok(schedule.created);
+    assert.deepEqual(await schedule.result(), {
+      created: 5,
+      completed: 5,
+      failed: 0,
+      cancelled: 0,
+      skipped: 0,
+    });
+    assert.deepEqual(
+      at.map(minute),
+      ["00:00", "01:00", "02:00", "03:00", "04:00"].map((time) => `2026-03-01T${time}`),
+    );
+    await weir.advance("5 seconds"); // until it is listed
+    const { executions } = await schedule.runs();
+    assert.deepEqual(
+      executions.map(({ execution, status }) => [execution, status]),
+      [5, 4, 3, 2, 1].map((n) => [`report/r~${n}`, "completed"]),
+    );
+  });
+
+  it("is there once, however often it is asked for", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const first = await weir.schedule(report, undefined, { id: "r", policy: hourly });
+    const second = await weir.schedule(report, undefined, {
+      id: "r",
+      policy: { ...hourly, count: 50 },
+    });
+    assert.deepEqual([first.created, second.created], [true, false]);
+    assert.equal((await second.result()).created, 5);
+  });
+
+  it("by a calendar keeps to the wall clock of its zone, in spring and in autumn", async () => {
+    for (
+      const [from, expected] of [
+        ["2026-03-28T00:00:00Z", ["28T01:30", "29T01:00", "30T00:30"]],
+        ["2026-10-24T00:00:00Z", ["24T00:30", "25T00:30", "26T01:30"]],
+      ] as const
+    ) {
+      await using weir = await inMemory({ startsAt: new Date(from) });
+      const { at, report, by } = clocked();
+      by(() => weir.now);
+      await weir.worker([report]);
+      const schedule = await weir.schedule(report, undefined, {
+        policy: {
+          type: "cron",
+          expression: "30 2 * * *",
+          timeZone: "Europe/Berlin",
+          maxOccurrences: 3,
+        },
+      });
+      await schedule.result();
+      assert.deepEqual(at.map((text) => text.slice(8, 16)), expected);
+    }
+  });
+
+  it("says when it runs next, and how its runs went", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const schedule = await weir.schedule(report, undefined, { policy: hourly });
+    await weir.advance("90 minutes");
+    assert.deepEqual((await schedule.describe()).schedule, {
+      next: "2026-03-01T02:00:00.000Z",
+      created: 2,
+      running: 0,
+      completed: 2,
+      failed: 0,
+      cancelled: 0,
+      skipped: 0,
+    });
+  });
+
+  it("fails when none of its runs succeeded, and not when one did", async () => {
+    await using weir = await inMemory({ startsAt });
+    const fails = actor("fails", (ctx, from: number) => {
+      if (!ctx.executionId.endsWith(`~${from}`)) throw new Error("no");
+    });
+    await weir.worker([fails]);
+    const never = await weir.schedule(fails, 9, { policy: hourly });
+    await assert.rejects(never.result(), (error: unknown) => {
+      assert.ok(error instanceof ExecutionFailed);
+      assert.equal(error.failure.name, "ScheduleFailed");
+      return true;
+    });
+    const once = await weir.schedule(fails, 3, { policy: hourly });
+    assert.deepEqual(await once.result(), {
+      created: 5,
+      completed: 1,
+      failed: 4,
+      cancelled: 0,
+      skipped: 0,
+    });
+  });
+});
+
+describe("what people ask of a schedule", () => {
+  it("trigger runs it once more, whatever the calendar says, and once per id", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const schedule = await weir.schedule(report, undefined, { id: "r", policy: hourly });
+    const [one, same, other] = [
+      await schedule.trigger({ id: "x" }),
+      await schedule.trigger({ id: "x" }),
+      await schedule.trigger(),
+    ];
+    assert.equal(one.id, "report/r~now-x");
+    assert.equal(same.id, one.id);
+    await Promise.all([one.result(), other.result()]);
+    assert.equal((await schedule.result()).created, 7);
+    await assert.rejects(schedule.trigger({ id: "a.b" }), InvalidInput);
+  });
+
+  it("backfill runs the times that are over, each once", async () => {
+    const { weir, at, report } = await setUp();
+    await using _ = weir;
+    const daily = { type: "cron", expression: "0 6 * * *" } as const;
+    const schedule = await weir.schedule(report, undefined, { id: "r", policy: daily });
+    const time = { from: new Date("2026-02-01T00:00:00Z"), to: new Date("2026-02-04T06:00:00Z") };
+    await schedule.backfill(time);
+    await schedule.backfill(time);
+    await weir.advance("1 minute");
+    assert.equal(at.length, 4);
+    const { executions } = await schedule.runs();
+    assert.deepEqual(
+      executions.map(({ execution }) => execution).sort(),
+      [1, 2, 3, 4].map((day) => `report/r~2026-02-0${day}T06:00:00.000Z`),
+    );
+    await assert.rejects(
+      schedule.backfill({ from: new Date(NaN), to: new Date() }),
+      InvalidInput,
+    );
+  });
+
+  it("pause stops it, resume goes on, and what was missed goes by the policy", async () => {
+    for (const [misfire, runs] of [["skip", 3], ["fire-once", 4], ["fire-all", 8]] as const) {
+      const { weir, report } = await setUp();
+      await using _ = weir;
+      const schedule = await weir.schedule(report, undefined, {
+        policy: { type: "repeat", count: 100, interval: "1 hour" },
+        misfire,
+      });
+      await weir.advance("90 minutes");
+      await schedule.pause();
+      await weir.advance("310 minutes");
+      const { schedule: paused } = await schedule.describe();
+      assert.deepEqual([paused?.created, paused?.paused, paused?.next], [2, true, undefined]);
+      await schedule.resume();
+      await weir.advance("30 minutes");
+      assert.equal((await schedule.describe()).schedule?.created, runs);
+    }
+  });
+
+  it("change has it follow another policy, with names of its own for the runs", async () => {
+    const { weir, at, report } = await setUp();
+    await using _ = weir;
+    const schedule = await weir.schedule(report, undefined, { id: "r", policy: hourly });
+    await weir.advance("90 minutes");
+    await schedule.change({
+      policy: { type: "cron", expression: "15 * * * *", maxOccurrences: 2 },
+    });
+    assert.equal((await schedule.result()).created, 4);
+    assert.deepEqual(
+      at.map((text) => text.slice(11, 16)),
+      ["00:00", "01:00", "02:15", "03:15"],
+    );
+    await weir.advance("5 seconds");
+    const { executions } = await schedule.runs();
+    assert.equal(new Set(executions.map(({ execution }) => execution)).size, 4);
+  });
+
+  it("finish lets the last run end; cancel takes the runs along", async () => {
+    await using weir = await inMemory({ startsAt });
+    const long = actor("long", (ctx) => ctx.wait(go));
+    await weir.worker([long]);
+    const ends = await weir.schedule(long, undefined, { id: "e", policy: hourly });
+    const off = await weir.schedule(long, undefined, { id: "o", policy: hourly });
+    await weir.advance("90 minutes");
+    await ends.finish();
+    await off.cancel({ reason: "enough" });
+    await assert.rejects(off.result(), ExecutionCancelled);
+    for (const n of [1, 2]) {
+      assert.equal((await weir.get(long, `o~${n}`).outcome()).type, "cancelled");
+      await weir.get(long, `e~${n}`).signal(go, n);
+    }
+    assert.equal((await ends.result()).completed, 2);
+  });
+});
+
+describe("a run whose time comes while another still runs", () => {
+  const longRuns = async (overlap: "allow" | "skip" | "buffer-one" | "cancel-other") => {
+    const weir = await inMemory({ startsAt });
+    const long = actor("long", (ctx) => ctx.wait(go));
+    await weir.worker([long]);
+    const schedule = await weir.schedule(long, undefined, { id: "l", policy: hourly, overlap });
+    await weir.advance("210 minutes");
+    const end = (suffix: string) => weir.get(long, `l~${suffix}`).signal(go, 1);
+    return { weir, long, schedule, end };
+  };
+
+  it("runs beside it, if nothing else is said", async () => {
+    const { weir, schedule } = await longRuns("allow");
+    await using _ = weir;
+    assert.equal((await schedule.describe()).schedule?.running, 4);
+  });
+
+  it("is left out by `skip`", async () => {
+    const { weir, schedule, end } = await longRuns("skip");
+    await using _ = weir;
+    await end("1");
+    await weir.advance("1 hour");
+    await end("5");
+    assert.deepEqual(await schedule.result(), {
+      created: 2,
+      completed: 2,
+      failed: 0,
+      cancelled: 0,
+      skipped: 3,
+    });
+  });
+
+  it("waits for it by `buffer-one`, and no second one does", async () => {
+    const { weir, schedule, end } = await longRuns("buffer-one");
+    await using _ = weir;
+    assert.deepEqual((await schedule.describe()).schedule?.skipped, 2);
+    await end("1");
+    await weir.advance("1 minute");
+    await end("2");
+    await weir.advance("1 hour");
+    await end("5");
+    assert.deepEqual(await schedule.result(), {
+      created: 3,
+      completed: 3,
+      failed: 0,
+      cancelled: 0,
+      skipped: 2,
+    });
+  });
+
+  it("takes its place by `cancel-other`", async () => {
+    const { weir, schedule, end } = await longRuns("cancel-other");
+    await using _ = weir;
+    await weir.advance("1 hour");
+    await end("5");
+    assert.deepEqual(await schedule.result(), {
+      created: 5,
+      completed: 1,
+      failed: 0,
+      cancelled: 4,
+      skipped: 0,
+    });
+  });
+});
+
+describe("a schedule whose worker is away", () => {
+  for (const [misfire, runs] of [["skip", 2], ["fire-once", 3], ["fire-all", 5]] as const) {
+    it(`comes back and does what ${misfire} says`, async () => {
+      const { weir, report, worker } = await setUp();
+      await using _ = weir;
+      const schedule = await weir.schedule(report, undefined, {
+        policy: { type: "repeat", count: 100, interval: "1 hour" },
+        misfire,
+      });
+      await weir.advance("90 minutes");
+      await worker.crash();
+      await weir.advance("3 hours");
+      await weir.worker([report]);
+      await weir.advance("10 minutes");
+      const { schedule: now } = await schedule.describe();
+      assert.equal(now?.created, runs);
+      assert.equal(now?.next, "2026-03-01T05:00:00.000Z");
+    });
+  }
+
+  it("has each of its runs once, wherever its worker dies", async () => {
+    for (let append = 1, died = true; died; append += append < 40 ? 1 : 7) {
+      await using weir = await inMemory({ startsAt });
+      let ran = 0;
+      const report = actor("report", (ctx) => ctx.run("note", () => void ran++));
+      const first = await weir.worker([report]);
+      died = false;
+      void first.crashAt({ append }, append % 2 === 0 ? "before" : "after").then(async () => {
+        died = true;
+        await weir.worker([report]);
+      });
+      const schedule = await weir.schedule(report, undefined, {
+        id: "r",
+        policy: { type: "repeat", count: 20, interval: "1 minute" },
+        misfire: "fire-all",
+      });
+      const { created, completed } = await schedule.result();
+      assert.deepEqual([created, completed], [20, 20], `append ${append}`);
+      await weir.advance("5 seconds");
+      const { executions } = await schedule.runs({ limit: 100 });
+      assert.equal(executions.length, 20, `append ${append}`);
+    }
+  });
+
+  it("goes on for very long without forgetting a run", async () => {
+    await using weir = await inMemory({ startsAt });
+    const tick = actor("tick", () => {});
+    await weir.worker([tick]);
+    const schedule = await weir.schedule(tick, undefined, {
+      id: "t",
+      policy: { type: "repeat", count: 450, interval: "1 minute" },
+      overlap: "skip",
+    });
+    await weir.advance("300 minutes");
+    await schedule.trigger({ id: "between" });
+    const { created, completed, skipped } = await schedule.result();
+    assert.deepEqual([created, completed, skipped], [451, 451, 0]);
+  });
+});
+
+describe("what is no schedule", () => {
+  for (
+    const [what, policy] of Object.entries({
+      "no runs": { type: "repeat", count: 0, interval: "1 hour" },
+      "no interval": { type: "repeat", count: 2, interval: "0 millis" },
+      "no calendar": { type: "cron", expression: "every day" },
+      "no time zone": { type: "cron", expression: "0 0 * * *", timeZone: "Middle/Earth" },
+      "no policy": { type: "sometimes" },
+    })
+  ) {
+    it(`is refused: ${what}`, async () => {
+      const { weir, report } = await setUp();
+      await using _ = weir;
+      await assert.rejects(
+        weir.schedule(report, undefined, { id: "r", policy: policy as never }),
+        InvalidInput,
+      );
+    });
+  }
+});
