@@ -33,6 +33,8 @@ export {
 export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
 export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
 export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
+export type { QueueDescription, QueueOptions, Queues, RateOptions } from "./actors/queues.ts";
+export type { QueueLimits } from "./schema/queue_limits.ts";
 export type { RunOptions } from "./actors/engine/operations.ts";
 export type { AddEventOptions } from "./actors/engine/outbox.ts";
 export type { Description, HistoryEntry, SignalOptions } from "./actors/executions.ts";
@@ -81,6 +83,7 @@ export {
   KindMismatch,
   type LeaseHistoryEvent,
   NameInUse,
+  NobodyKeepsQueues,
   NondeterministicProgram,
   NonRetryable,
   NoSpace,

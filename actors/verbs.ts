@@ -10,6 +10,7 @@ import { ActorName, Lane, namedExecution, parse, Tenant, WorkerInstanceId } from
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
+import type { Log } from "../streams/log.ts";
 import type { ServerClock } from "../streams/server_clock.ts";
 import { Sessions } from "../streams/session.ts";
 import type { Subscriptions } from "../streams/subscriptions.ts";
@@ -21,6 +22,7 @@ import { Executions } from "./executions.ts";
 import type { TaskOptions } from "./executions/task.ts";
 import { type FamilyReaders, makeFamilies } from "./families.ts";
 import { makeRun } from "./run.ts";
+import { makeQueues } from "./queues.ts";
 import { makeSchedule } from "./schedule.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
@@ -38,6 +40,7 @@ export type Verbs =
     | "getSchedule"
     | "get"
     | "list"
+    | "queues"
     | "subscriptions"
     | "workers"
   >
@@ -45,7 +48,14 @@ export type Verbs =
 
 export const makeVerbs = (
   runtime: ManagedRuntime.ManagedRuntime<
-    EventStore | ExecutionIndex | Executions | Families | ServerClock | Sessions | Subscriptions,
+    | EventStore
+    | ExecutionIndex
+    | Executions
+    | Families
+    | Log
+    | ServerClock
+    | Sessions
+    | Subscriptions,
     unknown
   >,
   tenant: Tenant,
@@ -91,6 +101,7 @@ export const makeVerbs = (
   return {
     ...makeFamilies(runtime, tenant),
     events: makeEvents(runtime, tenant),
+    queues: makeQueues(runtime),
     subscriptions: makeSubscriptions(runtime),
     start: startNow,
     submit: startNow,

@@ -24,6 +24,7 @@ import type { FamilyReaders } from "./families.ts";
 import type { SignalOptions, StartOptions as EngineStartOptions } from "./executions.ts";
 import type { ScheduleOptions, TaskOptions } from "./executions/task.ts";
 import { layer } from "./layer.ts";
+import type { Queues } from "./queues.ts";
 import type { Schedule } from "./schedule.ts";
 import type { SignalDefinition } from "./signal.ts";
 import type { Run } from "./run.ts";
@@ -104,6 +105,8 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
   readonly server: { readonly url: string } | undefined;
   /** What happened, per execution; durable, ordered and never changed. */
   readonly events: Events;
+  /** The queues in which tasks wait for their turns. */
+  readonly queues: Queues;
   /** The durable subscriptions of the namespace. */
   readonly subscriptions: SubscriptionVerbs;
   /** Runs executions of these actors in this process until it is disposed of. */

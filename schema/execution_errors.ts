@@ -112,6 +112,21 @@ export class DependencyCycle
   }
 }
 
+/** No worker of the namespace has ever kept queues. */
+export class NobodyKeepsQueues
+  extends Schema.TaggedError<NobodyKeepsQueues>("@weir/weir/NobodyKeepsQueues")(
+    "NobodyKeepsQueues",
+    { queue: Schema.String },
+  ) {
+  readonly code = "WEIR_NOBODY_KEEPS_QUEUES";
+  readonly retryable = false;
+  override get message(): string {
+    return `No worker of this namespace has ever kept queues, so nobody would say whose turn it is ` +
+      `in ${this.queue}. Run a worker with { queues: true } first, ` +
+      `or give { unserved: true } to have the task wait for one.`;
+  }
+}
+
 /** No run of a schedule succeeded. */
 export class ScheduleFailed extends Schema.TaggedError<ScheduleFailed>("@weir/weir/ScheduleFailed")(
   "ScheduleFailed",
@@ -382,6 +397,7 @@ export type ExecutionProblem =
   | ExecutionCancelled
   | ExecutionExpired
   | DependencyCycle
+  | NobodyKeepsQueues
   | ScheduleFailed
   | UnknownActor
   | SignalLimitExceeded

@@ -57,6 +57,7 @@ export {
   InsideStep,
   KindMismatch,
   NameInUse,
+  NobodyKeepsQueues,
   NondeterministicProgram,
   NonRetryable,
   NotAwaited,
