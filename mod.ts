@@ -6,6 +6,7 @@
 import "./schema/effect_version.ts";
 
 export {
+  type ActingWeir,
   connect,
   type ConnectOptions,
   type InitialSignal,
@@ -48,9 +49,23 @@ export type { Subscription } from "./streams/subscriptions.ts";
 export type { Session } from "./streams/session.ts";
 export type { Tick } from "./streams/families.ts";
 export type { AppendEventOptions, AppendEventsOptions, Events } from "./actors/events.ts";
+export type { TenantVerbs } from "./actors/tenants.ts";
+export type {
+  AnyCapability,
+  AnyRole,
+  GrantOptions,
+  GrantVerbs,
+  GrantWhere,
+  Rights,
+} from "./actors/grants.ts";
+export type { LedgerEntryInput, LedgerVerbs } from "./actors/ledgers.ts";
+export type { TenantEntry } from "./streams/tenants.ts";
+export type { Grant } from "./streams/grants.ts";
+export type { AppendedEntry, ReadLedgerOptions } from "./streams/ledgers.ts";
 export type { EmbeddedServerOptions } from "./streams/server.ts";
 export type { ExecutionPage, ListedExecution } from "./streams/event_store.ts";
 export {
+  type AccessEvent,
   AlreadyExists,
   Cancelled,
   ChildFailed,
@@ -67,6 +82,7 @@ export {
   ExecutionFailed,
   ExecutionNotEnded,
   ExecutionNotFound,
+  Forbidden,
   InsideStep,
   type InstanceTagEvent,
   InvalidBatch,
@@ -74,6 +90,7 @@ export {
   InvalidInput,
   KindMismatch,
   type LeaseHistoryEvent,
+  type LedgerEntry,
   NameInUse,
   NondeterministicProgram,
   NonRetryable,
@@ -94,6 +111,7 @@ export {
   StreamDisconnected,
   SubscriptionConflict,
   SubscriptionNotFound,
+  TenantNotFound,
   TopologyDrift,
   Unavailable,
   UnknownActor,

@@ -20,27 +20,42 @@ import {
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
+import type { Grants } from "../streams/grants.ts";
+import type { Ledgers } from "../streams/ledgers.ts";
 import { Sessions } from "../streams/session.ts";
 import type { Subscriptions } from "../streams/subscriptions.ts";
+import type { Tenants } from "../streams/tenants.ts";
 import { type Actor, codeOf } from "./actor.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
 import { type FamilyReaders, makeFamilies } from "./families.ts";
+import { makeGrants } from "./grants.ts";
+import { makeLedgers } from "./ledgers.ts";
 import { makeRun } from "./run.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
+import { makeTenants } from "./tenants.ts";
 import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
 
 /** What does not depend on where the services run. */
 export type Verbs =
   & Pick<Weir, "events" | "start" | "get" | "list" | "subscriptions" | "workers">
+  & Pick<Weir, "tenants" | "grants" | "ledgers">
   & FamilyReaders;
 
 export const makeVerbs = (
   runtime: ManagedRuntime.ManagedRuntime<
-    EventStore | ExecutionIndex | Executions | Families | Sessions | Subscriptions,
+    | EventStore
+    | ExecutionIndex
+    | Executions
+    | Families
+    | Sessions
+    | Subscriptions
+    | Tenants
+    | Grants
+    | Ledgers,
     unknown
   >,
   tenant: Tenant,
@@ -48,6 +63,9 @@ export const makeVerbs = (
   ...makeFamilies(runtime, tenant),
   events: makeEvents(runtime, tenant),
   subscriptions: makeSubscriptions(runtime),
+  tenants: makeTenants(runtime),
+  grants: makeGrants(runtime, tenant),
+  ledgers: makeLedgers(runtime, tenant),
   start: async <Input, Output, Raised>(
     actor: Actor<Input, Output, Raised>,
     input: Input,

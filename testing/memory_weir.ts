@@ -17,6 +17,7 @@ import type { ErrorClass } from "../actors/raise.ts";
 import { outcomeOf, type Run } from "../actors/run.ts";
 import { makeVerbs, makeWorker } from "../actors/verbs.ts";
 import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
+import { actingOn } from "../actors/access/acting.ts";
 import type { NondeterministicProgram } from "../schema/execution_errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
@@ -30,6 +31,8 @@ import { VirtualClock } from "./virtual_clock.ts";
 export interface MemoryOptions {
   /** Whose executions the verbs mean when none is named; `default` if left out. */
   readonly tenant?: string;
+  /** On whose behalf all verbs are used; nobody's, if left out, and everything is allowed. */
+  readonly principal?: string;
   /** What time it is at first; now, if left out. */
   readonly startsAt?: Date;
   /**
@@ -241,17 +244,20 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     await runtime.dispose();
     for (const of of secondRuns.keys()) await checked(of);
   };
-  return {
+  const door = {
     ...verbs,
     tenant,
-    get now() {
-      return new Date(clock.currentTimeMillisUnsafe());
-    },
-    advance: (duration) => clock.advance(duration),
     start: async (actor, input, startOptions) =>
       timely(await verbs.start(actor, input, startOptions), actor.errors),
     get: (actor, id, getOptions) => timely(verbs.get(actor, id, getOptions), actor.errors),
     worker,
+  } satisfies Partial<MemoryWeir>;
+  return {
+    ...actingOn(runtime, door, options.principal),
+    get now() {
+      return new Date(clock.currentTimeMillisUnsafe());
+    },
+    advance: (duration) => clock.advance(duration),
     close,
     [Symbol.asyncDispose]: close,
   };
