@@ -62,6 +62,12 @@ export type { LedgerEntryInput, LedgerVerbs } from "./actors/ledgers.ts";
 export type { TenantEntry } from "./streams/tenants.ts";
 export type { Grant } from "./streams/grants.ts";
 export type { AppendedEntry, ReadLedgerOptions } from "./streams/ledgers.ts";
+export {
+  type NatsPermissions,
+  natsPermissions,
+  type NatsPermissionsOptions,
+} from "./streams/nats_permissions.ts";
+export { type BuiltinRole, capabilities, type Capability, roles } from "./schema/access.ts";
 export type { EmbeddedServerOptions } from "./streams/server.ts";
 export type { ExecutionPage, ListedExecution } from "./streams/event_store.ts";
 export {

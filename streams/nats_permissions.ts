@@ -1,0 +1,118 @@
+/**
+ * What a NATS user of one tenant may do without Weir, as the lists that nats-server takes: no more
+ * than the capabilities allow, on the tenant's own subjects alone, and reads only by requests whose
+ * subject says what is read. Servers check subjects and neither headers nor where answers go, so this
+ * is no wall against malice; see `docs/access.md`.
+ */
+import * as Effect from "effect/Effect";
+import * as Schema from "effect/Schema";
+import { CapabilityName } from "../schema/access_names.ts";
+import { InvalidInput } from "../schema/errors.ts";
+import { Namespace, parse, Tenant } from "../schema/ids.ts";
+import { encodeToken } from "../schema/token.ts";
+import { type Layout, shardRoot, streamName } from "./subjects.ts";
+
+export interface NatsPermissionsOptions {
+  readonly tenant: string;
+  /** What the user may do; `roles` has those of each role. */
+  readonly capabilities: ReadonlyArray<string>;
+  /** `weir`, if left out. */
+  readonly namespace?: string;
+  /** How many shards the namespace has; 1, if left out. */
+  readonly shards?: number;
+  /** Where the user receives answers, for itself alone; `_INBOX_<tenant>`, if left out. */
+  readonly inboxPrefix?: string;
+}
+
+/** The `permissions` of a user, as nats-server's configuration has them. */
+export interface NatsPermissions {
+  readonly publish: { readonly allow: ReadonlyArray<string> };
+  readonly subscribe: { readonly allow: ReadonlyArray<string> };
+}
+
+/** What an execution leaves for others to read. */
+const executionKinds = ["mail", "log", "done", "signal", "tag", "event"] as const;
+
+/** What a tenant may read in a shard, as subjects. */
+const readable = (layout: Layout, shard: number, tenant: string): ReadonlyArray<string> => {
+  const root = shardRoot(layout, shard);
+  const ofFirst = shard === 0
+    ? [`$KV.${root}.tenant.${tenant}`, `$KV.${root}.grant.${tenant}.*`]
+    : [];
+  return [
+    ...executionKinds.map((kind) => `${root}.${kind}.*.*.${tenant}.*`),
+    `${root}.out.*.*.${tenant}.*.*`,
+    `${root}.ledger.${tenant}.*`,
+    `$KV.${root}.lease.*.*.${tenant}.*`,
+    ...ofFirst,
+  ];
+};
+
+/** What a message to an execution may ask for needs all of these: a server cannot tell them apart. */
+const neededForMail = ["submit", "cancel"];
+
+const Shards = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }));
+const Capabilities = Schema.Array(CapabilityName);
+
+/** A subject without wildcards. */
+const InboxPrefix = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]+)*$/, {
+    expected: "a prefix for inboxes: tokens of letters, digits, _, = or -",
+  }),
+);
+
+/** The inbox that a tenant's users have, unless another is named. */
+export const inboxPrefixOf = (tenant: string): string => `_INBOX_${encodeToken(tenant)}`;
+
+/**
+ * What a raw NATS user of one tenant may publish and subscribe to.
+ *
+ * **Example** (An auditor who looks with any NATS client)
+ *
+ * ```ts
+ * import { natsPermissions } from "@weir/weir";
+ *
+ * const { publish, subscribe } = natsPermissions({ tenant: "acme", capabilities: ["read"] });
+ * console.log(publish.allow.length, subscribe.allow);
+ * ```
+ */
+export const natsPermissions = (options: NatsPermissionsOptions): NatsPermissions => {
+  const checked = Effect.runSync(Effect.gen(function* () {
+    const tenant = yield* parse(Tenant, "tenant", options.tenant);
+    return {
+      tenant: encodeToken(tenant),
+      namespace: yield* parse(Namespace, "namespace", options.namespace ?? "weir"),
+      shards: yield* parse(Shards, "shards", options.shards ?? 1),
+      held: yield* parse(Capabilities, "capabilities", options.capabilities),
+      inbox: yield* parse(
+        InboxPrefix,
+        "inbox prefix",
+        options.inboxPrefix ?? inboxPrefixOf(tenant),
+      ),
+    };
+  }));
+  const { tenant, inbox } = checked;
+  // The common prefix would show the answers of everybody.
+  if (inbox === "_INBOX") {
+    throw new InvalidInput({ what: "inbox prefix", value: inbox, rule: "it is everybody's" });
+  }
+  const held: ReadonlySet<string> = new Set(checked.held);
+  const layout: Layout = { namespace: checked.namespace, shards: checked.shards, parts: 1 };
+  const shards = Array.from({ length: layout.shards }, (_, shard) => shard);
+  const seen = (of: (shard: number, subject: string) => string) =>
+    held.has("read")
+      ? shards.flatMap((shard) => readable(layout, shard, tenant).map((each) => of(shard, each)))
+      : [];
+  const mail = neededForMail.every((each) => held.has(each))
+    ? shards.map((shard) => `${shardRoot(layout, shard)}.mail.*.*.${tenant}.*`)
+    : [];
+  return {
+    publish: {
+      allow: [
+        ...mail,
+        ...seen((shard, subject) => `$JS.API.DIRECT.GET.${streamName(layout, shard)}.${subject}`),
+      ],
+    },
+    subscribe: { allow: [`${inbox}.>`, ...seen((_, subject) => subject)] },
+  };
+};
