@@ -66,6 +66,7 @@ export {
   type NatsPermissions,
   natsPermissions,
   type NatsPermissionsOptions,
+  type NatsSubjects,
 } from "./streams/nats_permissions.ts";
 export { type BuiltinRole, capabilities, type Capability, roles } from "./schema/access.ts";
 export type { EmbeddedServerOptions } from "./streams/server.ts";

@@ -64,7 +64,8 @@ const shown = ({ principal, tenant, roles, capabilities }: HeldRights): Rights =
 
 const Capabilities = Schema.Array(CapabilityName);
 
-const roleOf = Effect.fnUntraced(function* (role: AnyRole) {
+/** A role as it is assigned: one that is built in, or the one that is described. */
+export const roleOf = Effect.fnUntraced(function* (role: AnyRole) {
   const name = yield* parse(RoleName, "role", typeof role === "string" ? role : role?.name);
   const refuse = (rule: string) => new InvalidInput({ what: "role", value: name, rule });
   if (typeof role === "string") {

@@ -24,11 +24,20 @@ export interface NatsPermissionsOptions {
   readonly inboxPrefix?: string;
 }
 
+/** Subjects of which one may use these, or none. */
+export type NatsSubjects =
+  | { readonly allow: ReadonlyArray<string> }
+  | { readonly deny: readonly [">"] };
+
 /** The `permissions` of a user, as nats-server's configuration has them. */
 export interface NatsPermissions {
-  readonly publish: { readonly allow: ReadonlyArray<string> };
-  readonly subscribe: { readonly allow: ReadonlyArray<string> };
+  readonly publish: NatsSubjects;
+  readonly subscribe: NatsSubjects;
 }
+
+/** An empty list of what is allowed would allow everything. */
+const only = (allow: ReadonlyArray<string>): NatsSubjects =>
+  allow.length === 0 ? { deny: [">"] } : { allow };
 
 /** What an execution leaves for others to read. */
 const executionKinds = ["mail", "log", "done", "signal", "tag", "event"] as const;
@@ -73,7 +82,7 @@ export const inboxPrefixOf = (tenant: string): string => `_INBOX_${encodeToken(t
  * import { natsPermissions } from "@weir/weir";
  *
  * const { publish, subscribe } = natsPermissions({ tenant: "acme", capabilities: ["read"] });
- * console.log(publish.allow.length, subscribe.allow);
+ * console.log({ publish, subscribe });
  * ```
  */
 export const natsPermissions = (options: NatsPermissionsOptions): NatsPermissions => {
@@ -107,12 +116,10 @@ export const natsPermissions = (options: NatsPermissionsOptions): NatsPermission
     ? shards.map((shard) => `${shardRoot(layout, shard)}.mail.*.*.${tenant}.*`)
     : [];
   return {
-    publish: {
-      allow: [
-        ...mail,
-        ...seen((shard, subject) => `$JS.API.DIRECT.GET.${streamName(layout, shard)}.${subject}`),
-      ],
-    },
-    subscribe: { allow: [`${inbox}.>`, ...seen((_, subject) => subject)] },
+    publish: only([
+      ...mail,
+      ...seen((shard, subject) => `$JS.API.DIRECT.GET.${streamName(layout, shard)}.${subject}`),
+    ]),
+    subscribe: only([`${inbox}.>`, ...seen((_, subject) => subject)]),
   };
 };

@@ -46,6 +46,11 @@ describe("a NATS user of one tenant", () => {
         user(acme, "operator"),
         user(beta, "operator"),
         user(acme, "auditor"),
+        {
+          user: "nobody",
+          password: "secret",
+          permissions: natsPermissions({ tenant: acme, capabilities: [] }),
+        },
       ],
     };
     server = await scratchServer({
@@ -142,6 +147,19 @@ describe("a NATS user of one tenant", () => {
   it("an auditor reads, and writes nothing", async () => {
     await refused("auditor", mailOf[acme]!, "{}");
     assert.ok((await get("auditor", mailOf[acme]!)).string().length > 0);
+  });
+
+  it("nobody without a capability publishes anything", async () => {
+    const nobody = await connect({
+      servers: server.url,
+      user: "nobody",
+      pass: "secret",
+      inboxPrefix: inboxOf[acme],
+    });
+    for (const subject of [mailOf[acme]!, `$JS.API.DIRECT.GET.KV_weir.${mailOf[acme]}`, "x"]) {
+      await assert.rejects(nobody.request(subject, "{}"), /Permissions Violation/);
+    }
+    await nobody.close();
   });
 
   it("is refused what is another's, by whichever request", async () => {
@@ -245,11 +263,14 @@ describe("permissions for NATS", () => {
   it("are no wider than the capabilities", () => {
     const of = (...capabilities: ReadonlyArray<string>) =>
       natsPermissions({ tenant: "acme", capabilities });
-    assert.deepEqual(of(), { publish: { allow: [] }, subscribe: { allow: ["_INBOX_acme.>"] } });
+    assert.deepEqual(of(), {
+      publish: { deny: [">"] },
+      subscribe: { allow: ["_INBOX_acme.>"] },
+    });
     // A message to a mailbox may start, signal and cancel, and a server cannot tell.
     assert.deepEqual(of("submit"), of());
     assert.deepEqual(of("cancel", "administer", "execute"), of());
-    assert.deepEqual(of("submit", "cancel").publish.allow, ["weir.mail.*.*.acme.*"]);
+    assert.deepEqual(of("submit", "cancel").publish, { allow: ["weir.mail.*.*.acme.*"] });
   });
 
   it("name the subjects of every shard, and nothing that is not the tenant's", () => {
@@ -259,6 +280,7 @@ describe("permissions for NATS", () => {
       shards: 3,
       capabilities: ["submit", "cancel", "read"],
     });
+    assert.ok("allow" in publish && "allow" in subscribe);
     for (const each of [...publish.allow, ...subscribe.allow]) {
       assert.match(each, /\.b=20c(\.|$)|^_INBOX_b=20c\.>$/);
     }
