@@ -107,8 +107,8 @@ describe("weir, of who may do what", () => {
   it("appends to a ledger and reads it", async () => {
     const append = ["ledger", "append", "order/o-1", "decision", `{"approved":true}`];
     const named = [...append, "--by", "ana", "--id", "d-1"];
-    assert.match((await weir(named)).stdout, /^order\/o-1  \d+  appended\n$/);
-    assert.match((await weir(named)).stdout, /^order\/o-1  \d+  was there already\n$/);
+    assert.match((await weir(named)).stdout, /^order\/o-1 {2}\d+ {2}appended\n$/);
+    assert.match((await weir(named)).stdout, /^order\/o-1 {2}\d+ {2}was there already\n$/);
     await weir(append);
     const [first, second, ...rest] = await json("ledger", "read", "order/o-1");
     assert.deepEqual(rest, []);

@@ -183,7 +183,7 @@ describe("a connection that acts as a principal", () => {
     const url = "http://localhost/v1/streams/completions?cursor=earliest";
     const response = await handler(new Request(url));
     assert.equal(response.status, 403);
-    assert.equal((await response.json()).code, "WEIR_FORBIDDEN");
+    assert.match(await response.text(), /"WEIR_FORBIDDEN"/);
   });
 
   it("bad input is refused before anything is written", async () => {
