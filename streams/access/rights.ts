@@ -28,6 +28,12 @@ class Asked extends Data.Class<{ readonly principal: Principal; readonly tenant?
   }
 }
 
+/** What was read, and whether word of every later change was on its way already. */
+interface Looked {
+  readonly rights: Rights;
+  readonly isWatched: boolean;
+}
+
 const askedOf = (principal: Principal, where: Where): Asked =>
   new Asked("tenant" in where ? { principal, tenant: where.tenant } : { principal });
 
@@ -40,11 +46,15 @@ export const makeRights = Effect.fnUntraced(function* (
   let hasBegun = false;
   let listens = false;
 
-  const cache = yield* Cache.makeWith<Asked, Rights, ReadError>(
-    ({ principal, where }) => read(principal, where),
+  const cache = yield* Cache.makeWith<Asked, Looked, ReadError>(
+    ({ principal, where }) =>
+      Effect.suspend(() => {
+        const isWatched = listens;
+        return Effect.map(read(principal, where), (rights) => ({ rights, isWatched }));
+      }),
     {
       capacity,
-      timeToLive: (exit) => Exit.isSuccess(exit) && listens ? remember : Duration.zero,
+      timeToLive: (exit) => Exit.isSuccess(exit) && exit.value.isWatched ? remember : Duration.zero,
     },
   );
 
@@ -86,7 +96,10 @@ export const makeRights = Effect.fnUntraced(function* (
   });
 
   const rights: Grants["Service"]["rights"] = (principal, where) =>
-    Effect.andThen(begin, Cache.get(cache, askedOf(principal, where)));
+    Effect.map(
+      Effect.andThen(begin, Cache.get(cache, askedOf(principal, where))),
+      ({ rights }) => rights,
+    );
 
   /** For who has just made a change, and need not wait for word of it. */
   const changed = (principal: Principal, where: Where) => forget(subjectFor(principal, where));
