@@ -62,6 +62,7 @@ export type { LedgerEntryInput, LedgerVerbs } from "./actors/ledgers.ts";
 export type { TenantEntry } from "./streams/tenants.ts";
 export type { Grant } from "./streams/grants.ts";
 export type { AppendedEntry, ReadLedgerOptions } from "./streams/ledgers.ts";
+export { type NatsAccount, natsAccount, type NatsAccountOptions } from "./streams/nats_account.ts";
 export {
   type NatsPermissions,
   natsPermissions,

@@ -71,7 +71,46 @@ const InboxPrefix = Schema.String.check(
 );
 
 /** The inbox that a tenant's users have, unless another is named. */
-export const inboxPrefixOf = (tenant: string): string => `_INBOX_${encodeToken(tenant)}`;
+const inboxPrefixOf = (tenant: string): string => `_INBOX_${encodeToken(tenant)}`;
+
+const check = Effect.fnUntraced(function* (options: NatsPermissionsOptions) {
+  const tenant = yield* parse(Tenant, "tenant", options.tenant);
+  const inbox = options.inboxPrefix ?? inboxPrefixOf(tenant);
+  // The common prefix would show the answers of everybody.
+  if (inbox === "_INBOX") {
+    return yield* new InvalidInput({
+      what: "inbox prefix",
+      value: inbox,
+      rule: "it is everybody's",
+    });
+  }
+  return {
+    tenant: encodeToken(tenant),
+    namespace: yield* parse(Namespace, "namespace", options.namespace ?? "weir"),
+    shards: yield* parse(Shards, "shards", options.shards ?? 1),
+    held: yield* parse(Capabilities, "capabilities", options.capabilities),
+    inbox: yield* parse(InboxPrefix, "inbox prefix", inbox),
+  };
+});
+
+/** What a tenant's user may send to, what it may hear, and where it is answered. */
+export const tenantSubjects = (options: NatsPermissionsOptions) => {
+  const { tenant, inbox, namespace, shards: count, held: names } = Effect.runSync(check(options));
+  const held: ReadonlySet<string> = new Set(names);
+  const layout: Layout = { namespace, shards: count, parts: 1 };
+  const shards = Array.from({ length: count }, (_, shard) => shard);
+  const seen = (of: (shard: number, subject: string) => string) =>
+    held.has("read")
+      ? shards.flatMap((shard) => readable(layout, shard, tenant).map((each) => of(shard, each)))
+      : [];
+  const mail = neededForMail.every((each) => held.has(each))
+    ? shards.map((shard) => `${shardRoot(layout, shard)}.mail.*.*.${tenant}.*`)
+    : [];
+  const reads = seen((shard, subject) =>
+    `$JS.API.DIRECT.GET.${streamName(layout, shard)}.${subject}`
+  );
+  return { sent: [...mail, ...reads], heard: seen((_, subject) => subject), inbox };
+};
 
 /**
  * What a raw NATS user of one tenant may publish and subscribe to.
@@ -86,40 +125,6 @@ export const inboxPrefixOf = (tenant: string): string => `_INBOX_${encodeToken(t
  * ```
  */
 export const natsPermissions = (options: NatsPermissionsOptions): NatsPermissions => {
-  const checked = Effect.runSync(Effect.gen(function* () {
-    const tenant = yield* parse(Tenant, "tenant", options.tenant);
-    return {
-      tenant: encodeToken(tenant),
-      namespace: yield* parse(Namespace, "namespace", options.namespace ?? "weir"),
-      shards: yield* parse(Shards, "shards", options.shards ?? 1),
-      held: yield* parse(Capabilities, "capabilities", options.capabilities),
-      inbox: yield* parse(
-        InboxPrefix,
-        "inbox prefix",
-        options.inboxPrefix ?? inboxPrefixOf(tenant),
-      ),
-    };
-  }));
-  const { tenant, inbox } = checked;
-  // The common prefix would show the answers of everybody.
-  if (inbox === "_INBOX") {
-    throw new InvalidInput({ what: "inbox prefix", value: inbox, rule: "it is everybody's" });
-  }
-  const held: ReadonlySet<string> = new Set(checked.held);
-  const layout: Layout = { namespace: checked.namespace, shards: checked.shards, parts: 1 };
-  const shards = Array.from({ length: layout.shards }, (_, shard) => shard);
-  const seen = (of: (shard: number, subject: string) => string) =>
-    held.has("read")
-      ? shards.flatMap((shard) => readable(layout, shard, tenant).map((each) => of(shard, each)))
-      : [];
-  const mail = neededForMail.every((each) => held.has(each))
-    ? shards.map((shard) => `${shardRoot(layout, shard)}.mail.*.*.${tenant}.*`)
-    : [];
-  return {
-    publish: only([
-      ...mail,
-      ...seen((shard, subject) => `$JS.API.DIRECT.GET.${streamName(layout, shard)}.${subject}`),
-    ]),
-    subscribe: only([`${inbox}.>`, ...seen((_, subject) => subject)]),
-  };
+  const { sent, heard, inbox } = tenantSubjects(options);
+  return { publish: only(sent), subscribe: only([`${inbox}.>`, ...heard]) };
 };

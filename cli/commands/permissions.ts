@@ -5,7 +5,9 @@ import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import { isBuiltinRole, roles } from "../../schema/access.ts";
 import { InvalidInput } from "../../schema/errors.ts";
+import { natsAccount } from "../../streams/nats_account.ts";
 import { natsPermissions, type NatsSubjects } from "../../streams/nats_permissions.ts";
+import { given } from "../flags.ts";
 import { root, tenant } from "../root.ts";
 import { json } from "../report.ts";
 import { Screen } from "../screen.ts";
@@ -27,6 +29,9 @@ const block = (name: string, subjects: NatsSubjects): string =>
     : [`    ${name}: {`, "      allow: [", ...subjects.allow.map((each) => `        ${json(each)}`)]
       .concat("      ]", "    }").join("\n");
 
+const checking = <A>(make: () => A) =>
+  Effect.try({ try: make, catch: (error) => error as InvalidInput });
+
 export const permissions = Command.make("permissions", {
   role: Flag.String("role").pipe(
     Flag.withDescription("operator, auditor or gatekeeper"),
@@ -40,6 +45,16 @@ export const permissions = Command.make("permissions", {
   user: Flag.String("user").pipe(
     Flag.withDescription("Name of the NATS user (tenant and role)"),
     Flag.optional,
+  ),
+  account: Flag.String("account").pipe(
+    Flag.withMetavar("name"),
+    Flag.withDescription("Account of the tenant: print what accounts export and import instead"),
+    Flag.optional,
+  ),
+  owner: Flag.String("owner").pipe(
+    Flag.withMetavar("name"),
+    Flag.withDescription("Account that has the namespace"),
+    Flag.withDefault("WEIR"),
   ),
   shards: Flag.Int("shards").pipe(
     Flag.withDescription("How many shards the namespace has"),
@@ -59,18 +74,22 @@ export const permissions = Command.make("permissions", {
       asked.user,
       () => `${owner}-${Option.getOrElse(asked.role, () => "user")}`,
     );
-    const { publish, subscribe } = yield* Effect.try({
-      try: () =>
-        natsPermissions({
-          tenant: owner,
-          capabilities: held,
-          shards: asked.shards,
-          ...(Option.isSome(flags.namespace) ? { namespace: flags.namespace.value } : {}),
-          ...(Option.isSome(flags.inboxPrefix) ? { inboxPrefix: flags.inboxPrefix.value } : {}),
-        }),
-      catch: (error) => error as InvalidInput,
-    });
-    if (flags.json || asked.format === "json") {
+    const wanted = {
+      tenant: owner,
+      capabilities: held,
+      shards: asked.shards,
+      ...given("namespace", flags.namespace),
+    };
+    const isPlain = flags.json || asked.format === "json";
+    if (Option.isSome(asked.account)) {
+      const account = asked.account.value;
+      const sides = yield* checking(() => natsAccount({ ...wanted, account, owner: asked.owner }));
+      return yield* screen.write(`${isPlain ? json(sides) : JSON.stringify(sides, null, 2)}\n`);
+    }
+    const { publish, subscribe } = yield* checking(() =>
+      natsPermissions({ ...wanted, ...given("inboxPrefix", flags.inboxPrefix) })
+    );
+    if (isPlain) {
       return yield* screen.write(`${json({ user: name, permissions: { publish, subscribe } })}\n`);
     }
     const lines = [

@@ -141,6 +141,19 @@ describe("weir, of who may do what", () => {
     }
   });
 
+  it("prints what the accounts of two tenants export and import, and nats-server takes it", async () => {
+    const { path } = await Effect.runPromise(locate());
+    const words = ["permissions", "--role", "auditor", "--account", "ACME"];
+    for (const format of ["conf", "json"]) {
+      const { exports, imports } = JSON.parse((await weir([...words, "--format", format])).stdout);
+      const accounts = { WEIR: { jetstream: "enabled", exports }, ACME: { imports } };
+      const file = join(scratchFolder("accounts"), "server.json");
+      await writeFile(file, JSON.stringify({ accounts, jetstream: {} }));
+      const { stderr } = await promisify(execFile)(path, ["-t", "-c", file]);
+      assert.match(stderr, /is valid/);
+    }
+  });
+
   it("prints permissions without a server, and only for what there is", async () => {
     const ran = await bare(["permissions", "--tenant", "b c", "--role", "auditor", "--json"]);
     assert.match(ran.stdout, /weir\.ledger\.b=20c\.\*/);
