@@ -1,11 +1,13 @@
 /** Tenants and principals that no other test has. */
 import { randomUUID } from "node:crypto";
+import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
+import * as Layer from "effect/Layer";
 import * as Schedule from "effect/Schedule";
 import { CapabilityName, Principal, RoleName, TenantName } from "../../../schema/access_names.ts";
-import type { Grants } from "../../../streams/grants.ts";
+import { Grants, layerWith, type Where } from "../../../streams/grants.ts";
 import type { Ledgers } from "../../../streams/ledgers.ts";
-import type { Log } from "../../../streams/log.ts";
+import { Log } from "../../../streams/log.ts";
 import { Tenants } from "../../../streams/tenants.ts";
 import { uniqueTenant } from "../subject_matter.ts";
 
@@ -31,3 +33,31 @@ export const eventually = <E, R>(is: Effect.Effect<boolean, E, R>) =>
     Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("10 millis") }),
     Effect.timeout("20 seconds"),
   );
+
+/** Grants as another process has them, which remembers for an hour unless it hears of a change. */
+export const elsewhere = Effect.gen(function* () {
+  const log = yield* Log;
+  let reads = 0;
+  const counted = Log.of({
+    ...log,
+    last: (...args) => Effect.suspend(() => (reads++, log.last(...args))),
+  });
+  const context = yield* Layer.build(
+    layerWith({ remember: "1 hour" }).pipe(Layer.provide(Layer.succeed(Log, counted))),
+  );
+  const grants = Context.get(context, Grants);
+  /** What is known without a look, as soon as it is. */
+  const remembered = (principal: Principal, where: Where) =>
+    eventually(Effect.gen(function* () {
+      const before = reads;
+      yield* grants.rights(principal, where);
+      return reads === before;
+    })).pipe(Effect.andThen(grants.rights(principal, where)));
+  return { ...grants, remembered };
+});
+
+/** The capabilities by name. */
+export const names = ({ capabilities }: { readonly capabilities: ReadonlySet<string> }) =>
+  [...capabilities].sort();
+
+export const everywhere = { allTenants: true } as const;
