@@ -6,6 +6,7 @@
 import "./schema/effect_version.ts";
 
 export {
+  type ActingWeir,
   connect,
   type ConnectOptions,
   type InitialSignal,
@@ -55,9 +56,31 @@ export type { Subscription } from "./streams/subscriptions.ts";
 export type { Session } from "./streams/session.ts";
 export type { Tick } from "./streams/families.ts";
 export type { AppendEventOptions, AppendEventsOptions, Events } from "./actors/events.ts";
+export type { TenantVerbs } from "./actors/tenants.ts";
+export type {
+  AnyCapability,
+  AnyRole,
+  GrantOptions,
+  GrantVerbs,
+  GrantWhere,
+  Rights,
+} from "./actors/grants.ts";
+export type { LedgerEntryInput, LedgerVerbs } from "./actors/ledgers.ts";
+export type { TenantEntry } from "./streams/tenants.ts";
+export type { Grant } from "./streams/grants.ts";
+export type { AppendedEntry, ReadLedgerOptions } from "./streams/ledgers.ts";
+export { type NatsAccount, natsAccount, type NatsAccountOptions } from "./streams/nats_account.ts";
+export {
+  type NatsPermissions,
+  natsPermissions,
+  type NatsPermissionsOptions,
+  type NatsSubjects,
+} from "./streams/nats_permissions.ts";
+export { type BuiltinRole, capabilities, type Capability, roles } from "./schema/access.ts";
 export type { EmbeddedServerOptions } from "./streams/server.ts";
 export type { ExecutionPage, ListedExecution } from "./streams/event_store.ts";
 export {
+  type AccessEvent,
   AlreadyExists,
   Cancelled,
   ChildFailed,
@@ -75,6 +98,7 @@ export {
   ExecutionFailed,
   ExecutionNotEnded,
   ExecutionNotFound,
+  Forbidden,
   InsideStep,
   type InstanceTagEvent,
   InvalidBatch,
@@ -82,6 +106,7 @@ export {
   InvalidInput,
   KindMismatch,
   type LeaseHistoryEvent,
+  type LedgerEntry,
   NameInUse,
   NobodyKeepsQueues,
   NondeterministicProgram,
@@ -104,6 +129,7 @@ export {
   StreamDisconnected,
   SubscriptionConflict,
   SubscriptionNotFound,
+  TenantNotFound,
   TopologyDrift,
   Unavailable,
   UnknownActor,

@@ -12,8 +12,11 @@ import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
 import type { Log } from "../streams/log.ts";
 import type { ServerClock } from "../streams/server_clock.ts";
+import type { Grants } from "../streams/grants.ts";
+import type { Ledgers } from "../streams/ledgers.ts";
 import { Sessions } from "../streams/session.ts";
 import type { Subscriptions } from "../streams/subscriptions.ts";
+import type { Tenants } from "../streams/tenants.ts";
 import { type Actor, codeOf } from "./actor.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
@@ -21,11 +24,14 @@ import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
 import type { TaskOptions } from "./executions/task.ts";
 import { type FamilyReaders, makeFamilies } from "./families.ts";
+import { makeGrants } from "./grants.ts";
+import { makeLedgers } from "./ledgers.ts";
 import { makeRun } from "./run.ts";
 import { makeQueues } from "./queues.ts";
 import { makeSchedule } from "./schedule.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
+import { makeTenants } from "./tenants.ts";
 import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
 
 /** What does not depend on where the services run. */
@@ -42,6 +48,9 @@ export type Verbs =
     | "list"
     | "queues"
     | "subscriptions"
+    | "tenants"
+    | "grants"
+    | "ledgers"
     | "workers"
   >
   & FamilyReaders;
@@ -52,10 +61,13 @@ export const makeVerbs = (
     | ExecutionIndex
     | Executions
     | Families
+    | Grants
+    | Ledgers
     | Log
     | ServerClock
     | Sessions
-    | Subscriptions,
+    | Subscriptions
+    | Tenants,
     unknown
   >,
   tenant: Tenant,
@@ -103,6 +115,9 @@ export const makeVerbs = (
     events: makeEvents(runtime, tenant),
     queues: makeQueues(runtime),
     subscriptions: makeSubscriptions(runtime),
+    tenants: makeTenants(runtime),
+    grants: makeGrants(runtime, tenant),
+    ledgers: makeLedgers(runtime, tenant),
     start: startNow,
     submit: startNow,
     submitAll: async (tasks, { tenant: other } = {}) => {

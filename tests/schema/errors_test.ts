@@ -2,6 +2,7 @@ import * as assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import * as Schema from "effect/Schema";
+import * as access from "../../schema/access_errors.ts";
 import * as errors from "../../schema/errors.ts";
 import * as execution from "../../schema/execution_errors.ts";
 import * as outbox from "../../schema/outbox_errors.ts";
@@ -11,7 +12,10 @@ const failure = { name: "CardDeclined", message: "no funds" };
 
 /** At least one of each class, and both ends of those whose message depends on a field. */
 const samples: ReadonlyArray<
-  errors.WeirError | execution.ExecutionProblem | outbox.OutboxProblem
+  | access.AccessProblem
+  | errors.WeirError
+  | execution.ExecutionProblem
+  | outbox.OutboxProblem
 > = [
   new errors.InvalidInput({ what: "tenant", value: "", rule: "expected a non-empty string" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "no" }),
@@ -99,6 +103,15 @@ const samples: ReadonlyArray<
     first: 'ctx.run "charge"',
     second: 'ctx.run "charge 2"',
   }),
+  new access.Forbidden({
+    principal: "ana",
+    verb: "run.cancel",
+    capabilities: ["cancel"],
+    tenant: "acme",
+  }),
+  new access.Forbidden({ principal: "ana", verb: "workers", capabilities: ["read"] }),
+  new access.Forbidden({ principal: "ana", verb: "unheard", capabilities: [] }),
+  new access.TenantNotFound({ tenant: "acme" }),
   new outbox.DuplicateEvent({ token: "o-1/paid" }),
   new outbox.EventLockLost({ event: "e-1", owner: "w-1", lock: 7 }),
   new outbox.DatabaseRefused({
@@ -110,9 +123,9 @@ const samples: ReadonlyArray<
   new outbox.PublishRefused({ event: "e-1", eventType: "order.paid", reason: "no such topic" }),
 ];
 
-const classes = Object.entries({ ...errors, ...execution, ...outbox }).filter(([, value]) =>
-  typeof value === "function" && value.prototype instanceof Error
-);
+const classes = Object.entries({ ...access, ...errors, ...execution, ...outbox }).filter((
+  [, value],
+) => typeof value === "function" && value.prototype instanceof Error);
 
 const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8")
   .split("\n")
@@ -124,7 +137,7 @@ const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url),
 
 /** Words that a last sentence tells the reader what to do with; `InvalidInput` ends with its rule. */
 const instruction = new RegExp(
-  "(^|[;:,] |\\band |\\bor )(check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
+  "(^|[;:,] |\\band |\\bor )(ask|check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
     "leave|look|read|repeat|run|split|start|stop|store|try again|upgrade|wait)\\b",
   "i",
 );
