@@ -108,7 +108,7 @@ export class DependencyCycle
   override get message(): string {
     const { executions } = this;
     return `${[...executions, executions[0]].join(" waits for ")}. ` +
-      `Nothing was stored. Break the circle, and submit them again.`;
+      `Nothing was stored. Correct what they come after, and submit them again.`;
   }
 }
 
