@@ -5,6 +5,7 @@
 import * as Layer from "effect/Layer";
 import * as Scheduler from "effect/Scheduler";
 import { Namespace } from "../schema/ids.ts";
+import * as Budgets from "../streams/budgets.ts";
 import * as EventStore from "../streams/event_store.ts";
 import * as ExecutionIndex from "../streams/execution_index.ts";
 import * as Families from "../streams/families.ts";
@@ -32,6 +33,7 @@ export const layer = (options: NamespaceServicesOptions = {}) =>
     Executions.layer.pipe(Layer.provideMerge(MailboxesOnJetStream.layerJetStream)),
     ExpiriesOnJetStream.layerJetStream,
     SubscriptionsOnJetStream.layerJetStream,
+    Budgets.layer,
   ).pipe(
     Layer.provideMerge(ServerClock.layer),
     Layer.provideMerge(layerNamespace(options)),
@@ -47,6 +49,7 @@ export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
     ExpiriesInMemory.layerMemory,
     SubscriptionsInMemory.layerMemory,
     EventStore.layer,
+    Budgets.layer,
   ).pipe(
     Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer)),
     Layer.provideMerge(Layer.mergeAll(
