@@ -10,6 +10,7 @@ import * as FiberSet from "effect/FiberSet";
 import * as Result from "effect/Result";
 import type { BudgetName } from "../../schema/budget.ts";
 import type { BudgetProblem } from "../../schema/budget_errors.ts";
+import { Unavailable } from "../../schema/errors.ts";
 import type { Tenant } from "../../schema/ids.ts";
 import type { AppendError, Log, ReadError } from "../log.ts";
 import { betweenTries } from "../register.ts";
@@ -45,6 +46,11 @@ class Overtaken {
 
 const mostTasks = 128;
 const mostThings = 256;
+
+const closed = (landed: "no" | "unknown") =>
+  Exit.fail(
+    new Unavailable({ operation: "use budgets", reason: "they were closed", landed }),
+  );
 
 const impossible = (error: AppendError) => Effect.die(error);
 
@@ -169,7 +175,7 @@ export const make = Effect.fnUntraced(function* (
         )
       ),
       Effect.onInterrupt(() =>
-        Effect.sync(() => jobs.forEach(({ settle }) => settle(Exit.interrupt())))
+        Effect.sync(() => jobs.forEach(({ settle }) => settle(closed("unknown"))))
       ),
     );
   };
@@ -179,7 +185,7 @@ export const make = Effect.fnUntraced(function* (
     { mostTasks, mostThings },
   );
   yield* Effect.addFinalizer(() =>
-    Effect.sync(() => turns.close().forEach(({ settle }) => settle(Exit.interrupt())))
+    Effect.sync(() => turns.close().forEach(({ settle }) => settle(closed("no"))))
   );
 
   return {
@@ -193,7 +199,7 @@ export const make = Effect.fnUntraced(function* (
           isAbandoned: false,
           settle: resume,
         };
-        turns.submit(job);
+        if (!turns.submit(job)) job.settle(closed("no"));
         return Effect.sync(() => {
           job.isAbandoned = true;
         });

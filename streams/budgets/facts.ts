@@ -11,9 +11,8 @@ import { type BudgetState, hasMovedSpendings, mapValues, own } from "./state.ts"
 /** How long a key is remembered at least. */
 export const keysKeptMs = 7 * 24 * 60 * 60 * 1_000;
 
-/** Above so many, the oldest move out of the record, until so many are left. */
+/** Above so many keys, or spendings, the older half of them moves out of the record. */
 const mostInRecord = 64;
-const leftInRecord = 32;
 
 type Amounts = Spending["amounts"];
 
@@ -103,9 +102,25 @@ export const recalled = (
   return { ...state, spendings: [spending, ...state.spendings] };
 };
 
-const moveKeys = (state: BudgetState, now: number, room: number) => {
-  if (state.keys.length <= mostInRecord) return { state, moved: [] };
-  const count = Math.min(state.keys.length - leftInRecord, room);
+/** What moves out of a record, and under which conditions. */
+export interface Moving {
+  readonly now: number;
+  /** The record that the next one follows. */
+  readonly revision: number;
+  /** How much may move at once. */
+  readonly room: number;
+  /** How much of each stays at most. */
+  readonly most?: number;
+}
+
+/** How many of so many are to move. */
+const countOf = (length: number, { room, most = mostInRecord }: Moving): number =>
+  length <= most ? 0 : Math.min(length - (most >> 1), room);
+
+const moveKeys = (state: BudgetState, moving: Moving) => {
+  const { now } = moving;
+  const count = countOf(state.keys.length, moving);
+  if (count === 0) return { state, moved: [] };
   const moved = state.keys.slice(0, count).flatMap(({ key, at }): ReadonlyArray<Moved> => {
     const ttlSeconds = Math.ceil((at + keysKeptMs - now) / 1_000);
     const record = { kind: "key", life: state.life, at } as const;
@@ -121,9 +136,10 @@ const moveKeys = (state: BudgetState, now: number, room: number) => {
   };
 };
 
-const moveSpendings = (state: BudgetState, revision: number, room: number) => {
-  if (state.spendings.length <= mostInRecord) return { state, moved: [] };
-  const count = Math.min(state.spendings.length - leftInRecord, room);
+const moveSpendings = (state: BudgetState, moving: Moving) => {
+  const { revision } = moving;
+  const count = countOf(state.spendings.length, moving);
+  if (count === 0) return { state, moved: [] };
   const moved = state.spendings.slice(0, count).map(({ execution, amounts }): Moved => ({
     execution,
     record: Object.keys(amounts).length === 0 ? undefined : {
@@ -140,16 +156,13 @@ const moveSpendings = (state: BudgetState, revision: number, room: number) => {
   };
 };
 
-/** What a record holds after the next one, and what moves out of it, as far as there is room. */
+/** What a record holds after the next one, and what moves out of it. */
 export const settled = (
   state: BudgetState,
-  { now, revision, room }: {
-    readonly now: number;
-    readonly revision: number;
-    readonly room: number;
-  },
+  moving: Moving,
 ): { readonly state: BudgetState; readonly moved: ReadonlyArray<Moved> } => {
-  const keys = moveKeys(state, now, room);
-  const spendings = moveSpendings(keys.state, revision, room - keys.moved.length);
+  const keys = moveKeys(state, moving);
+  const room = moving.room - keys.moved.length;
+  const spendings = moveSpendings(keys.state, { ...moving, room });
   return { state: spendings.state, moved: [...keys.moved, ...spendings.moved] };
 };

@@ -24,6 +24,7 @@ export class Turns<T extends Task> {
   readonly #taken = new Set<string>();
   #waiting: Array<T> = [];
   #isAwake = false;
+  #isClosed = false;
 
   /** `take` does what all of the tasks ask for, and says when their things are free again. */
   constructor(
@@ -35,14 +36,17 @@ export class Turns<T extends Task> {
     this.#mostThings = mostThings;
   }
 
-  submit(task: T): void {
+  /** Says whether it will have a turn. */
+  submit(task: T): boolean {
+    if (this.#isClosed) return false;
     this.#waiting.push(task);
     this.#wake();
+    return true;
   }
 
   /** Gives back what has not had its turn; nothing has one any more. */
   close(): ReadonlyArray<T> {
-    this.#isAwake = true;
+    this.#isClosed = true;
     return this.#waiting.splice(0);
   }
 

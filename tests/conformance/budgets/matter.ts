@@ -1,9 +1,12 @@
 /** What the suites of budgets have in common: a budget of a tenant of its own, and how it is used. */
 import { it } from "node:test";
+import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
+import * as Layer from "effect/Layer";
+import type * as Scope from "effect/Scope";
 import { BudgetKey, BudgetName } from "../../../schema/budget.ts";
 import { ExecutionId, type Tenant } from "../../../schema/ids.ts";
-import { Budgets } from "../../../streams/budgets.ts";
+import { Budgets, layer as layerBudgets } from "../../../streams/budgets.ts";
 import type { Log } from "../../../streams/log.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
 import { type Run, uniqueTenant } from "../subject_matter.ts";
@@ -25,7 +28,17 @@ export const scene: Effect.Effect<
   Budgets
 > = Effect.map(Budgets, (budgets) => ({ budgets, tenant: uniqueTenant() }));
 
-export type Test = (title: string, effect: Effect.Effect<unknown, unknown, Services>) => void;
+/** Budgets as another process has them, which knows nothing of what this one does. */
+export const another: Effect.Effect<Budgets["Service"], never, Log | ServerClock | Scope.Scope> =
+  Effect.map(
+    Layer.build(Layer.fresh(layerBudgets)),
+    (services) => Context.get(services, Budgets),
+  );
+
+export type Test = (
+  title: string,
+  effect: Effect.Effect<unknown, unknown, Services | Scope.Scope>,
+) => void;
 
 export const testsWith = (run: Run<Services>): Test => (title, effect) =>
-  void it(title, () => run(Effect.asVoid(effect)));
+  void it(title, () => run(Effect.asVoid(Effect.scoped(effect))));

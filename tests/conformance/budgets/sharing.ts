@@ -1,16 +1,12 @@
 /** Many who consume at once: nothing is lost, and nothing is too much. */
 import assert from "node:assert/strict";
 import * as Effect from "effect/Effect";
-import { Budgets, layer as layerBudgets } from "../../../streams/budgets.ts";
 import { Log } from "../../../streams/log.ts";
 import { budgetAddress } from "../../../streams/budgets/places.ts";
-import { execution, flow, key, named, scene, task, type Test, whole } from "./matter.ts";
+import { another, execution, flow, key, named, scene, task, type Test, whole } from "./matter.ts";
 
 /** Services as those of several processes, which know nothing of each other. */
-const several = Effect.forEach(
-  Array.from({ length: 4 }),
-  () => Effect.provide(Budgets, layerBudgets),
-);
+const several = Effect.all(Array.from({ length: 4 }, () => another));
 const atOnce = { concurrency: "unbounded" } as const;
 const consumers = Array.from({ length: 1_000 }, (_, n) => n);
 

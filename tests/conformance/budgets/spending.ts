@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
-import { Budgets, layer as layerBudgets } from "../../../streams/budgets.ts";
+import type { Budgets } from "../../../streams/budgets.ts";
 import { budgetAddress, spendAddress, spendFilter } from "../../../streams/budgets/places.ts";
 import { Log } from "../../../streams/log.ts";
-import { execution, flow, key, scene, task, type Test, whole } from "./matter.ts";
+import { another, execution, flow, key, scene, task, type Test, whole } from "./matter.ts";
 
 const one = execution("order/o-1");
 const two = execution("order/o-2");
@@ -63,7 +63,7 @@ export const spending = (test: Test) => {
     "of very many keys and executions none is forgotten, by whichever process",
     Effect.gen(function* () {
       const { budgets, tenant } = yield* scene;
-      const { budgets: others } = yield* Effect.provide(scene, layerBudgets);
+      const others = yield* another;
       yield* budgets.allocate(tenant, task, { token: 1_000_000, costCents: 1_000_000 });
       const consume = (by: Budgets["Service"]) => (n: number) =>
         by.consume(tenant, [task], { token: n + 1 }, {
