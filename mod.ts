@@ -27,6 +27,23 @@ export {
   type StateCell,
   type StepContext,
 } from "./actors/actor.ts";
+export type {
+  AllocateBudgetOptions,
+  BudgetOptions,
+  BudgetVerbs,
+  ChangeBudgetOptions,
+  ConsumeBudgetOptions,
+  ReleaseBudgetOptions,
+  ResetBudgetOptions,
+} from "./actors/budgets.ts";
+export type {
+  Breach as BudgetBreach,
+  Changed as BudgetChanged,
+  Consumed as BudgetConsumed,
+  ExhaustedDimension,
+  LimitInputs as BudgetLimits,
+  Released as BudgetReleased,
+} from "./streams/budgets.ts";
 export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
 export type { RunOptions } from "./actors/engine/operations.ts";
 export type { AddEventOptions } from "./actors/engine/outbox.ts";
@@ -52,6 +69,9 @@ export type { EmbeddedServerOptions } from "./streams/server.ts";
 export type { ExecutionPage, ListedExecution } from "./streams/event_store.ts";
 export {
   AlreadyExists,
+  type Amounts,
+  type Budget,
+  BudgetNotFound,
   Cancelled,
   ChildFailed,
   type CompletionEvent,
@@ -60,6 +80,7 @@ export {
   CorruptRecord,
   Cursor,
   CursorGap,
+  DimensionNotAllocated,
   ExecutionCancelled,
   ExecutionEnded,
   type ExecutionEventInput,
@@ -94,9 +115,11 @@ export {
   StreamDisconnected,
   SubscriptionConflict,
   SubscriptionNotFound,
+  TooManyDimensions,
   TopologyDrift,
   Unavailable,
   UnknownActor,
   UnsupportedRecordVersion,
   type WeirError,
+  ZeroLimit,
 } from "./schema/mod.ts";

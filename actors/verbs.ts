@@ -17,12 +17,14 @@ import {
   Tenant,
   WorkerInstanceId,
 } from "../schema/ids.ts";
+import type { Budgets } from "../streams/budgets.ts";
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
 import { Sessions } from "../streams/session.ts";
 import type { Subscriptions } from "../streams/subscriptions.ts";
 import { type Actor, codeOf } from "./actor.ts";
+import { makeBudgets } from "./budgets.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
@@ -35,17 +37,18 @@ import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts
 
 /** What does not depend on where the services run. */
 export type Verbs =
-  & Pick<Weir, "events" | "start" | "get" | "list" | "subscriptions" | "workers">
+  & Pick<Weir, "budgets" | "events" | "start" | "get" | "list" | "subscriptions" | "workers">
   & FamilyReaders;
 
 export const makeVerbs = (
   runtime: ManagedRuntime.ManagedRuntime<
-    EventStore | ExecutionIndex | Executions | Families | Sessions | Subscriptions,
+    Budgets | EventStore | ExecutionIndex | Executions | Families | Sessions | Subscriptions,
     unknown
   >,
   tenant: Tenant,
 ): Verbs => ({
   ...makeFamilies(runtime, tenant),
+  budgets: makeBudgets(runtime, tenant),
   events: makeEvents(runtime, tenant),
   subscriptions: makeSubscriptions(runtime),
   start: async <Input, Output, Raised>(

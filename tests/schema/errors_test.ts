@@ -2,6 +2,7 @@ import * as assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import * as Schema from "effect/Schema";
+import * as budget from "../../schema/budget_errors.ts";
 import * as errors from "../../schema/errors.ts";
 import * as execution from "../../schema/execution_errors.ts";
 import * as outbox from "../../schema/outbox_errors.ts";
@@ -11,7 +12,7 @@ const failure = { name: "CardDeclined", message: "no funds" };
 
 /** At least one of each class, and both ends of those whose message depends on a field. */
 const samples: ReadonlyArray<
-  errors.WeirError | execution.ExecutionProblem | outbox.OutboxProblem
+  errors.WeirError | execution.ExecutionProblem | outbox.OutboxProblem | budget.BudgetProblem
 > = [
   new errors.InvalidInput({ what: "tenant", value: "", rule: "expected a non-empty string" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "no" }),
@@ -108,11 +109,15 @@ const samples: ReadonlyArray<
   }),
   new outbox.PublishFailed({ event: "e-1", eventType: "order.paid", reason: "no answer" }),
   new outbox.PublishRefused({ event: "e-1", eventType: "order.paid", reason: "no such topic" }),
+  new budget.BudgetNotFound({ budget: "task:t-1" }),
+  new budget.DimensionNotAllocated({ budgets: ["task:t-1", "tenant"], dimension: "token" }),
+  new budget.ZeroLimit({ budget: "task:t-1", dimension: "token" }),
+  new budget.TooManyDimensions({ budget: "task:t-1", limit: 32 }),
 ];
 
-const classes = Object.entries({ ...errors, ...execution, ...outbox }).filter(([, value]) =>
-  typeof value === "function" && value.prototype instanceof Error
-);
+const classes = Object.entries({ ...errors, ...execution, ...outbox, ...budget }).filter((
+  [, value],
+) => typeof value === "function" && value.prototype instanceof Error);
 
 const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8")
   .split("\n")

@@ -107,4 +107,27 @@ export const sharing = (test: Test) => {
       assert.equal((yield* budgets.describe(tenant, task)).dimensions["token"]?.used, 1);
     }),
   );
+
+  test(
+    "what others did to a budget is seen by who knows it from before, also where nothing is to do",
+    Effect.gen(function* () {
+      const { budgets, tenant } = yield* scene;
+      const others = yield* another;
+      const who = execution("order/o-1");
+      yield* budgets.allocate(tenant, task, { token: 10 });
+      yield* others.consume(tenant, [task], { token: 3 }, { execution: who, key: key("k") });
+      const release = { budgets: [task] };
+      assert.equal((yield* budgets.release(tenant, who, release)).outcome, "released");
+      assert.equal((yield* others.release(tenant, who, release)).outcome, "nothingSpent");
+      yield* budgets.consume(tenant, [task], { token: 1 });
+      yield* others.delete(tenant, task);
+      const missing = yield* Effect.flip(budgets.consume(tenant, [task], { token: 1 }));
+      assert.equal(missing._tag, "BudgetNotFound");
+      assert.equal(yield* budgets.delete(tenant, task), false);
+      yield* others.allocate(tenant, task, { token: 10 });
+      assert.equal((yield* budgets.consume(tenant, [task], { token: 10 })).outcome, "ok");
+      yield* others.replenish(tenant, task, { token: 5 });
+      assert.equal((yield* budgets.consume(tenant, [task], { token: 5 })).outcome, "ok");
+    }),
+  );
 };
