@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as Logger from "effect/Logger";
 import * as Command from "effect/cli/Command";
+import { budgets } from "./commands/budgets.ts";
 import { cancel, pause, resume, retry } from "./commands/steer.ts";
 import { describe } from "./commands/describe.ts";
 import { dev } from "./commands/dev.ts";
@@ -34,7 +35,7 @@ const weir = root.pipe(Command.withSubcommands([
   { group: "Steering", commands: [signal, cancel, pause, resume, retry] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Access", commands: [tenants, grants, ledger, permissions] },
-  { group: "Operation", commands: [dev, workers, lanes, doctor] },
+  { group: "Operation", commands: [dev, workers, lanes, budgets, doctor] },
 ]));
 
 /** What the library logs is no result. */

@@ -22,6 +22,14 @@ const commands = {
   "subscriptions list": ["subscriptions", "list"],
   "subscriptions reset": ["subscriptions", "reset", "completions", "a", "--after", "now"],
   "subscriptions delete": ["subscriptions", "delete", "completions", "a"],
+  "budgets allocate": ["budgets", "allocate", "tenant", "token=10"],
+  "budgets consume": ["budgets", "consume", "tenant", "token=1"],
+  "budgets replenish": ["budgets", "replenish", "tenant", "token=10"],
+  "budgets reset": ["budgets", "reset", "tenant"],
+  "budgets release": ["budgets", "release", "order/o-1"],
+  "budgets describe": ["budgets", "describe", "tenant"],
+  "budgets ls": ["budgets", "ls"],
+  "budgets delete": ["budgets", "delete", "tenant"],
   workers: ["workers"],
   lanes: ["lanes"],
   doctor: ["doctor"],
@@ -121,6 +129,9 @@ describe("weir", () => {
       ["a duration that is none", ["start", "order", "--delay", "5s"], 'like "5 minutes"'],
       ["a state that is none", ["ls", "--status", "dead"], "Expected.*waiting.*skipped"],
       ["a family that is none", ["tail", "births"], "Expected.*leaseHistory"],
+      ["an amount that is none", ["budgets", "consume", "a", "token=-1"], "like token=5"],
+      ["a limit that is none", ["budgets", "allocate", "a", "token=1/2/3"], "like token=1000"],
+      ["no limit", ["budgets", "allocate", "a"], "limits"],
       ["a count that is none", ["ls", "--limit", "0"], "Expected 1 or more, not 0"],
     ] as const
   ) {
@@ -138,6 +149,8 @@ describe("weir", () => {
       ["an actor name", ["start", "no actor"]],
       ["a namespace", ["ls", "--namespace", "a b"]],
       ["creds", ["ls", "--creds", "nowhere/a.creds"]],
+      ["a budget name", ["budgets", "describe", ""]],
+      ["interval", ["budgets", "allocate", "a", "token=1", "--reset-every", "soon"]],
       ["tags", ["start", "order", "--tag", "team=a", "--unserved"]],
     ] as const
   ) {
