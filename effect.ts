@@ -61,6 +61,16 @@ export {
 } from "./streams/families.ts";
 export { Fence } from "./streams/fence.ts";
 export {
+  type ChangeOptions as ChangeGrantOptions,
+  type Grant,
+  Grants,
+  type GrantsOptions,
+  layer as layerGrants,
+  layerWith as layerGrantsWith,
+  type Rights,
+  type Where,
+} from "./streams/grants.ts";
+export {
   HandOver,
   layerJetStream as layerHandOver,
   layerMemory as layerHandOverMemory,
@@ -72,6 +82,13 @@ export {
   Leases,
   type LeaseState,
 } from "./streams/lease.ts";
+export {
+  type AppendedEntry,
+  layer as layerLedgers,
+  Ledgers,
+  type NewLedgerEntry,
+  type ReadLedgerOptions,
+} from "./streams/ledgers.ts";
 export {
   type Appended,
   type AppendError,
@@ -149,6 +166,7 @@ export {
   type Layout,
   subjectOf,
 } from "./streams/subjects.ts";
+export { layer as layerTenants, type TenantEntry, Tenants } from "./streams/tenants.ts";
 export * as WeirWorkflowEngine from "./actors/workflow_engine.ts";
 export * as ContinueAsNew from "./actors/workflow/continue_as_new.ts";
 export * as DurableMailbox from "./actors/workflow/durable_mailbox.ts";

@@ -6,6 +6,7 @@
 import "./schema/effect_version.ts";
 
 export {
+  type ActingWeir,
   connect,
   type ConnectOptions,
   type InitialSignal,
@@ -33,6 +34,8 @@ export {
 export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
 export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
 export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
+export type { QueueDescription, QueueOptions, Queues, RateOptions } from "./actors/queues.ts";
+export type { QueueLimits } from "./schema/queue_limits.ts";
 export type { RunOptions } from "./actors/engine/operations.ts";
 export type { AddEventOptions } from "./actors/engine/outbox.ts";
 export type { Description, HistoryEntry, SignalOptions } from "./actors/executions.ts";
@@ -53,9 +56,31 @@ export type { Subscription } from "./streams/subscriptions.ts";
 export type { Session } from "./streams/session.ts";
 export type { Tick } from "./streams/families.ts";
 export type { AppendEventOptions, AppendEventsOptions, Events } from "./actors/events.ts";
+export type { TenantVerbs } from "./actors/tenants.ts";
+export type {
+  AnyCapability,
+  AnyRole,
+  GrantOptions,
+  GrantVerbs,
+  GrantWhere,
+  Rights,
+} from "./actors/grants.ts";
+export type { LedgerEntryInput, LedgerVerbs } from "./actors/ledgers.ts";
+export type { TenantEntry } from "./streams/tenants.ts";
+export type { Grant } from "./streams/grants.ts";
+export type { AppendedEntry, ReadLedgerOptions } from "./streams/ledgers.ts";
+export { type NatsAccount, natsAccount, type NatsAccountOptions } from "./streams/nats_account.ts";
+export {
+  type NatsPermissions,
+  natsPermissions,
+  type NatsPermissionsOptions,
+  type NatsSubjects,
+} from "./streams/nats_permissions.ts";
+export { type BuiltinRole, capabilities, type Capability, roles } from "./schema/access.ts";
 export type { EmbeddedServerOptions } from "./streams/server.ts";
 export type { ExecutionPage, ListedExecution } from "./streams/event_store.ts";
 export {
+  type AccessEvent,
   AlreadyExists,
   Cancelled,
   ChildFailed,
@@ -73,6 +98,7 @@ export {
   ExecutionFailed,
   ExecutionNotEnded,
   ExecutionNotFound,
+  Forbidden,
   InsideStep,
   type InstanceTagEvent,
   InvalidBatch,
@@ -80,7 +106,9 @@ export {
   InvalidInput,
   KindMismatch,
   type LeaseHistoryEvent,
+  type LedgerEntry,
   NameInUse,
+  NobodyKeepsQueues,
   NondeterministicProgram,
   NonRetryable,
   NoSpace,
@@ -101,6 +129,7 @@ export {
   StreamDisconnected,
   SubscriptionConflict,
   SubscriptionNotFound,
+  TenantNotFound,
   TopologyDrift,
   Unavailable,
   UnknownActor,

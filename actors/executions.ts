@@ -18,6 +18,7 @@ import {
   type ExecutionFailed,
   type ExecutionNotEnded,
   type ExecutionNotFound,
+  type NobodyKeepsQueues,
   type RetryLimitExceeded,
   type SignalLimitExceeded,
   type UnknownActor,
@@ -122,6 +123,8 @@ export interface Description extends Omit<Shown, "status"> {
   readonly lane?: string;
   readonly requires?: ReadonlyArray<string>;
   readonly deadline?: number;
+  /** The queue in which it waits for its turn, if it was submitted to one. */
+  readonly queue?: string;
 }
 
 /** One record of an execution, as the log has it. */
@@ -147,14 +150,17 @@ export class Executions extends Context.Service<Executions, {
     tenant: Tenant,
     input: unknown,
     options?: StartOptions,
-  ) => Effect.Effect<StartedExecution, SendError | SignalLimitExceeded | UnknownActor>;
+  ) => Effect.Effect<
+    StartedExecution,
+    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues
+  >;
   /** Starts all or none, if they are in one shard; each after those that it comes after otherwise. */
   readonly startAll: (
     tenant: Tenant,
     requests: ReadonlyArray<StartRequest>,
   ) => Effect.Effect<
     ReadonlyArray<StartedExecution>,
-    SendError | SignalLimitExceeded | UnknownActor | DependencyCycle
+    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | DependencyCycle
   >;
   /** Waits for the result; behind a sequence, if an earlier end does not count. */
   readonly result: (

@@ -67,7 +67,7 @@ export type FamilyReaders = {
  * An iterable whose `return` is heard although `next` still waits, as a generator's is not, and which
  * opens nothing any more when that came first.
  */
-const iterate = <A, R>(
+export const iterate = <A, R>(
   runtime: ManagedRuntime.ManagedRuntime<R, unknown>,
   stream: Stream.Stream<A, unknown, R>,
 ): AsyncIterable<A> => ({

@@ -8,8 +8,10 @@ import { Namespace } from "../schema/ids.ts";
 import * as EventStore from "../streams/event_store.ts";
 import * as ExecutionIndex from "../streams/execution_index.ts";
 import * as Families from "../streams/families.ts";
+import * as Grants from "../streams/grants.ts";
 import * as HandOver from "../streams/hand_over.ts";
 import * as Leases from "../streams/lease.ts";
+import * as Ledgers from "../streams/ledgers.ts";
 import { layerMemory as layerLogMemory, type MemoryOptions } from "../streams/log_memory.ts";
 import * as MailboxesOnJetStream from "../streams/mailbox/jetstream.ts";
 import * as MailboxesInMemory from "../streams/mailbox/memory.ts";
@@ -20,8 +22,12 @@ import * as ServerClock from "../streams/server_clock.ts";
 import * as Sessions from "../streams/session.ts";
 import * as SubscriptionsOnJetStream from "../streams/subscriptions/jetstream.ts";
 import * as SubscriptionsInMemory from "../streams/subscriptions/memory.ts";
+import * as Tenants from "../streams/tenants.ts";
 import { scheduler } from "./engine/next_turn.ts";
 import * as Executions from "./executions.ts";
+
+/** Who may do what, and what was done, on whichever log. */
+const platform = Layer.mergeAll(Layer.provideMerge(Grants.layer, Tenants.layer), Ledgers.layer);
 
 /** The engine on a server. */
 export const layer = (options: NamespaceServicesOptions = {}) =>
@@ -32,6 +38,7 @@ export const layer = (options: NamespaceServicesOptions = {}) =>
     Executions.layer.pipe(Layer.provideMerge(MailboxesOnJetStream.layerJetStream)),
     ExpiriesOnJetStream.layerJetStream,
     SubscriptionsOnJetStream.layerJetStream,
+    platform,
   ).pipe(
     Layer.provideMerge(ServerClock.layer),
     Layer.provideMerge(layerNamespace(options)),
@@ -47,6 +54,7 @@ export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
     ExpiriesInMemory.layerMemory,
     SubscriptionsInMemory.layerMemory,
     EventStore.layer,
+    platform,
   ).pipe(
     Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer)),
     Layer.provideMerge(Layer.mergeAll(

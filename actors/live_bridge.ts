@@ -64,6 +64,7 @@ const judgeEveryMs = 20;
 const statuses: Readonly<Record<string, number>> = {
   InvalidInput: 400,
   InvalidCursor: 400,
+  Forbidden: 403,
   CursorGap: 410,
   StreamDisconnected: 503,
   Unavailable: 503,

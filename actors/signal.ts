@@ -2,11 +2,14 @@
  * A signal as code names it: its name on the wire, and what its payload is. Defining one sends and
  * receives nothing.
  */
+import type { AnyCapability } from "./grants.ts";
 import type { AnySchema } from "./standard_schema.ts";
 
 export interface SignalDefinition<A> {
   readonly name: string;
   readonly payload: AnySchema<A> | undefined;
+  /** The capability that who sends it as a principal needs; `submit`, if left out. */
+  readonly needs?: AnyCapability;
   /** Only a type: what the payload is. */
   readonly _A?: A;
 }
@@ -20,12 +23,16 @@ export interface SignalDefinition<A> {
  * import { signal } from "@weir/weir";
  *
  * export const approval = signal<{ by: string }>("approval");
+ * // Only principals that may approve may send this one.
+ * export const release = signal<{ note: string }>("release", undefined, { needs: "approve" });
  * ```
  */
 export const signal = <A = undefined>(
   name: string,
   payload?: AnySchema<A>,
+  options: Pick<SignalDefinition<A>, "needs"> = {},
 ): SignalDefinition<A> => ({
   name,
   payload,
+  ...options,
 });

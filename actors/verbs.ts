@@ -10,9 +10,13 @@ import { ActorName, Lane, namedExecution, parse, Tenant, WorkerInstanceId } from
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
+import type { Log } from "../streams/log.ts";
 import type { ServerClock } from "../streams/server_clock.ts";
+import type { Grants } from "../streams/grants.ts";
+import type { Ledgers } from "../streams/ledgers.ts";
 import { Sessions } from "../streams/session.ts";
 import type { Subscriptions } from "../streams/subscriptions.ts";
+import type { Tenants } from "../streams/tenants.ts";
 import { type Actor, codeOf } from "./actor.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
@@ -20,10 +24,14 @@ import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
 import type { TaskOptions } from "./executions/task.ts";
 import { type FamilyReaders, makeFamilies } from "./families.ts";
+import { makeGrants } from "./grants.ts";
+import { makeLedgers } from "./ledgers.ts";
 import { makeRun } from "./run.ts";
+import { makeQueues } from "./queues.ts";
 import { makeSchedule } from "./schedule.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
+import { makeTenants } from "./tenants.ts";
 import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
 
 /** What does not depend on where the services run. */
@@ -38,14 +46,28 @@ export type Verbs =
     | "getSchedule"
     | "get"
     | "list"
+    | "queues"
     | "subscriptions"
+    | "tenants"
+    | "grants"
+    | "ledgers"
     | "workers"
   >
   & FamilyReaders;
 
 export const makeVerbs = (
   runtime: ManagedRuntime.ManagedRuntime<
-    EventStore | ExecutionIndex | Executions | Families | ServerClock | Sessions | Subscriptions,
+    | EventStore
+    | ExecutionIndex
+    | Executions
+    | Families
+    | Grants
+    | Ledgers
+    | Log
+    | ServerClock
+    | Sessions
+    | Subscriptions
+    | Tenants,
     unknown
   >,
   tenant: Tenant,
@@ -91,7 +113,11 @@ export const makeVerbs = (
   return {
     ...makeFamilies(runtime, tenant),
     events: makeEvents(runtime, tenant),
+    queues: makeQueues(runtime),
     subscriptions: makeSubscriptions(runtime),
+    tenants: makeTenants(runtime),
+    grants: makeGrants(runtime, tenant),
+    ledgers: makeLedgers(runtime, tenant),
     start: startNow,
     submit: startNow,
     submitAll: async (tasks, { tenant: other } = {}) => {

@@ -24,16 +24,26 @@ import type { FamilyReaders } from "./families.ts";
 import type { SignalOptions, StartOptions as EngineStartOptions } from "./executions.ts";
 import type { ScheduleOptions, TaskOptions } from "./executions/task.ts";
 import { layer } from "./layer.ts";
+import type { Queues } from "./queues.ts";
 import type { Schedule } from "./schedule.ts";
+import { actingOn } from "./access/acting.ts";
+import type { GrantVerbs } from "./grants.ts";
+import type { LedgerVerbs } from "./ledgers.ts";
 import type { SignalDefinition } from "./signal.ts";
 import type { Run } from "./run.ts";
 import type { SubscriptionVerbs } from "./subscriptions.ts";
+import type { TenantVerbs } from "./tenants.ts";
 import { opened } from "./unclosed.ts";
 import { makeVerbs, makeWorker } from "./verbs.ts";
 
 export interface ConnectOptions extends NamespaceServicesOptions {
   /** Whose executions the verbs mean when none is named; `default` if left out. */
   readonly tenant?: string;
+  /**
+   * On whose behalf all verbs are used: each is refused with `Forbidden` that this person or service
+   * has no capability for. Left out, the connection is the service itself, and may do everything.
+   */
+  readonly principal?: string;
 }
 
 /** A signal that an execution is started with. */
@@ -97,15 +107,33 @@ export interface Worker extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** A connection as a principal has it; who opened it closes it. */
+export type ActingWeir = Omit<Weir, "as" | "close" | "server" | typeof Symbol.asyncDispose>;
+
 export interface Weir extends AsyncDisposable, FamilyReaders {
   /** The tenant that verbs mean when none is named. */
   readonly tenant: Tenant;
-  /** The embedded server, if this connection uses one; the URL carries the credentials. */
+  /** On whose behalf verbs are used; nobody's, if it may do everything. */
+  readonly principal: string | undefined;
+  /**
+   * The embedded server, if this connection uses one; the URL carries the credentials, so that it is
+   * not for principals.
+   */
   readonly server: { readonly url: string } | undefined;
   /** What happened, per execution; durable, ordered and never changed. */
   readonly events: Events;
+  /** The queues in which tasks wait for their turns. */
+  readonly queues: Queues;
   /** The durable subscriptions of the namespace. */
   readonly subscriptions: SubscriptionVerbs;
+  /** The tenants that were created. */
+  readonly tenants: TenantVerbs;
+  /** Who may do what in which tenant. */
+  readonly grants: GrantVerbs;
+  /** What was decided, seen or done; appended and read, never changed. */
+  readonly ledgers: LedgerVerbs;
+  /** The same connection on behalf of a principal, whose capabilities each verb is held against. */
+  as(principal: string): ActingWeir;
   /** Runs executions of these actors in this process until it is disposed of. */
   worker(
     // deno-lint-ignore no-explicit-any -- an actor's types are its own business here
@@ -212,10 +240,8 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
   try {
     const { server } = Context.get(await runtime.context(), Connection);
     return {
-      tenant,
-      server,
-      worker,
-      ...makeVerbs(runtime, tenant),
+      server: options.principal === undefined ? server : undefined,
+      ...actingOn(runtime, { tenant, ...makeVerbs(runtime, tenant), worker }, options.principal),
       close,
       [Symbol.asyncDispose]: close,
     };

@@ -46,6 +46,12 @@ export const reason = Flag.String("reason").pipe(
   Flag.optional,
 );
 
+export const by = Flag.String("by").pipe(
+  Flag.withMetavar("principal"),
+  Flag.withDescription("On whose behalf, for who looks later"),
+  Flag.optional,
+);
+
 export const limit = Flag.Int("limit").pipe(
   Flag.withMetavar("count"),
   Flag.withDescription("How many at most"),

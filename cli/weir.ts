@@ -12,13 +12,17 @@ import { describe } from "./commands/describe.ts";
 import { dev } from "./commands/dev.ts";
 import { doctor } from "./commands/doctor.ts";
 import { events } from "./commands/events.ts";
+import { grants } from "./commands/grants.ts";
 import { history } from "./commands/history.ts";
 import { lanes } from "./commands/lanes.ts";
+import { ledger } from "./commands/ledger.ts";
 import { ls } from "./commands/ls.ts";
+import { permissions } from "./commands/permissions.ts";
 import { signal } from "./commands/signal.ts";
 import { start } from "./commands/start.ts";
 import { subscriptions } from "./commands/subscriptions.ts";
 import { tail } from "./commands/tail.ts";
+import { tenants } from "./commands/tenants.ts";
 import { workers } from "./commands/workers.ts";
 import { explain, layerPresenter, succeeded } from "./failure.ts";
 import { root } from "./root.ts";
@@ -29,6 +33,7 @@ const weir = root.pipe(Command.withSubcommands([
   { group: "Executions", commands: [start, ls, describe, history, events] },
   { group: "Steering", commands: [signal, cancel, pause, resume, retry] },
   { group: "Readers", commands: [tail, subscriptions] },
+  { group: "Access", commands: [tenants, grants, ledger, permissions] },
   { group: "Operation", commands: [dev, workers, lanes, doctor] },
 ]));
 

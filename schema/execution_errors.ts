@@ -108,7 +108,22 @@ export class DependencyCycle
   override get message(): string {
     const { executions } = this;
     return `${[...executions, executions[0]].join(" waits for ")}. ` +
-      `Nothing was stored. Break the circle, and submit them again.`;
+      `Nothing was stored. Correct what they come after, and submit them again.`;
+  }
+}
+
+/** No worker of the namespace has ever kept queues. */
+export class NobodyKeepsQueues
+  extends Schema.TaggedError<NobodyKeepsQueues>("@weir/weir/NobodyKeepsQueues")(
+    "NobodyKeepsQueues",
+    { queue: Schema.String },
+  ) {
+  readonly code = "WEIR_NOBODY_KEEPS_QUEUES";
+  readonly retryable = false;
+  override get message(): string {
+    return `No worker of this namespace has ever kept queues, so nobody would say whose turn it is ` +
+      `in ${this.queue}. Run a worker with { queues: true } first, ` +
+      `or give { unserved: true } to have the task wait for one.`;
   }
 }
 
@@ -382,6 +397,7 @@ export type ExecutionProblem =
   | ExecutionCancelled
   | ExecutionExpired
   | DependencyCycle
+  | NobodyKeepsQueues
   | ScheduleFailed
   | UnknownActor
   | SignalLimitExceeded

@@ -22,6 +22,34 @@ export {
   WorkerInstanceId,
 } from "./ids.ts";
 export {
+  CapabilityName,
+  LedgerEntryId,
+  LedgerKey,
+  LedgerKind,
+  Principal,
+  RoleName,
+  TenantName,
+} from "./access_names.ts";
+export {
+  type BuiltinRole,
+  capabilities,
+  type Capability,
+  roles,
+  type Verb,
+  type VerbRule,
+  verbs,
+} from "./access.ts";
+export type {
+  AccessEvent,
+  CapabilityGranted,
+  CapabilityRevoked,
+  LedgerEntry,
+  RoleAssigned,
+  RoleUnassigned,
+  TenantCreated,
+} from "./access_event.ts";
+export { type AccessProblem, Forbidden, TenantNotFound } from "./access_errors.ts";
+export {
   Cursor,
   type CursorInput,
   type CursorPosition,
@@ -57,6 +85,7 @@ export {
   InsideStep,
   KindMismatch,
   NameInUse,
+  NobodyKeepsQueues,
   NondeterministicProgram,
   NonRetryable,
   NotAwaited,

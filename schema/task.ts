@@ -4,9 +4,10 @@
  * task is there as a whole or not at all. What follows from it is decided by the engine.
  */
 import * as Schema from "effect/Schema";
-import { ExecutionId, Timestamp } from "./ids.ts";
+import { boundedText, ExecutionId, Timestamp } from "./ids.ts";
 import { Misfire } from "./misfire.ts";
 import { Overlap } from "./overlap.ts";
+import { QueueName } from "./queue_limits.ts";
 import { RunPolicy } from "./run_policy.ts";
 
 const Positive = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1));
@@ -39,6 +40,16 @@ export const Schedule = Schema.Struct({
 });
 export type Schedule = typeof Schedule.Type;
 
+/** Where a task waits for its turn. */
+export const Queued = Schema.Struct({
+  name: QueueName,
+  /** What no more than so many may hold at once. */
+  key: Schema.optionalKey(boundedText(200)),
+  /** Whether it keeps its turn between two attempts. */
+  hold: Schema.Literals(["through-retries", "per-attempt"]),
+});
+export type Queued = typeof Queued.Type;
+
 /** The schedule that an execution is a run of. */
 export const RunOf = Schema.Struct({
   schedule: ExecutionId,
@@ -55,6 +66,7 @@ export const Task = Schema.Struct({
   timeoutMs: Schema.optionalKey(Positive),
   safety: Schema.optionalKey(Safety),
   description: Schema.optionalKey(Schema.String),
+  queue: Schema.optionalKey(Queued),
   schedule: Schema.optionalKey(Schedule),
   runOf: Schema.optionalKey(RunOf),
 });

@@ -28,6 +28,7 @@ export const bucketKinds = [
   "budget",
   "tenant",
   "grant",
+  "seat",
 ] as const;
 
 /** The kinds that are plain subjects under the namespace. */
@@ -254,6 +255,24 @@ export const queueAddressOf = (layout: Layout, shard: number, subject: string): 
   tail: subject.split(".").slice(2).join("."),
   label: subject,
 });
+
+/** A seat in a queue; all of a queue are in the shard of the execution that keeps it. */
+export const seatAddress = (
+  { shard, root }: Pick<Address, "shard" | "root">,
+  queue: string,
+  seat: string,
+): Address => ({
+  shard,
+  root,
+  tail: `${tokenOfAny(queue)}.${tokenOfAny(seat)}`,
+  label: `a seat in the queue ${queue}`,
+});
+
+/** The seats of a queue. */
+export const seatFilter = (
+  { shard, root }: Pick<Address, "shard" | "root">,
+  queue: string,
+): Filter => ({ shard, subject: `$KV.${root}.seat.${tokenOfAny(queue)}.*` });
 
 /** A store of an event log, by its names; all that is in it is in one shard. */
 export const eventLogAddress = (

@@ -18,6 +18,7 @@ import { outcomeOf, type Run } from "../actors/run.ts";
 import { makeVerbs, makeWorker } from "../actors/verbs.ts";
 import type { Schedule } from "../actors/schedule.ts";
 import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
+import { actingOn } from "../actors/access/acting.ts";
 import type { NondeterministicProgram } from "../schema/execution_errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
@@ -31,6 +32,8 @@ import { VirtualClock } from "./virtual_clock.ts";
 export interface MemoryOptions {
   /** Whose executions the verbs mean when none is named; `default` if left out. */
   readonly tenant?: string;
+  /** On whose behalf all verbs are used; nobody's, if left out, and everything is allowed. */
+  readonly principal?: string;
   /** What time it is at first; now, if left out. */
   readonly startsAt?: Date;
   /**
@@ -256,13 +259,9 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     await runtime.dispose();
     for (const of of secondRuns.keys()) await checked(of);
   };
-  return {
+  const door = {
     ...verbs,
     tenant,
-    get now() {
-      return new Date(clock.currentTimeMillisUnsafe());
-    },
-    advance: (duration) => clock.advance(duration),
     start: async (actor, input, startOptions) =>
       timely(await verbs.start(actor, input, startOptions), actor.errors),
     submit: async (actor, input, submitOptions) =>
@@ -277,6 +276,13 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
       timelySchedule(verbs.getSchedule(actor, id, getOptions), actor.errors),
     get: (actor, id, getOptions) => timely(verbs.get(actor, id, getOptions), actor.errors),
     worker,
+  } satisfies Partial<MemoryWeir>;
+  return {
+    ...actingOn(runtime, door, options.principal),
+    get now() {
+      return new Date(clock.currentTimeMillisUnsafe());
+    },
+    advance: (duration) => clock.advance(duration),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -9,6 +9,7 @@ import { type ActorName, type ExecutionId, type Tenant, Timestamp } from "../../
 import type { JournalRecord, LogRecord, TagRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Route } from "../../schema/route.ts";
+import type { Queued } from "../../schema/task.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
   attemptNote,
@@ -43,8 +44,25 @@ export type Command =
     readonly keepUntil?: Timestamp;
   };
 
+/** The turn of a queue that the present attempt needs, if it needs one. */
+export const turnOf = (state: ExecutionState): Turn | undefined => {
+  const { queue, schedule } = state.start?.record.task ?? {};
+  if (queue === undefined || schedule !== undefined) return undefined;
+  return {
+    queue,
+    turn: queue.hold === "per-attempt" ? `attempt ${state.attempt}` : `run ${state.replays}`,
+  };
+};
+
+/** A turn of a queue. */
+export interface Turn {
+  readonly queue: Queued;
+  readonly turn: string;
+}
+
 /** What must happen after an execution has ended; each may happen twice without harm. */
 export type FollowUp =
+  | { readonly type: "leave"; readonly turn: Turn }
   | { readonly type: "cancelChild"; readonly child: Child }
   | {
     readonly type: "notify";
@@ -186,7 +204,9 @@ export const afterEnd = (
 ): ReadonlyArray<FollowUp> => {
   const parent = state.start?.record.parent;
   const interested = parent === undefined ? state.joins : [parent, ...state.joins];
+  const turn = turnOf(state);
   return [
+    ...(turn === undefined ? [] : [{ type: "leave", turn } as const]),
     ...interested.map((parent): FollowUp => ({ type: "notify", parent, outcome })),
     ...childrenToCancel(state),
   ];

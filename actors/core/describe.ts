@@ -17,6 +17,7 @@ export type Reason =
   | "timer"
   | "signal"
   | "child"
+  | "queue"
   | "operator";
 
 const awaitedBy = (state: ExecutionState): ReadonlyArray<Awaited> =>
@@ -154,6 +155,9 @@ const awaits = (awaited: Awaited): { readonly reason: Reason; readonly why: stri
     case "sleep":
       return { reason: "timer", why: `it sleeps${until(awaited.due)} (${awaited.key})` };
     case "wait":
+      if (awaited.signal.startsWith("weir.turn/")) {
+        return { reason: "queue", why: "it waits for its turn in its queue" };
+      }
       return {
         reason: "signal",
         why: `it waits for the signal ${awaited.signal}${until(awaited.due)}`,

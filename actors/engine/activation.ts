@@ -28,6 +28,7 @@ import {
   type Command,
   deadlineOf,
   type FollowUp,
+  turnOf,
 } from "../core/decide.ts";
 import {
   attemptTimer,
@@ -381,6 +382,7 @@ export class Activation {
       onQuiet: () => this.#considerSuspension(),
       onRest: () => this.#offer({ type: "rest" }),
       onFinish: () => this.#offer({ type: "finish", run }),
+      append: (messages) => this.#append(messages),
       onLimit: () => this.#offer({ type: "limit", run }),
     });
     this.#codeRun = run;
@@ -459,6 +461,18 @@ export class Activation {
     if (this.#codeRun === undefined || this.state.inbox.length > 0) return false;
     if (Queue.sizeUnsafe(this.#events) > 0 || this.#codeRun.isBusy) return false;
     return this.state.paused !== undefined || this.#codeRun.isWaiting;
+  }
+
+  /** What the code appends itself goes in its turn among what is recorded for it. */
+  #append(messages: ReadonlyArray<Message>): Effect.Effect<void, AppendError> {
+    const { address, fence: guard } = this.#ownership;
+    const { log } = this.#engine;
+    const guarded = messages.map((message) => ({ ...message, guard }));
+    const [first] = guarded;
+    if (first === undefined) return Effect.void;
+    return Effect.asVoid(
+      guarded.length === 1 ? log.append(address, first) : log.appendBatch(address, guarded),
+    );
   }
 
   #considerSuspension(): void {
@@ -580,7 +594,11 @@ export class Activation {
       this.#codeRun = undefined;
       const retryAt = Timestamp.make(Math.ceil((yield* this.#now) + pause));
       const { attempt } = this.state;
+      const turn = turnOf(this.state);
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
+      if (turn !== undefined && turn.turn !== turnOf(this.state)?.turn) {
+        yield* this.#follow([{ type: "leave", turn }]);
+      }
       yield* this.#deadlines.forget(this.#ownership, limitTimer(attempt));
       if (pause > this.#engine.residentMs) {
         const key = attemptTimer(this.state.failures);

@@ -11,8 +11,8 @@ import type { PayloadTooLarge } from "../../schema/errors.ts";
 import { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
-import type { Message } from "../../streams/log.ts";
-import type { Command } from "../core/decide.ts";
+import type { AppendError, Message } from "../../streams/log.ts";
+import { type Command, turnOf } from "../core/decide.ts";
 import { type ExecutionState, inputOf, operation } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
 import type { Host } from "./host.ts";
@@ -47,6 +47,8 @@ export interface CodeRunOptions {
   readonly onRest: () => void;
   /** There may be an exit. */
   readonly onFinish: () => void;
+  /** Appends records under the fence of the execution, beside its journal. */
+  readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
   /** The time of the attempt is over. */
   readonly onLimit: () => void;
 }
@@ -213,8 +215,19 @@ export class CodeRun {
 
   /** What the operations of the code need. */
   #host(): Host {
-    const { execution, tenant, state, isContinued, post, now, watch, runFork, submit, onLimit } =
-      this.#options;
+    const {
+      execution,
+      tenant,
+      state,
+      isContinued,
+      post,
+      now,
+      watch,
+      runFork,
+      submit,
+      append,
+      onLimit,
+    } = this.#options;
     const { attempt, life, start } = state();
     return {
       execution,
@@ -244,6 +257,9 @@ export class CodeRun {
         watch(due, () => {
           if (!this.#stopped) then();
         }),
+      turn: turnOf(state()),
+      priority: start!.record.priority ?? 0,
+      append,
       limit: (due) =>
         watch(due, () => {
           if (!this.#stopped && this.#exit === undefined) onLimit();

@@ -18,6 +18,7 @@ export const tell = (
     if (followUp.type === "notify") {
       return post.notify(followUp.parent, as.execution, followUp.outcome);
     }
+    if (followUp.type === "leave") return post.leave(followUp.turn, as);
     const { execution, tenant, route } = followUp.child;
     return post.cancelChild(post.addressOf(execution, tenant), as, route);
   }, { discard: true });

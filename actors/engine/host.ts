@@ -9,8 +9,8 @@ import type { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
-import type { Message } from "../../streams/log.ts";
-import type { Command } from "../core/decide.ts";
+import type { AppendError, Message } from "../../streams/log.ts";
+import type { Command, Turn } from "../core/decide.ts";
 import type { Operation, OperationKind, Result } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
 import type { OperationError } from "./operations.ts";
@@ -55,6 +55,12 @@ export interface Host {
   readonly emit: (emitted: Emitted) => Effect.Effect<void, OutputClosed>;
   /** Calls back at a time of the server's clock, unless the activation ends before. */
   readonly arm: (due: number, then: () => void) => void;
+  /** The turn of a queue that this attempt needs, if it needs one. */
+  readonly turn: Turn | undefined;
+  /** How urgent it is. */
+  readonly priority: number;
+  /** Appends records under the fence of the execution, beside its journal. */
+  readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
   /** Has the present attempt fail at a time of the server's clock, unless it has ended before. */
   readonly limit: (due: number) => void;
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<unknown>;

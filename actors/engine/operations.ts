@@ -17,6 +17,7 @@ import type {
 import type { ActorName, ExecutionId, Tenant } from "../../schema/ids.ts";
 import type { Route } from "../../schema/route.ts";
 import type { Task } from "../../schema/task.ts";
+import type { AppendError, Message } from "../../streams/log.ts";
 import type { Keep } from "../keep.ts";
 import type { Emit } from "./emit.ts";
 import type { AddEvent } from "./outbox.ts";
@@ -131,6 +132,10 @@ export interface Operations {
   ) => Effect.Effect<void, OperationError>;
   /** The server's time, in milliseconds, as it was when this was first asked. */
   readonly now: Effect.Effect<number, OperationError>;
+  /** Awaits the turn that the attempt needs in a queue, if it needs one. */
+  readonly turn: Effect.Effect<void, OperationError>;
+  /** Appends records under the fence of the execution, beside its journal; for the engine's own code. */
+  readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
   /** Gives the attempt so much time, from when this was first asked on. */
   readonly limitAttempt: (timeoutMs: number) => Effect.Effect<void, OperationError>;
   readonly uuid: () => string;

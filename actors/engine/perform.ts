@@ -20,6 +20,7 @@ import { failureIn, type Host, type Perform } from "./host.ts";
 import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
 import { eventsOf } from "./outbox.ts";
 import { runStep } from "./step.ts";
+import { turnFor } from "./turn.ts";
 import { checkJson } from "./to_json.ts";
 
 type Json = Schema.Json;
@@ -212,6 +213,8 @@ export const operationsOf = (host: Host): Operations => {
     sleep,
     wait,
     ...children,
+    turn: turnFor(host, perform),
+    append: host.append,
     now: noted("weir.now"),
     limitAttempt: (timeoutMs) =>
       Effect.map(

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
-import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
+import { type ExecutionId, SignalId, type Tenant, Timestamp } from "../../schema/ids.ts";
 import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
@@ -18,8 +18,14 @@ import {
   executionFilter,
   subjectOf,
 } from "../../streams/subjects.ts";
+import type { SeatRecord } from "../../schema/seat_record.ts";
+import * as Seats from "../../streams/seats.ts";
+import type { Turn } from "../core/decide.ts";
 import type { Mail } from "../core/state.ts";
 import { readAll, unread } from "./history.ts";
+
+/** The signal by which an execution learns that it is its turn, and what waits for it. */
+export const turnSignal = (turn: string): string => `weir.turn/${turn}`;
 
 /** An id for a message that says the same whenever it is sent. */
 const idOf = (to: Address, life: number | undefined, verb: string, key: string): string =>
@@ -152,7 +158,72 @@ export const make = (log: Log["Service"]) => {
       },
     );
 
-  return { addressOf, findStart, send, start, notify, join, cancelChild, idOf };
+  const seats = Seats.make(log);
+  /** The queues of which a keeper was started by this process, or found. */
+  const kept = new Set<string>();
+
+  /** Has somebody keep a queue, if nobody does. */
+  const keep = Effect.fnUntraced(function* (queue: string) {
+    if (kept.has(queue)) return;
+    yield* start(seats.keeperOf(queue), { kind: "start", seed: queue });
+    kept.add(queue);
+  });
+
+  const seatOf = ({ turn }: Turn, { tenant, execution, life }: ParentReference) => ({
+    tenant,
+    execution,
+    life,
+    turn,
+  });
+
+  /** Takes a seat in a queue. */
+  const enter = Effect.fnUntraced(function* (turn: Turn, as: ParentReference, more: {
+    readonly priority: number;
+    readonly since: Timestamp;
+  }) {
+    const { key, name } = turn.queue;
+    yield* seats.enter(name, {
+      kind: "seat",
+      state: "waiting",
+      ...seatOf(turn, as),
+      ...(key === undefined ? {} : { key }),
+      ...(as.route === undefined ? {} : { route: as.route }),
+      ...more,
+    });
+    yield* keep(name);
+  });
+
+  /** Gives a seat up. */
+  const leave = (turn: Turn, as: ParentReference) => seats.leave(turn.queue.name, seatOf(turn, as));
+
+  /** Tells an execution that it is its turn. */
+  const admit = ({ tenant, execution, life, turn, route }: SeatRecord) => {
+    const to = addressOf(execution, tenant);
+    const id = idOf(to, life, "turn", turn);
+    return send(to, {
+      kind: "signal",
+      life,
+      signalId: SignalId.make(id),
+      name: turnSignal(turn),
+      ...(route === undefined ? {} : { route }),
+    }, { id });
+  };
+
+  return {
+    addressOf,
+    findStart,
+    send,
+    start,
+    notify,
+    join,
+    cancelChild,
+    idOf,
+    seats,
+    keep,
+    enter,
+    leave,
+    admit,
+  };
 };
 
 export type Post = ReturnType<typeof make>;

@@ -26,6 +26,7 @@ import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
 import { serveJanitor } from "../janitor.ts";
 import { type KeepOptions, makeKeep } from "../keep.ts";
+import { queueCode } from "../work/queue/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
 import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
 import type { ActorCode } from "./operations.ts";
@@ -49,6 +50,8 @@ export interface WorkerOptions {
   readonly drainTimeout?: Duration.Input;
   /** How long executions are kept after their end. */
   readonly keep?: KeepOptions;
+  /** Whether it keeps queues as well; each is kept by one of those that do. False if left out. */
+  readonly queues?: boolean;
 }
 
 /** A worker as its process holds it. */
@@ -92,16 +95,18 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     maxReclaims = 100,
     drainTimeout = "30 seconds",
     keep = {},
+    queues = false,
   } = options;
-  const codes = new Map<string, ActorCode>(options.actors.map((code) => [code.name, code]));
-  if (codes.size !== options.actors.length) {
+  const post = Post.make(log);
+  const actors = queues ? [...options.actors, queueCode({ log, post, clock })] : options.actors;
+  const codes = new Map<string, ActorCode>(actors.map((code) => [code.name, code]));
+  if (codes.size !== actors.length) {
     return yield* new InvalidInput({
       what: "actors",
       value: options.actors.map(({ name }) => name).join(", "),
       rule: "no two of them have the same name",
     });
   }
-  const post = Post.make(log);
   const monotonicMs = () => Number(effectClock.monotonicTimeNanosUnsafe()) / 1e6;
   const engine: Engine = {
     log,

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
-import { DependencyCycle, UnknownActor } from "../../schema/execution_errors.ts";
+import { DependencyCycle, NobodyKeepsQueues, UnknownActor } from "../../schema/execution_errors.ts";
 import {
   type ActorName,
   type ExecutionId,
@@ -23,6 +23,7 @@ import { mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import { Requires, routeOf } from "../../schema/route.ts";
 import { maxBatchSize, type Message } from "../../streams/log.ts";
 import type { Mailboxes } from "../../streams/mailbox.ts";
+import { queueActor } from "../../streams/seats.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import type { Executions, Named, StartOptions } from "../executions.ts";
 import { Tags } from "../tags.ts";
@@ -92,6 +93,12 @@ export const makeStart = (
     };
     if (options.unserved !== true && !(yield* mailboxes.isServed(actor))) {
       return yield* new UnknownActor({ actor });
+    }
+    if (
+      record.task?.queue !== undefined && options.unserved !== true &&
+      !(yield* mailboxes.isServed(queueActor as ActorName))
+    ) {
+      return yield* new NobodyKeepsQueues({ queue: record.task.queue.name });
     }
     const prepared: Prepared = { named: { execution, tenant }, record };
     return prepared;

@@ -11,7 +11,7 @@ import { type ExecutionId, parse } from "../../schema/ids.ts";
 import { type MisfireInput, parseMisfire } from "../../schema/misfire.ts";
 import { defaultOverlap, Overlap } from "../../schema/overlap.ts";
 import { parseRunPolicy, type RunPolicyInput } from "../../schema/run_policy.ts";
-import { After, Safety, type Schedule, type Task, TaskRetry } from "../../schema/task.ts";
+import { After, Queued, Safety, type Schedule, type Task, TaskRetry } from "../../schema/task.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
 
 export interface ScheduleOptions {
@@ -33,6 +33,14 @@ export interface TaskOptions extends ScheduleOptions {
   readonly retry?: Omit<RetryPolicy, "retryIf">;
   /** How long one attempt may take. */
   readonly timeout?: Duration.Input;
+  /** The queue in which it waits for its turn; it begins as soon as a worker is there, if left out. */
+  readonly queue?: string | {
+    readonly name: string;
+    /** What no more of a tenant than the queue says may hold at once; one, if it says nothing. */
+    readonly key?: string;
+    /** Whether it keeps its turn between two attempts, which it does if left out. */
+    readonly hold?: "through-retries" | "per-attempt";
+  };
   /** What may become of it if it is run twice, for those who read it. */
   readonly safety?: Safety;
   /** What it is for, for those who read it. */
@@ -98,7 +106,7 @@ export const taskOf = Effect.fnUntraced(function* <E>(
   execution: ExecutionId,
   now: Effect.Effect<number, E>,
 ): Effect.fn.Return<Task | undefined, InvalidInput | E> {
-  const { after, retry, timeout, safety, description, policy } = options;
+  const { after, retry, timeout, safety, description, policy, queue } = options;
   const ids = after?.map((each) => typeof each === "string" ? each : each.id);
   const schedule = policy === undefined || policy.type === "once"
     ? undefined
@@ -110,6 +118,12 @@ export const taskOf = Effect.fnUntraced(function* <E>(
       : { after: [...new Set(yield* parse(After, "after", ids))] }),
     ...(retry === undefined ? {} : { retry: yield* retryOf(retry) }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(queue === undefined ? {} : {
+      queue: yield* parse(Queued, "queue", {
+        hold: "through-retries",
+        ...(typeof queue === "string" ? { name: queue } : queue),
+      }),
+    }),
     ...(safety === undefined ? {} : { safety: yield* parse(Safety, "safety", safety) }),
     ...(description === undefined
       ? {}

@@ -104,7 +104,7 @@ export const makeView = (
       const isOwned = state.done === undefined && lease?.held === true;
       const status = publicStatus(state, isOwned, now);
       const view = shown(state);
-      const { route, requires, deadline } = start.record;
+      const { route, requires, deadline, task } = start.record;
       const lane = route?.slice(route.indexOf("@") + 1);
       return {
         ...view,
@@ -117,6 +117,7 @@ export const makeView = (
         ...(lane === undefined || lane === "" ? {} : { lane }),
         ...(requires === undefined ? {} : { requires }),
         ...(deadline === undefined ? {} : { deadline }),
+        ...(task?.queue === undefined ? {} : { queue: task.queue.name }),
       };
     },
   );

@@ -55,22 +55,6 @@ const mostAtOnce = 1000;
 const madeUpFor = (misfire: Misfire): number =>
   misfire.type === "fire-all" ? misfire.limit : misfire.type === "fire-once" ? 1 : 0;
 
-/** The last occurrences between two instants, ascending. */
-const newest = (
-  occurrences: Occurrences,
-  after: number,
-  before: number,
-  most: number,
-): Array<number> => {
-  const found: Array<number> = [];
-  for (let end: number | undefined = before; found.length < most;) {
-    end = occurrences.last(after, end);
-    if (end === undefined) break;
-    found.push(end);
-  }
-  return found.reverse();
-};
-
 /** The first occurrences after one instant and up to another. */
 const oldest = (
   occurrences: Occurrences,
@@ -85,6 +69,26 @@ const oldest = (
     at = occurrences.next(at);
   }
   return found;
+};
+
+/** The last occurrences between two instants, ascending. */
+const newest = (
+  occurrences: Occurrences,
+  after: number,
+  before: number,
+  most: number,
+): Array<number> => {
+  if (most === 0) return [];
+  // Looking back costs many times what going forward does, so it is left to what is long.
+  const all = oldest(occurrences, after, before - 1, mostAtOnce);
+  if (all.length < mostAtOnce) return all.slice(-most);
+  const found: Array<number> = [];
+  for (let end: number | undefined = before; found.length < most;) {
+    end = occurrences.last(after, end);
+    if (end === undefined) break;
+    found.push(end);
+  }
+  return found.reverse();
 };
 
 /** Which runs of a policy that has come so far are due. */

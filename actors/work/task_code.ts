@@ -90,6 +90,7 @@ export const asTask = (code: ActorCode, start: StartRecord | undefined): TaskCod
         if (schedule !== undefined) {
           return yield* runSchedule(operations, start!, schedule, input);
         }
+        yield* operations.turn;
         if (timeoutMs !== undefined) yield* operations.limitAttempt(timeoutMs);
         return yield* code.run({ ...operations, results }, input);
       }),

@@ -33,6 +33,7 @@ const isOnTheLog = (file: string): boolean =>
     "tests/actors/janitor_test",
     "tests/actors/never_stuck_test",
     "tests/actors/workflow_",
+    "tests/streams/access_",
     "tests/streams/cluster",
     "tests/streams/event_log_",
     "tests/streams/event_store_",

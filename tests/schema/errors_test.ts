@@ -2,6 +2,7 @@ import * as assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import * as Schema from "effect/Schema";
+import * as access from "../../schema/access_errors.ts";
 import * as errors from "../../schema/errors.ts";
 import * as execution from "../../schema/execution_errors.ts";
 import * as outbox from "../../schema/outbox_errors.ts";
@@ -11,7 +12,10 @@ const failure = { name: "CardDeclined", message: "no funds" };
 
 /** At least one of each class, and both ends of those whose message depends on a field. */
 const samples: ReadonlyArray<
-  errors.WeirError | execution.ExecutionProblem | outbox.OutboxProblem
+  | access.AccessProblem
+  | errors.WeirError
+  | execution.ExecutionProblem
+  | outbox.OutboxProblem
 > = [
   new errors.InvalidInput({ what: "tenant", value: "", rule: "expected a non-empty string" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "no" }),
@@ -67,6 +71,9 @@ const samples: ReadonlyArray<
   new execution.ExecutionCancelled({ execution: "order/o-1", reason: "too late" }),
   new execution.ExecutionExpired({ execution: "order/o-1", outcome: "expired" }),
   new execution.UnknownActor({ actor: "order" }),
+  new execution.DependencyCycle({ executions: ["load/a", "load/b"] }),
+  new execution.NobodyKeepsQueues({ queue: "cards" }),
+  new execution.ScheduleFailed({ execution: "report/r", created: 5 }),
   new execution.SignalLimitExceeded({ execution: "order/o-1", limit: 10_000 }),
   new execution.RetryLimitExceeded({ execution: "order/o-1", limit: 10 }),
   new execution.NameInUse({ execution: "order/o-1", step: "charge" }),
@@ -100,6 +107,15 @@ const samples: ReadonlyArray<
     first: 'ctx.run "charge"',
     second: 'ctx.run "charge 2"',
   }),
+  new access.Forbidden({
+    principal: "ana",
+    verb: "run.cancel",
+    capabilities: ["cancel"],
+    tenant: "acme",
+  }),
+  new access.Forbidden({ principal: "ana", verb: "workers", capabilities: ["read"] }),
+  new access.Forbidden({ principal: "ana", verb: "unheard", capabilities: [] }),
+  new access.TenantNotFound({ tenant: "acme" }),
   new outbox.DuplicateEvent({ token: "o-1/paid" }),
   new outbox.EventLockLost({ event: "e-1", owner: "w-1", lock: 7 }),
   new outbox.DatabaseRefused({
@@ -111,9 +127,9 @@ const samples: ReadonlyArray<
   new outbox.PublishRefused({ event: "e-1", eventType: "order.paid", reason: "no such topic" }),
 ];
 
-const classes = Object.entries({ ...errors, ...execution, ...outbox }).filter(([, value]) =>
-  typeof value === "function" && value.prototype instanceof Error
-);
+const classes = Object.entries({ ...access, ...errors, ...execution, ...outbox }).filter((
+  [, value],
+) => typeof value === "function" && value.prototype instanceof Error);
 
 const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8")
   .split("\n")
@@ -125,7 +141,7 @@ const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url),
 
 /** Words that a last sentence tells the reader what to do with; `InvalidInput` ends with its rule. */
 const instruction = new RegExp(
-  "(^|[;:,] |\\band |\\bor )(check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
+  "(^|[;:,] |\\band |\\bor )(ask|check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
     "leave|look|read|repeat|run|split|start|stop|store|try again|upgrade|wait)\\b",
   "i",
 );

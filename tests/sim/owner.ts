@@ -558,7 +558,7 @@ export class Owner {
     for (const followUp of followUps) {
       if (followUp.type === "notify") {
         yield* this.#do(post.notify(followUp.parent, this.execution, followUp.outcome));
-      } else {
+      } else if (followUp.type === "cancelChild") {
         const to = this.world.addressOf(followUp.child.execution);
         const { execution } = this;
         const as = { execution, tenant, life: this.#state.life, key: "weir.cancel" };

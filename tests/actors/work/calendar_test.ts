@@ -1,13 +1,25 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as Cron from "effect/Cron";
-import { calendarOf, lastOccurrence, nextOccurrence } from "../../../actors/work/calendar.ts";
+import {
+  type Calendar,
+  calendarOf,
+  lastOccurrence,
+  nextOccurrence as nextOf,
+} from "../../../actors/work/calendar.ts";
 import { chance, named } from "../../chaos/seed.ts";
 import { minuteMs, sample, watched } from "./cron_oracle.ts";
 
 const dayMs = 24 * 60 * minuteMs;
 const calendar = (expression: string, timeZone = "UTC") =>
   calendarOf({ type: "cron", expression, timeZone });
+
+/** A calendar that stood still would keep the loops below from ending. */
+const nextOccurrence = (asked: Calendar, after: number): number | undefined => {
+  const at = nextOf(asked, after);
+  assert.ok(at === undefined || at > after, "an occurrence is after the instant asked about");
+  return at;
+};
 
 const between = (
   expression: string,

@@ -1,0 +1,34 @@
+/**
+ * Waiting for one's turn in a queue. That it waits is recorded before the seat is taken, so that
+ * whoever takes over after a crash takes the same seat, which does nothing if it is taken; the seat is
+ * given up with the attempt, or with the execution.
+ */
+import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
+import type { Host, Perform } from "./host.ts";
+import type { OperationError } from "./operations.ts";
+import { turnSignal } from "./post.ts";
+
+export const turnFor = (host: Host, perform: Perform): Effect.Effect<void, OperationError> => {
+  const { turn } = host;
+  if (turn === undefined) return Effect.void;
+  const name = turnSignal(turn.turn);
+  const enter = host.now.pipe(
+    Effect.flatMap((since) =>
+      host.post.enter(turn, host.asParent(name), { priority: host.priority, since })
+    ),
+    Effect.retry({
+      while: (error) => error.retryable,
+      schedule: Schedule.spaced("1 second"),
+    }),
+    Effect.catch((error) => Effect.logError(`${host.execution} finds no seat`, error)),
+  );
+  return Effect.asVoid(perform(name, "wait", (key, known) => {
+    if (known?.kind === "wait") return host.whileBusy(enter);
+    host.submit(
+      { kind: "waiting", key, signal: name },
+      () => host.fork(host.whileBusy(enter)),
+    );
+    return undefined;
+  }));
+};

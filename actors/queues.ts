@@ -1,0 +1,175 @@
+/**
+ * What anybody may ask of queues: what they allow, who waits and who runs, and why somebody waits. A
+ * queue comes to be with the first that waits in it, and needs no more than a worker that keeps queues.
+ */
+import * as Duration from "effect/Duration";
+import * as Effect from "effect/Effect";
+import type * as ManagedRuntime from "effect/ManagedRuntime";
+import * as Option from "effect/Option";
+import type * as Schema from "effect/Schema";
+import { InvalidInput } from "../schema/errors.ts";
+import { type ActorName, parse, Tenant } from "../schema/ids.ts";
+import { QueueLimits, QueueName } from "../schema/queue_limits.ts";
+import { Log } from "../streams/log.ts";
+import * as Seats from "../streams/seats.ts";
+import { Executions } from "./executions.ts";
+import type { Run } from "./run.ts";
+import { Admission } from "./work/queue/admission.ts";
+import { limitsOf, limitsSignal, seatOf } from "./work/queue/keeper.ts";
+
+/** So many in so much time. */
+export interface RateOptions {
+  readonly count: number;
+  readonly per: Duration.Input;
+}
+
+/** What a queue is to allow from now on; what is left out stays as it is. */
+export interface QueueOptions {
+  /** How many may run at once; 100 at first. */
+  readonly concurrency?: number;
+  /** How many of one key of a tenant may run at once; 1 at first. */
+  readonly perKey?: number;
+  /** How many of a tenant may run at once; `null` for as many as like, as at first. */
+  readonly perTenant?: number | null;
+  /** How many may begin in a time: of all, of a tenant, of a key; `null` for no limit, as at first. */
+  readonly rate?: RateOptions | null;
+  readonly tenantRate?: RateOptions | null;
+  readonly keyRate?: RateOptions | null;
+  /** How much of the queue tenants get while others wait as well; 1 for those not named. */
+  readonly weights?: Readonly<Record<string, number>>;
+  /** Who has waited for so long comes before who has a priority more by one; a minute at first. */
+  readonly ageing?: Duration.Input;
+  /** Whether nobody is let in; who runs goes on. */
+  readonly paused?: boolean;
+  /** The tenants of which nobody is let in. */
+  readonly pausedTenants?: ReadonlyArray<string>;
+}
+
+/** A queue as it stands. */
+export interface QueueDescription {
+  readonly name: string;
+  readonly limits: QueueLimits;
+  readonly waiting: number;
+  readonly running: number;
+  readonly tenants: Readonly<
+    Record<string, { readonly waiting: number; readonly running: number }>
+  >;
+}
+
+export interface Queues {
+  /** Changes what a queue allows, for good, and as soon as its keeper hears of it. */
+  configure(name: string, options: QueueOptions): Promise<QueueLimits>;
+  /** Who waits and who runs, as the log has it now. */
+  describe(name: string): Promise<QueueDescription>;
+  /** Why an execution waits in its queue; nothing if it does not. */
+  why(run: Pick<Run, "id" | "tenant" | "describe">): Promise<string | undefined>;
+}
+
+const rate = (what: string, options: RateOptions | null | undefined) =>
+  Effect.gen(function* () {
+    if (options === undefined || options === null) return undefined;
+    const perMs = Option.match(Duration.fromInput(options.per), {
+      onNone: () => NaN,
+      onSome: (duration) => Math.round(Duration.toMillis(duration)),
+    });
+    if (!(perMs >= 1) || !Number.isFinite(perMs)) {
+      return yield* new InvalidInput({
+        what,
+        value: String(options.per),
+        rule: "expected a duration of at least 1 ms, like 1 minute",
+      });
+    }
+    return { count: options.count, perMs };
+  });
+
+/** What a queue allows when it is told to allow something else. */
+const changed = Effect.fnUntraced(function* (before: QueueLimits, options: QueueOptions) {
+  const { ageing, perTenant, rate: all, tenantRate, keyRate, ...rest } = options;
+  const next: Record<string, unknown> = { ...before, ...rest };
+  const set = (name: keyof QueueLimits, given: unknown, value: unknown) => {
+    if (given === null) delete next[name];
+    else if (given !== undefined) next[name] = value;
+  };
+  set("perTenant", perTenant, perTenant);
+  set("rate", all, yield* rate("rate", all));
+  set("tenantRate", tenantRate, yield* rate("rate of a tenant", tenantRate));
+  set("keyRate", keyRate, yield* rate("rate of a key", keyRate));
+  if (ageing !== undefined) {
+    next["ageingMs"] = Option.match(Duration.fromInput(ageing), {
+      onNone: () => String(ageing),
+      onSome: (duration) => Math.round(Duration.toMillis(duration)),
+    });
+  }
+  return yield* parse(QueueLimits, "queue limits", next);
+});
+
+export const makeQueues = (
+  runtime: ManagedRuntime.ManagedRuntime<Executions | Log, unknown>,
+): Queues => {
+  const named = (queue: string) => ({
+    execution: Seats.queueExecution(queue),
+    tenant: Seats.queueTenant,
+  });
+
+  /** What a queue allows, as its keeper last said; what one allows that nobody has kept yet. */
+  const limits = (queue: string) =>
+    Effect.flatMap(Executions, (executions) => executions.describe(named(queue))).pipe(
+      Effect.map(({ cells }) => limitsOf(cells["limits"] as Schema.Json | undefined)),
+      Effect.catchTag("ExecutionNotFound", () => Effect.succeed(limitsOf(undefined))),
+    );
+
+  const seats = (queue: string) =>
+    Effect.flatMap(Log, (log) => Seats.make(log).read(queue)).pipe(
+      Effect.map((changes) => changes.flatMap(({ seat }) => seat === undefined ? [] : [seat])),
+    );
+
+  return {
+    configure: (name, options) =>
+      runtime.runPromise(Effect.gen(function* () {
+        const queue = yield* parse(QueueName, "queue name", name);
+        const executions = yield* Executions;
+        yield* executions.start(Seats.queueActor as ActorName, Seats.queueTenant, undefined, {
+          id: queue,
+        });
+        const next = yield* changed(yield* limits(queue), options);
+        yield* executions.signal(named(queue), limitsSignal, next as Schema.Json);
+        return next;
+      })),
+    describe: (name) =>
+      runtime.runPromise(Effect.gen(function* () {
+        const queue = yield* parse(QueueName, "queue name", name);
+        const [found, taken] = yield* Effect.all([limits(queue), seats(queue)], {
+          concurrency: 2,
+        });
+        const tenants: Record<string, { waiting: number; running: number }> = {};
+        for (const { tenant, state } of taken) {
+          const counts = tenants[tenant] ??= { waiting: 0, running: 0 };
+          counts[state === "waiting" ? "waiting" : "running"]++;
+        }
+        const running = taken.filter(({ state }) => state === "admitted").length;
+        return { name, limits: found, waiting: taken.length - running, running, tenants };
+      })),
+    why: (run) =>
+      runtime.runPromise(Effect.gen(function* () {
+        const execution = run.id;
+        const tenant = yield* parse(Tenant, "tenant", run.tenant);
+        const description = yield* Effect.promise(() => run.describe());
+        if (description.reason !== "queue" || description.queue === undefined) return undefined;
+        const { queue } = description;
+        const [found, taken] = yield* Effect.all([limits(queue), seats(queue)], {
+          concurrency: 2,
+        });
+        const admission = new Admission(found);
+        for (const seat of taken) {
+          if (seat.state === "waiting") admission.enter(seatOf(seat));
+          else admission.resume(seatOf(seat));
+        }
+        const own = taken.find((seat) =>
+          seat.execution === execution && seat.tenant === tenant && seat.life === description.life
+        );
+        return own === undefined
+          ? "it is about to take its seat"
+          : admission.why(Seats.seatId(own)) ?? "it is its turn, and it is about to hear of it";
+      })),
+  };
+};

@@ -1,0 +1,92 @@
+/**
+ * One call of every verb of the door, in a tenant of the test's choice. A verb that is added to the
+ * table and not here does not compile.
+ */
+import { actor, type FollowOptions, signal, type Weir } from "../../../mod.ts";
+import type { Verb } from "../../../schema/mod.ts";
+
+export const wait = actor("wait", (ctx) => ctx.wait(go));
+export const go = signal<{ n: number }>("go");
+
+/** What a verb is called on: the door of a principal, and what is in the tenant. */
+export interface Scene {
+  readonly door: Pick<Weir, Exclude<keyof Weir, "as" | "close" | "server" | symbol>>;
+  readonly tenant: string;
+  /** Names nothing that another call has named. */
+  readonly fresh: string;
+}
+
+/** The first thing that an iterable gives, or that it gives nothing. */
+const first = async <A>(iterable: AsyncIterable<A>): Promise<A | undefined> => {
+  for await (const each of iterable) return each;
+  return undefined;
+};
+
+/** What is there in each tenant: an execution that has ended, one that waits, and a ledger. */
+export const ended = "ended";
+export const waiting = "waiting";
+export const ledger = "known";
+
+const family =
+  (name: "leaseHistory" | "completions" | "signalDeliveries" | "instanceTags") =>
+  ({ door, tenant }: Scene): Promise<unknown> => {
+    const read: (options: FollowOptions) => AsyncIterable<unknown> = door[name];
+    return first(read({ tenant, after: "earliest" }));
+  };
+
+const run = (name: string) => ({ door, tenant }: Scene) => door.get(wait, name, { tenant });
+const event = { type: "custom", eventType: "noted", data: {} } as const;
+const id = `wait/${ended}`;
+
+export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
+  "start": ({ door, tenant, fresh }) => door.start(wait, undefined, { id: fresh, tenant }),
+  "get": ({ door, tenant }) => door.get(wait, ended, { tenant }),
+  "list": ({ door, tenant }) => door.list({ tenant }),
+  "workers": ({ door }) => door.workers(),
+  "worker": async ({ door }) => await (await door.worker([wait])).close(),
+  "run.result": (scene) => run(ended)(scene).result(),
+  "run.outcome": (scene) => run(ended)(scene).outcome(),
+  "run.describe": (scene) => run(ended)(scene).describe(),
+  "run.history": (scene) => first(run(ended)(scene).history()),
+  "run.output": (scene) => first(run(ended)(scene).output("progress")),
+  "run.signal": (scene) => run(waiting)(scene).signal(go, { n: 1 }),
+  "run.cancel": (scene) => run(waiting)(scene).cancel(),
+  "run.pause": (scene) => run(waiting)(scene).pause(),
+  "run.resume": (scene) => run(waiting)(scene).resume(),
+  "run.retry": (scene) => run(waiting)(scene).retry(),
+  "run.revokeLease": (scene) => run(waiting)(scene).revokeLease(),
+  "leaseHistory": family("leaseHistory"),
+  "completions": family("completions"),
+  "signalDeliveries": family("signalDeliveries"),
+  "instanceTags": family("instanceTags"),
+  "subscriptions.list": ({ door }) => door.subscriptions.list(),
+  "subscriptions.reset": ({ door }) => door.subscriptions.reset("completions", "none", "now"),
+  "subscriptions.delete": ({ door }) => door.subscriptions.delete("completions", "none"),
+  "events.append": ({ door, tenant, fresh }) => door.events.append(fresh, tenant, event),
+  "events.appendBatch": ({ door, tenant, fresh }) =>
+    door.events.appendBatch(`${fresh} b`, tenant, [event]),
+  "events.loadEvents": ({ door, tenant }) => door.events.loadEvents(id, tenant),
+  "events.loadEventsAfter": ({ door, tenant }) => door.events.loadEventsAfter(id, 0, tenant),
+  "events.iterate": ({ door, tenant }) => first(door.events.iterate(id, { tenant })),
+  "events.latestSequence": ({ door, tenant }) => door.events.latestSequence(id, tenant),
+  "events.executionExists": ({ door, tenant }) => door.events.executionExists(id, tenant),
+  "events.countEvents": ({ door, tenant }) => door.events.countEvents(id, tenant),
+  "events.listExecutions": ({ door, tenant }) => door.events.listExecutions(tenant, 10, 0),
+  "events.pageExecutions": ({ door, tenant }) => door.events.pageExecutions(tenant, { limit: 10 }),
+  "tenants.create": ({ door, fresh }) => door.tenants.create(fresh, { name: fresh }),
+  "tenants.get": ({ door, tenant }) => door.tenants.get(tenant),
+  "tenants.list": ({ door }) => door.tenants.list(),
+  "tenants.history": ({ door, tenant }) => door.tenants.history(tenant),
+  "grants.assign": ({ door, tenant, fresh }) => door.grants.assign(fresh, "auditor", { tenant }),
+  "grants.unassign": ({ door, tenant, fresh }) =>
+    door.grants.unassign(fresh, "auditor", { tenant }),
+  "grants.grant": ({ door, tenant, fresh }) => door.grants.grant(fresh, "read", { tenant }),
+  "grants.revoke": ({ door, tenant, fresh }) => door.grants.revoke(fresh, "read", { tenant }),
+  "grants.of": ({ door, tenant }) => door.grants.of("ana", tenant),
+  "grants.list": ({ door, tenant }) => door.grants.list({ tenant }),
+  "ledgers.append": ({ door, tenant }) =>
+    door.ledgers.append("new", { kind: "audit", payload: 1, tenant }),
+  "ledgers.read": ({ door, tenant }) => door.ledgers.read(ledger, { tenant }),
+  "ledgers.keys": ({ door, tenant }) => door.ledgers.keys({ tenant }),
+  "ledgers.follow": ({ door, tenant }) => first(door.ledgers.follow(ledger, { tenant })),
+};
