@@ -45,9 +45,8 @@ export const runStateOf = (
   const known = takeUpRest(state);
   const { cancel, done, paused, retryAt = 0, start } = known;
   if (done !== undefined) return ends[done.record.outcome.type];
+  if (retryAt > now) return "retryWait";
   const isHeld = lease?.held === true;
-  // Who is asked to stop need not wait before it does.
-  if (retryAt > now && !(isHeld && cancel !== undefined)) return "retryWait";
   if (isBegun(known)) {
     if (isHeld) return "running";
     const wasRunning = lease?.record.kind === "released" && lease.at >= retryAt;

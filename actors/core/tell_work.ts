@@ -227,44 +227,47 @@ class Telling {
   }
 
   #lease(record: LeaseRecord): void {
+    if (record.kind === "acquired" || record.kind === "reclaimed") return this.#acquire(record);
     const run = this.#run;
-    // What was before the start was of an execution that is gone.
-    if (run === undefined) return;
+    const claim = this.#claim;
+    // What was claimed before the start was an execution that is gone.
+    if (run === undefined || claim === undefined) return;
     const at = this.#at;
     const held = isHeld(record);
-    const expiry = held
-      ? Timestamp.make(expiresAt(record, at))
-      : this.#claim?.expiry ?? Timestamp.make(expiresAt(record, at));
-    const isClaim = record.kind === "acquired" || record.kind === "reclaimed";
-    const attempt = isClaim ? this.#attemptOf(record) : this.#claim?.attempt ?? record.attempt;
+    const expiry = held ? Timestamp.make(expiresAt(record, at)) : claim.expiry;
     const fact = { runId: run.id, owner: record.workerInstanceId, expiry };
-    const claim = { record, at, held, expiry, attempt };
+    const isRunning = run.state === "running";
     switch (record.kind) {
-      case "acquired":
-      case "reclaimed":
-        if (run.state === "running" || run.state === "leased") {
-          this.#go("ready", lost("its lease is gone"));
-        }
-        this.#claim = claim;
-        this.#settle(undefined, { kind: "leaseAcquired", ...fact });
-        return;
       case "renewed":
         this.#facts.push({ kind: "leaseHeartbeat", ...fact });
         break;
       case "released":
         this.#facts.push({ kind: "leaseReleased", ...fact });
-        if (run.state === "running") this.#go("suspended", { result: "suspended" });
+        if (isRunning) this.#go("suspended", { result: "suspended" });
         break;
       case "expired":
+        this.#facts.push({ kind: "leaseExpired", ...fact });
+        if (isRunning) this.#go("ready", lost("the lease expired"));
+        break;
       case "revoked":
         this.#facts.push({ kind: "leaseExpired", ...fact });
-        if (run.state === "running") {
-          const { kind } = record;
-          this.#go("ready", lost(kind === "expired" ? "the lease expired" : "it was revoked"));
-        }
+        if (isRunning) this.#go("ready", lost(`the lease was revoked by ${record.revokedBy}`));
         break;
     }
-    this.#claim = claim;
+    this.#claim = { ...claim, record, at, held, expiry };
+  }
+
+  #acquire(record: LeaseRecord): void {
+    const run = this.#run;
+    if (run === undefined) return;
+    if (run.state === "running" || run.state === "leased") {
+      this.#go("ready", lost("the lease was gone"));
+    }
+    const at = this.#at;
+    const expiry = Timestamp.make(expiresAt(record, at));
+    this.#claim = { record, at, held: true, expiry, attempt: this.#attemptOf(record) };
+    const owner = record.workerInstanceId;
+    this.#settle(undefined, { kind: "leaseAcquired", runId: run.id, owner, expiry });
   }
 
   /** The lease need not have heard of the attempts that the journal has begun. */
@@ -275,8 +278,11 @@ class Telling {
   /** Tells the way to where the records have come; what is acquired, at its place on it. */
   #settle(end?: AttemptEnd, acquired?: WorkFact): void {
     if (this.#run === undefined) return;
+    const from = this.#run.state;
     const state = runStateOf(this.#state, this.#claim, this.#at);
-    this.#go(state, end, acquired);
+    // What its code has done may leave nothing behind, and it runs nevertheless.
+    const isBack = state === "leased" && from === "running";
+    this.#go(isBack ? from : state, end, acquired);
   }
 
   #go(to: RunState, end?: AttemptEnd, acquired?: WorkFact): void {
