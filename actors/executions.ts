@@ -28,6 +28,7 @@ import type { ActorName, ExecutionId, Lane, SignalId, Tenant } from "../schema/i
 import type { JournalRecord } from "../schema/journal_record.ts";
 import type { MailRecord } from "../schema/mail_record.ts";
 import type { SignalEffect } from "../schema/signal_delivery.ts";
+import type { RecordedWorkEvent } from "../schema/work_event.ts";
 import type { ExecutionStatus } from "../streams/execution_index/status.ts";
 import { Connection } from "../streams/connection.ts";
 import { Leases } from "../streams/lease.ts";
@@ -46,6 +47,7 @@ import { makeSignal } from "./executions/signals.ts";
 import { makeStart } from "./executions/start.ts";
 import type { TaskOptions } from "./executions/task.ts";
 import { makeView } from "./executions/view.ts";
+import { makeWorkHistory } from "./executions/work_history.ts";
 
 type Json = Schema.Json;
 
@@ -196,6 +198,8 @@ export class Executions extends Context.Service<Executions, {
   ) => Effect.Effect<void, NotThere | LeaseNotHeld | AppendError>;
   readonly describe: (of: Named) => Effect.Effect<Description, NotThere>;
   readonly history: (of: Named) => Stream.Stream<HistoryEntry, NotThere>;
+  /** The same in the words of work: tasks, runs, attempts and leases. */
+  readonly workHistory: (of: Named) => Stream.Stream<RecordedWorkEvent, NotThere>;
   /** What a cell of its state holds, and what it is given, until the execution has ended. */
   readonly cell: (of: Named, name: string) => Stream.Stream<Json, NotThere>;
   /** The frames of an output, as they come, until the execution has ended. */
@@ -273,6 +277,7 @@ const make = Effect.gen(function* () {
     revokeLease,
     describe,
     history,
+    workHistory: makeWorkHistory(means, presence),
     cell: makeCells(means, presence),
     output: makeOutput(means, presence, yield* Effect.serviceOption(Connection)),
   });

@@ -11,6 +11,7 @@ import {
   ExecutionFailed,
 } from "../schema/execution_errors.ts";
 import type { SignalEffect } from "../schema/signal_delivery.ts";
+import type { RecordedWorkEvent } from "../schema/work_event.ts";
 import type { OutputFrame, ReadOutputOptions } from "../streams/output.ts";
 import { checkJson } from "./engine/to_json.ts";
 import {
@@ -68,6 +69,8 @@ export interface Run<Output = unknown, Raised = unknown> {
   describe(): Promise<Description>;
   /** Every record, in the order of the log. */
   history(): AsyncIterable<HistoryEntry>;
+  /** The same in the words of work: tasks, runs, attempts and leases. */
+  workHistory(): AsyncIterable<RecordedWorkEvent>;
   /** The frames that it emits, from the first that is kept, until it has ended. */
   output(name: string, options?: ReadOutputOptions): AsyncIterable<OutputFrame>;
 }
@@ -140,6 +143,7 @@ export const makeRun = <Output, Raised = unknown>(
     revokeLease: (options) => use((executions) => executions.revokeLease(named, options)),
     describe: () => use((executions) => executions.describe(named)),
     history: () => iterate((executions) => executions.history(named)),
+    workHistory: () => iterate((executions) => executions.workHistory(named)),
     output: (name, options) =>
       iterate((executions) => executions.output(named, name, { ...options, behind })),
   };

@@ -185,6 +185,21 @@ export class UnsupportedRecordVersion
   }
 }
 
+/** An event of a kind that this release does not know, met by who must act on every one. */
+export class UnknownRecordKind
+  extends Schema.TaggedError<UnknownRecordKind>("@weir/weir/UnknownRecordKind")(
+    "UnknownRecordKind",
+    { kind: Schema.String, subject: Schema.String, sequence: Schema.Number },
+  ) {
+  readonly code = "WEIR_UNKNOWN_RECORD_KIND";
+  readonly retryable = false;
+  override get message(): string {
+    return `Record ${this.sequence} of ${this.subject} is of the kind ${
+      JSON.stringify(this.kind)
+    }, which this release does not know. Upgrade this process, or read it as RecordedWorkEvent.`;
+  }
+}
+
 /** A cursor that this stream did not issue, or cannot honour. */
 export class InvalidCursor extends Schema.TaggedError<InvalidCursor>("@weir/weir/InvalidCursor")(
   "InvalidCursor",
@@ -368,6 +383,7 @@ export type WeirError =
   | LeaseHeld
   | LeaseNotHeld
   | CorruptRecord
+  | UnknownRecordKind
   | UnsupportedRecordVersion
   | CursorGap
   | InvalidCursor

@@ -120,6 +120,20 @@ export { Failure } from "./failure.ts";
 export { ExecutionSnapshot } from "./execution_snapshot.ts";
 export { StoredEvent } from "./stored_event.ts";
 export {
+  AttemptResult,
+  decodeWorkEvent,
+  OtherWorkEvent,
+  RecordedWorkEvent,
+  RunInstance,
+  TaskSpec,
+  WorkEvent,
+  type WorkEventKind,
+  workEventKinds,
+  workEventNumbers,
+  workEventRecord,
+} from "./work_event.ts";
+export { isFinal, isValidTransition, RunState } from "./run_state.ts";
+export {
   AlreadyExists,
   ConnectionFailed,
   CorruptRecord,
@@ -143,6 +157,7 @@ export {
   SubscriptionNotFound,
   TopologyDrift,
   Unavailable,
+  UnknownRecordKind,
   UnsupportedRecordVersion,
   type WeirError,
 } from "./errors.ts";

@@ -23,11 +23,11 @@ export const literalsOrOther = <const Known extends ReadonlyArray<string>>(known
   ]);
 };
 
-/** A wire object whose `type` is none of the known ones. */
-export const objectOfUnknownType = (known: ReadonlyArray<string>) =>
+/** A wire object whose `type`, or what it has in place of it, is none of the known ones. */
+export const objectOfUnknownType = (known: ReadonlyArray<string>, field = "type") =>
   Schema.JsonObject.check(
     Schema.makeFilter<Schema.JsonObject>(
-      ({ type }) => typeof type !== "string" || !known.includes(type),
-      { expected: `an object of a type other than ${known.join(", ")}` },
+      ({ [field]: type }) => typeof type !== "string" || !known.includes(type),
+      { expected: `an object of a ${field} other than ${known.join(", ")}` },
     ),
   );

@@ -5,9 +5,10 @@
  */
 import * as Effect from "effect/Effect";
 import type { Entry, Log, ReadError } from "./log.ts";
-import { type Address, executionFilter } from "./subjects.ts";
+import { type Address, executionFilter, type Kind } from "./subjects.ts";
 
-const kinds = ["mail", "log", "signal", "tag", "done"] as const;
+/** The kinds of records that the state follows from. */
+export const recordKinds = ["mail", "log", "signal", "tag", "done"] as const;
 
 const bySequence = (a: Entry, b: Entry): number => a.sequence - b.sequence;
 
@@ -24,6 +25,7 @@ export const readRecords = (
     readonly mailAfter?: number;
     readonly through: number;
   },
+  kinds: ReadonlyArray<Kind> = recordKinds,
 ): Effect.Effect<ReadonlyArray<Entry>, ReadError> =>
   Effect.map(
     Effect.forEach(
@@ -44,8 +46,9 @@ export const readRecords = (
 export const readMoment = Effect.fnUntraced(function* (
   log: Log["Service"],
   address: Address,
+  kinds: ReadonlyArray<Kind> = recordKinds,
 ): Effect.fn.Return<ReadonlyArray<Entry>, ReadError> {
   const { sequence } = yield* log.tail(address.shard);
-  const entries = yield* readRecords(log, address, { through: sequence });
+  const entries = yield* readRecords(log, address, { through: sequence }, kinds);
   return entries.filter((entry) => entry.sequence <= sequence);
 });

@@ -191,6 +191,9 @@ export const tryTimer = (key: string, tries: number): string => `weir.try/${trie
 /** The key under which a tag is known that the execution was started with. */
 export const startTag = (name: string): string => `weir.start/${name}`;
 
+/** The key under which the end of an execution is known that this one comes after. */
+export const afterKey = (execution: string): string => `weir.after/${execution}`;
+
 /** The key under which the end of a spawned child is known. */
 export const endOf = (key: string): string => `weir.end/${key}`;
 

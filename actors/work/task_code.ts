@@ -10,6 +10,7 @@ import type { Failure } from "../../schema/failure.ts";
 import { type ExecutionId, executionIdentity } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import type { TaskRetry } from "../../schema/task.ts";
+import { afterKey } from "../core/state.ts";
 import type { ActorCode, OperationError, Operations } from "../engine/operations.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
 import { runSchedule } from "./schedule.ts";
@@ -51,7 +52,7 @@ const await_ = (operations: Operations, execution: ExecutionId) => {
   const { actor, name } = executionIdentity(execution);
   const { tenant } = operations;
   if (actor === undefined) return Effect.fail(new Skipped(`${name} is of no actor`));
-  return operations.after(`weir.after/${execution}`, { actor, execution, tenant }).pipe(
+  return operations.after(afterKey(execution), { actor, execution, tenant }).pipe(
     Effect.map((value) => [execution, value ?? null] as const),
     Effect.catchTag("ChildFailed", (failed: ChildFailed) => Effect.fail(new Skipped(why(failed)))),
   );

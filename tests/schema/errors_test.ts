@@ -39,6 +39,7 @@ const samples: ReadonlyArray<
   new errors.LeaseHeld({ execution: "order/o-1", owner: "w-1", expiresAt: 1_700_000_000_000 }),
   new errors.LeaseNotHeld({ execution: "order/o-1" }),
   new errors.CorruptRecord({ subject: "weir.log.0.order.acme.o-1", sequence: 7, reason: "empty" }),
+  new errors.UnknownRecordKind({ kind: "taskMoved", subject: "copies", sequence: 7 }),
   new errors.UnsupportedRecordVersion({ kind: "event", version: 2, supported: 1 }),
   new errors.CursorGap({ requested: "AwE", earliest: "AwI" }),
   new errors.StreamDisconnected({ cursor: "AwE", reason: "the server is gone" }),

@@ -6,20 +6,27 @@
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import * as Option from "effect/Option";
+import { runStateOf } from "../../actors/core/run_state.ts";
 import { contentOf } from "../../actors/core/snapshot.ts";
 import type { ExecutionState } from "../../actors/core/state.ts";
 import { takeUpRest } from "../../actors/core/take_up.ts";
 import { takeUpToReplay } from "../../actors/core/take_up.ts";
-import { ExecutionId, executionIdentity } from "../../schema/ids.ts";
+import { beforeWork, tellWork } from "../../actors/core/tell_work.ts";
+import { ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
 import { isHeld, leaseRecord } from "../../schema/lease_record.ts";
 import type { JournalRecord, SignalRecord } from "../../schema/journal_record.ts";
 import type { SignalMail } from "../../schema/mail_record.ts";
+import type { RecordedWorkEvent } from "../../schema/work_event.ts";
+import { readMoment, recordKinds } from "../../streams/execution_records.ts";
 import { nonceOfId } from "../../streams/fence.ts";
+import { beforeStart } from "../../streams/journal.ts";
+import { readOn } from "../../streams/readable_record.ts";
 import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
+import { problemOfWork } from "../public/told_work.ts";
 import type { Book, Line } from "./book.ts";
 import type { Owner } from "./owner.ts";
 import { expected, isPossible, type Program, programOf } from "./programs.ts";
-import type { World } from "./world.ts";
+import { tenant, type World } from "./world.ts";
 
 /** Something that must not be. */
 export class Wrong extends Error {}
@@ -91,6 +98,32 @@ const judgeFence = (world: World, address: Address, lines: ReadonlyArray<Line>):
       throw new Wrong(`record ${sequence} of ${address.label} is not by the holder of the lease`);
     }
   }
+};
+
+/** What is told of work is what may be, and comes to the state that the records make. */
+const judgeWork = (world: World, address: Address): void => {
+  const { label } = address;
+  let position = beforeStart;
+  let context = beforeWork({ execution: ExecutionId.make(label), tenant });
+  const events: Array<RecordedWorkEvent> = [];
+  for (const entry of world.run(readMoment(world.log, address, [...recordKinds, "lease"]))) {
+    const step = world.run(readOn(position, entry));
+    position = step.position;
+    if (step.record === undefined) continue;
+    const at = Timestamp.make(entry.at);
+    const told = tellWork(context, step.record, at, entry.sequence);
+    context = told.context;
+    events.push(...told.events);
+    const { claim, run, state } = context;
+    if (run === undefined) continue;
+    const projected = runStateOf(state, claim, at);
+    const isHalf = run.state === "running" && projected === "leased";
+    if (run.state !== projected && !isHalf) {
+      throw new Wrong(`${label} is told as ${run.state}, and is ${projected} at ${entry.sequence}`);
+    }
+  }
+  const problem = problemOfWork(events);
+  if (problem !== undefined) throw new Wrong(`${label}: ${problem}`);
 };
 
 interface Life {
@@ -220,6 +253,7 @@ export const judge = (
     const lines = book.linesOf(address);
     judgeFence(world, address, lines);
     judgeLease(world, address);
+    judgeWork(world, address);
     const life = lifeOf(lines);
     judgeSteps(name, life);
     judgeSignals(name, life);

@@ -33,6 +33,7 @@ import type { Log } from "../../../streams/log.ts";
 import type { Mailboxes } from "../../../streams/mailbox.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
 import type { Sessions } from "../../../streams/session.ts";
+import { problemOfWork } from "../../public/told_work.ts";
 import { type Run, tenant, uniqueWorker } from "../subject_matter.ts";
 
 export type Services =
@@ -216,6 +217,14 @@ const toldAlike = (of: Named) =>
     });
   });
 
+/** The log tells of work what may be, and nothing twice. */
+const toldAsWork = (of: Named) =>
+  Effect.flatMap(Executions, (executions) =>
+    Effect.map(
+      Stream.runCollect(executions.workHistory(of)),
+      (events) => assert.equal(problemOfWork(Array.from(events)), undefined),
+    ));
+
 /** Repeats what may fail while something is under way. */
 const soon = <A, E, R>(check: Effect.Effect<A, E, R>) =>
   check.pipe(
@@ -303,9 +312,11 @@ export class Stage {
         (found) => assert.deepEqual(found, []),
       ), { discard: true });
     return Effect.andThen(
-      Effect.forEach(this.#executions.values(), (named) => soon(toldAlike(named)), {
-        discard: true,
-      }),
+      Effect.forEach(
+        this.#executions.values(),
+        (named) => Effect.andThen(soon(toldAlike(named)), toldAsWork(named)),
+        { discard: true },
+      ),
       soon(stuck),
     );
   }
