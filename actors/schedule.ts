@@ -22,7 +22,7 @@ import { ServerClock } from "../streams/server_clock.ts";
 import type { ExecutionPage } from "../streams/execution_index.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import { type Description, Executions, type Named } from "./executions.ts";
-import type { ScheduleOptions } from "./executions/task.ts";
+import { graceOf, type ScheduleOptions } from "./executions/task.ts";
 import type { ErrorClass } from "./raise.ts";
 import { makeRun, type Run } from "./run.ts";
 import { runsTag, type ScheduleSummary } from "./work/schedule.ts";
@@ -123,7 +123,7 @@ export const makeSchedule = <Output, Raised>(
       })),
     pause: () => run(ask({ type: "pause" })),
     resume: () => run(ask({ type: "resume" })),
-    change: ({ policy, misfire, overlap }) =>
+    change: ({ policy, misfire, overlap, grace }) =>
       run(Effect.gen(function* () {
         const now = yield* (yield* ServerClock).now;
         yield* ask({
@@ -131,6 +131,7 @@ export const makeSchedule = <Output, Raised>(
           ...(policy === undefined ? {} : { policy: yield* parseRunPolicy(policy, now) }),
           ...(misfire === undefined ? {} : { misfire: yield* parseMisfire(misfire) }),
           ...(overlap === undefined ? {} : { overlap: yield* parse(Overlap, "overlap", overlap) }),
+          ...(yield* graceOf(grace)),
         });
       })),
     finish: () => run(ask({ type: "finish" })),

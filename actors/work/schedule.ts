@@ -140,9 +140,10 @@ class ScheduleRun {
   /** Starts what is due, and says when the next is. */
   async #startDue(): Promise<Next | undefined> {
     const now = await Effect.runPromise(this.#operations.now);
-    const { paused, finishing, policy, misfire } = this.#kept;
+    const { paused, finishing, policy, misfire, graceMs } = this.#kept;
     if (paused || finishing) return undefined;
-    const { create, skipped, progress, next } = due(policy, this.#kept.progress, { now, misfire });
+    const look = { now, misfire, ...(graceMs === undefined ? {} : { graceMs }) };
+    const { create, skipped, progress, next } = due(policy, this.#kept.progress, look);
     this.#kept = { ...this.#kept, progress, skipped: this.#kept.skipped + skipped };
     for (const { number, at } of create) await this.#startOne(number, at);
     return next === undefined ? undefined : { at: next, inMs: Math.max(next - now, 0) };

@@ -308,6 +308,30 @@ describe("a schedule whose worker is away", () => {
     });
   }
 
+  it("does not count as missed what is late within the grace, also if that is changed", async () => {
+    for (
+      const [given, changed, runs] of [["2 hours", undefined, 4], ["1 day", "2 hours", 4]] as const
+    ) {
+      const { weir, report, worker } = await setUp();
+      await using _ = weir;
+      const schedule = await weir.schedule(report, undefined, {
+        policy: { type: "repeat", count: 100, interval: "1 hour" },
+        misfire: "skip",
+        grace: given,
+      });
+      await weir.advance("90 minutes");
+      if (changed !== undefined) await schedule.change({ grace: changed });
+      await weir.advance("10 seconds");
+      await worker.crash();
+      await weir.advance("3 hours");
+      await weir.worker([report]);
+      await weir.advance("10 minutes");
+      const { schedule: now } = await schedule.describe();
+      assert.deepEqual([now?.created, now?.skipped], [runs, 1]);
+      await assert.rejects(schedule.change({ grace: "1 milli" }), InvalidInput);
+    }
+  });
+
   it("has each of its runs once, wherever its worker dies", async () => {
     let died = true;
     // Two runs take some 25 appends; behind them all is the same again.
