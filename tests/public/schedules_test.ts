@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { actor, ExecutionCancelled, ExecutionFailed, InvalidInput, signal } from "@weir/weir";
+import {
+  actor,
+  ExecutionCancelled,
+  ExecutionFailed,
+  ExecutionNotFound,
+  InvalidInput,
+  signal,
+} from "@weir/weir";
 import { inMemory } from "@weir/weir/testing";
 
 const go = signal<number>("go");
@@ -166,6 +173,19 @@ describe("what people ask of a schedule", () => {
       schedule.backfill({ from: new Date(NaN), to: new Date() }),
       InvalidInput,
     );
+  });
+
+  it("is refused where nothing is by a schedule", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const run = await weir.start(report, undefined, { id: "once" });
+    const schedule = weir.getSchedule(report, "once");
+    for (const asked of [schedule.pause(), schedule.trigger(), schedule.describe()]) {
+      await assert.rejects(asked, InvalidInput);
+    }
+    await assert.rejects(weir.getSchedule(report, "nobody").finish(), ExecutionNotFound);
+    await run.result();
+    assert.deepEqual((await run.describe()).buffered, []);
   });
 
   it("pause stops it, resume goes on, and what was missed goes by the policy", async () => {
