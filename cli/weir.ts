@@ -15,8 +15,10 @@ import { events } from "./commands/events.ts";
 import { history } from "./commands/history.ts";
 import { lanes } from "./commands/lanes.ts";
 import { ls } from "./commands/ls.ts";
+import { schedule } from "./commands/schedule.ts";
 import { signal } from "./commands/signal.ts";
 import { start } from "./commands/start.ts";
+import { submit } from "./commands/submit.ts";
 import { subscriptions } from "./commands/subscriptions.ts";
 import { tail } from "./commands/tail.ts";
 import { workers } from "./commands/workers.ts";
@@ -26,7 +28,7 @@ import * as Screen from "./screen.ts";
 import { version } from "./version.ts";
 
 const weir = root.pipe(Command.withSubcommands([
-  { group: "Executions", commands: [start, ls, describe, history, events] },
+  { group: "Executions", commands: [start, submit, schedule, ls, describe, history, events] },
   { group: "Steering", commands: [signal, cancel, pause, resume, retry] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Operation", commands: [dev, workers, lanes, doctor] },

@@ -41,6 +41,8 @@ export interface TaskOptions extends ScheduleOptions {
   readonly description?: string;
 }
 
+const utf8 = new TextEncoder();
+
 const Description = Schema.String.check(
   Schema.isMaxLength(2_000, { expected: "a text of at most 2,000 characters" }),
 );
@@ -83,6 +85,9 @@ const retryOf = Effect.fnUntraced(function* (
 
 /** Clocks and timers are not more exact than this; whoever asks for less would miss each run. */
 const leastGraceMs = 1_000;
+
+/** In bytes: a run is called by its schedule and up to 70 more, of the 200 that an id may have. */
+const longestScheduleId = 128;
 
 /** How late a run may be, as it is stored. */
 export const graceOf = (grace: Duration.Input | undefined) =>
@@ -129,6 +134,13 @@ export const taskOf = Effect.fnUntraced(function* <E>(
       : { description: yield* parse(Description, "description", description) }),
     ...(schedule === undefined ? {} : { schedule }),
   };
+  if (schedule !== undefined && utf8.encode(execution).length > longestScheduleId) {
+    return yield* new InvalidInput({
+      what: "id of a schedule",
+      value: execution,
+      rule: `expected at most ${longestScheduleId} bytes with its actor, since its runs add to it`,
+    });
+  }
   if (task.after?.includes(execution)) {
     return yield* new InvalidInput({
       what: "after",

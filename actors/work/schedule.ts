@@ -185,6 +185,7 @@ class ScheduleRun {
     if (this.#kept.open.some((open) => open.execution === execution)) return;
     const { input, route, requires, tags, priority, task } = this.#start;
     const { schedule: _, ...rest } = task!;
+    const ofSchedule = { [runsTag]: schedule };
     const runOf = { schedule, ...(at === undefined ? {} : { at: Timestamp.make(at) }) };
     const { result } = await Effect.runPromise(this.#operations.spawn(`run ${suffix}`, {
       actor: this.#actor,
@@ -192,7 +193,8 @@ class ScheduleRun {
       input,
       tenant,
       task: { ...rest, runOf },
-      tags: { ...tags, [runsTag]: schedule },
+      // The first, since a list searches a number of them.
+      tags: { ...ofSchedule, ...tags, ...ofSchedule },
       ...(route === undefined ? {} : { route }),
       ...(requires === undefined ? {} : { requires }),
       ...(priority === undefined ? {} : { priority }),

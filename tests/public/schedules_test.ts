@@ -74,6 +74,24 @@ describe("a schedule", () => {
     assert.equal((await second.result()).created, 5);
   });
 
+  it("finds its runs however many tags they have, and has an id that leaves room for theirs", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const id = "é".repeat(60) + "r";
+    const tags = Object.fromEntries(
+      Array.from({ length: 40 }, (_, n) => [`a.t${n}`, "x".repeat(99)]),
+    );
+    const schedule = await weir.schedule(report, undefined, { id, policy: hourly, tags });
+    const { result } = await schedule.trigger({ id: "x".repeat(64) });
+    await result();
+    await weir.advance("5 seconds");
+    assert.equal((await schedule.runs()).executions.length, 2);
+    await assert.rejects(
+      weir.schedule(report, undefined, { id: `${id}s`, policy: hourly }),
+      InvalidInput,
+    );
+  });
+
   it("by a calendar keeps to the wall clock of its zone, in spring and in autumn", async () => {
     for (
       const [from, expected] of [
