@@ -76,6 +76,7 @@ export const verbs = {
   "run.outcome": { ...looksAtRun, waits: true },
   "run.describe": looksAtRun,
   "run.history": { ...looksAtRun, gives: "iterable" },
+  "run.workHistory": { ...looksAtRun, gives: "iterable" },
   "run.output": { ...looksAtRun, gives: "iterable" },
   // Or what the signal itself says that it needs.
   "run.signal": { needs: ["submit"], concerns: "run", signs: ["source", 2] },

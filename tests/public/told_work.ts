@@ -103,10 +103,14 @@ class Witness {
     const from = this.#state;
     this.#state = to;
     if (run !== this.#run) return `the run is ${this.#run}`;
-    if (from === undefined || !isValidTransition(from, to)) return `${from} to ${to} is not allowed`;
+    if (from === undefined || !isValidTransition(from, to)) {
+      return `${from} to ${to} is not allowed`;
+    }
     if ((to === "running") !== (this.#attempt !== undefined)) return "the attempt is not told of";
     if (from !== "running") return undefined;
-    return resultsBefore[to]!.includes(this.#result!) ? undefined : `its result was ${this.#result}`;
+    return resultsBefore[to]!.includes(this.#result!)
+      ? undefined
+      : `its result was ${this.#result}`;
   }
 }
 

@@ -48,6 +48,7 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "run.outcome": (scene) => run(ended)(scene).outcome(),
   "run.describe": (scene) => run(ended)(scene).describe(),
   "run.history": (scene) => first(run(ended)(scene).history()),
+  "run.workHistory": (scene) => first(run(ended)(scene).workHistory()),
   "run.output": (scene) => first(run(ended)(scene).output("progress")),
   "run.signal": (scene) => run(waiting)(scene).signal(go, { n: 1 }),
   "run.cancel": (scene) => run(waiting)(scene).cancel(),
