@@ -6,7 +6,7 @@ import * as HashMap from "effect/HashMap";
 import type { Awaited, ExecutionState as Rebuilt } from "../../schema/execution_state.ts";
 import type { StepResult } from "../../schema/journal_record.ts";
 import type { ExecutionStatus } from "../../streams/execution_index/status.ts";
-import { type ExecutionState, openOperations } from "./state.ts";
+import { type ExecutionState, openOperations, turnSignal } from "./state.ts";
 
 /** What keeps an execution from going on, in a word that programs can match. */
 export type Reason =
@@ -155,7 +155,7 @@ const awaits = (awaited: Awaited): { readonly reason: Reason; readonly why: stri
     case "sleep":
       return { reason: "timer", why: `it sleeps${until(awaited.due)} (${awaited.key})` };
     case "wait":
-      if (awaited.signal.startsWith("weir.turn/")) {
+      if (awaited.signal.startsWith(turnSignal(""))) {
         return { reason: "queue", why: "it waits for its turn in its queue" };
       }
       return {

@@ -1,13 +1,14 @@
 /**
  * In which of the nine states of a run an execution is, by its records, its lease and the time. It is
- * a projection: what it comes after, when it begins and who owns it are asked anew each time, and
- * nothing of the answer is stored.
+ * a projection: what it comes after, when it begins, whose turn it is and who owns it are asked anew
+ * each time, and nothing of the answer is stored.
  */
 import * as HashMap from "effect/HashMap";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { RunState } from "../../schema/run_state.ts";
 import type { LeaseState } from "../../streams/lease.ts";
-import { afterKey, type ExecutionState, operation, startTag } from "./state.ts";
+import { turnOf } from "./decide.ts";
+import { afterKey, type ExecutionState, operation, startTag, turnSignal } from "./state.ts";
 import { takeUpRest } from "./take_up.ts";
 
 /** What is known of a lease by its last record. */
@@ -28,13 +29,20 @@ const isSatisfied = (state: ExecutionState): boolean =>
     return result?.type === "ended" && result.outcome.type === "success";
   });
 
+/** Whether it may run, as far as its queue is concerned. */
+const hasTurn = (state: ExecutionState): boolean => {
+  const turn = turnOf(state)?.turn;
+  return turn === undefined ||
+    operation(state, turnSignal(turn))?.settled?.result.type === "value";
+};
+
+/** What is there before any of its code. */
+const prefixes = [startTag(""), afterKey(""), turnSignal("")];
+
 /** Whether its code has left anything behind. */
 const isBegun = ({ operations, failures, continued }: ExecutionState): boolean =>
   failures > 0 || continued !== undefined ||
-  HashMap.some(
-    operations,
-    (_, key) => !key.startsWith(startTag("")) && !key.startsWith(afterKey("")),
-  );
+  HashMap.some(operations, (_, key) => !prefixes.some((prefix) => key.startsWith(prefix)));
 
 /** The state of an execution that has been started. */
 export const runStateOf = (
@@ -47,12 +55,14 @@ export const runStateOf = (
   if (done !== undefined) return ends[done.record.outcome.type];
   if (retryAt > now) return "retryWait";
   const isHeld = lease?.held === true;
-  if (isBegun(known)) {
-    if (isHeld) return "running";
-    const wasRunning = lease?.record.kind === "released" && lease.at >= retryAt;
-    return wasRunning ? "suspended" : "ready";
+  const begun = isBegun(known);
+  const isDue = (start?.record.notBefore ?? 0) <= now && isSatisfied(known);
+  if (!begun && !isDue) return "scheduled";
+  if (!hasTurn(known)) return "ready";
+  if (isHeld) {
+    const isBeginning = begun || (paused === undefined && cancel === undefined);
+    return isBeginning ? "running" : "leased";
   }
-  if ((start?.record.notBefore ?? 0) > now || !isSatisfied(known)) return "scheduled";
-  if (!isHeld) return "ready";
-  return paused === undefined && cancel === undefined ? "running" : "leased";
+  const wasRunning = begun && lease?.record.kind === "released" && lease.at >= retryAt;
+  return wasRunning ? "suspended" : "ready";
 };

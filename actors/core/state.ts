@@ -194,6 +194,9 @@ export const startTag = (name: string): string => `weir.start/${name}`;
 /** The key under which the end of an execution is known that this one comes after. */
 export const afterKey = (execution: string): string => `weir.after/${execution}`;
 
+/** The signal by which an execution learns that it is its turn, and what waits for it. */
+export const turnSignal = (turn: string): string => `weir.turn/${turn}`;
+
 /** The key under which the end of a spawned child is known. */
 export const endOf = (key: string): string => `weir.end/${key}`;
 

@@ -95,7 +95,7 @@ const endOfAttempt = (outcome: OutcomeRecord): AttemptEnd => {
 
 const taskSpec = (id: ExecutionId, start: StartRecord): TaskSpec => {
   const { input, parent, priority = 0, requires, tags = {}, task = {} } = start;
-  const { description, retry, safety, schedule, timeoutMs } = task;
+  const { description, queue, retry, safety, schedule, timeoutMs } = task;
   return {
     id,
     ...(input === undefined ? {} : { payload: input }),
@@ -103,6 +103,7 @@ const taskSpec = (id: ExecutionId, start: StartRecord): TaskSpec => {
     constraints: {
       ...(retry === undefined ? {} : { maxAttempts: retry.attempts }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(queue?.key === undefined ? {} : { concurrencyKey: queue.key }),
       ...(safety === undefined ? {} : { safetyLevel: safety }),
       ...(requires === undefined ? {} : { requiredCapabilities: requires }),
     },
@@ -279,9 +280,10 @@ class Telling {
   #settle(end?: AttemptEnd, acquired?: WorkFact): void {
     if (this.#run === undefined) return;
     const from = this.#run.state;
-    const state = runStateOf(this.#state, this.#claim, this.#at);
+    const attempt = Math.max(this.#state.attempt, this.#claim?.attempt ?? 0);
+    const state = runStateOf({ ...this.#state, attempt }, this.#claim, this.#at);
     // What its code has done may leave nothing behind, and it runs nevertheless.
-    const isBack = state === "leased" && from === "running";
+    const isBack = from === "running" && !isFinal(state);
     this.#go(isBack ? from : state, end, acquired);
   }
 

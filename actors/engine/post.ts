@@ -21,11 +21,8 @@ import {
 import type { SeatRecord } from "../../schema/seat_record.ts";
 import * as Seats from "../../streams/seats.ts";
 import type { Turn } from "../core/decide.ts";
-import type { Mail } from "../core/state.ts";
+import { type Mail, turnSignal } from "../core/state.ts";
 import { readAll, unread } from "./history.ts";
-
-/** The signal by which an execution learns that it is its turn, and what waits for it. */
-export const turnSignal = (turn: string): string => `weir.turn/${turn}`;
 
 /** An id for a message that says the same whenever it is sent. */
 const idOf = (to: Address, life: number | undefined, verb: string, key: string): string =>

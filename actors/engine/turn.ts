@@ -5,9 +5,9 @@
  */
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
+import { turnSignal } from "../core/state.ts";
 import type { Host, Perform } from "./host.ts";
 import type { OperationError } from "./operations.ts";
-import { turnSignal } from "./post.ts";
 
 export const turnFor = (host: Host, perform: Perform): Effect.Effect<void, OperationError> => {
   const { turn } = host;
