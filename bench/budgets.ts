@@ -1,6 +1,7 @@
 /**
  * Consumptions per second from one budget, and from a stack of three, at 1, 64 and 1,024 in flight:
- * bare, with an execution and a key that are new each time, and from two processes at once. Run by
+ * bare, with an execution and a key that are new each time, and from two services on connections of their own.
+ *  Run by
  * itself: `deno run -A bench/budgets.ts`.
  */
 import process from "node:process";
@@ -115,7 +116,7 @@ for (const durability of ["bounded", "power-safe"] as const) {
   const found = measured.filter((one) => one.durability === durability);
   const rows = [...new Set(found.map(({ workload, processes }) => `${workload}|${processes}`))];
   table(
-    ["workload", "processes", ...concurrencies.map((count) => `${count} in flight`)],
+    ["workload", "services", ...concurrencies.map((count) => `${count} in flight`)],
     rows.map((row) => [
       ...row.split("|"),
       ...found.filter(({ workload, processes }) => `${workload}|${processes}` === row)
