@@ -1,8 +1,7 @@
 /**
  * Consumptions per second from one budget, and from a stack of three, at 1, 64 and 1,024 in flight:
- * bare, with an execution and a key that are new each time, and from two services on connections of their own.
- *  Run by
- * itself: `deno run -A bench/budgets.ts`.
+ * bare, with an execution and a key that are new each time, and from two services on connections of
+ * their own. It runs by itself: `deno run -A bench/budgets.ts`.
  */
 import process from "node:process";
 import { randomUUID } from "node:crypto";
