@@ -32,6 +32,15 @@ export { layer, layerMemory } from "./actors/layer.ts";
 export { neverStuck, type NeverStuckOptions, type Stuck } from "./actors/never_stuck.ts";
 export type { RetryPolicy } from "./actors/retry_policy.ts";
 export {
+  type AllocateOptions as AllocateBudgetOptions,
+  type BudgetChange,
+  type BudgetError,
+  Budgets,
+  type Consumed as BudgetConsumed,
+  type ConsumeOptions as ConsumeBudgetOptions,
+  layer as layerBudgets,
+} from "./streams/budgets.ts";
+export {
   type ConnectError,
   Connection,
   type ConnectionOptions,

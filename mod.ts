@@ -31,6 +31,23 @@ export {
   type StateCell,
   type StepContext,
 } from "./actors/actor.ts";
+export type {
+  AllocateBudgetOptions,
+  BudgetOptions,
+  BudgetVerbs,
+  ChangeBudgetOptions,
+  ConsumeBudgetOptions,
+  ReleaseBudgetOptions,
+  ResetBudgetOptions,
+} from "./actors/budgets.ts";
+export type {
+  Breach as BudgetBreach,
+  Changed as BudgetChanged,
+  Consumed as BudgetConsumed,
+  ExhaustedDimension,
+  LimitInputs as BudgetLimits,
+  Released as BudgetReleased,
+} from "./streams/budgets.ts";
 export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
 export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
 export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
@@ -82,6 +99,9 @@ export type { ExecutionPage, ListedExecution } from "./streams/event_store.ts";
 export {
   type AccessEvent,
   AlreadyExists,
+  type Amounts,
+  type Budget,
+  BudgetNotFound,
   Cancelled,
   ChildFailed,
   type CompletionEvent,
@@ -91,6 +111,7 @@ export {
   Cursor,
   CursorGap,
   DependencyCycle,
+  DimensionNotAllocated,
   ExecutionCancelled,
   ExecutionEnded,
   type ExecutionEventInput,
@@ -130,9 +151,11 @@ export {
   SubscriptionConflict,
   SubscriptionNotFound,
   TenantNotFound,
+  TooManyDimensions,
   TopologyDrift,
   Unavailable,
   UnknownActor,
   UnsupportedRecordVersion,
   type WeirError,
+  ZeroLimit,
 } from "./schema/mod.ts";

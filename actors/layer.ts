@@ -5,6 +5,7 @@
 import * as Layer from "effect/Layer";
 import * as Scheduler from "effect/Scheduler";
 import { Namespace } from "../schema/ids.ts";
+import * as Budgets from "../streams/budgets.ts";
 import * as EventStore from "../streams/event_store.ts";
 import * as ExecutionIndex from "../streams/execution_index.ts";
 import * as Families from "../streams/families.ts";
@@ -39,6 +40,7 @@ export const layer = (options: NamespaceServicesOptions = {}) =>
     ExpiriesOnJetStream.layerJetStream,
     SubscriptionsOnJetStream.layerJetStream,
     platform,
+    Budgets.layer,
   ).pipe(
     Layer.provideMerge(ServerClock.layer),
     Layer.provideMerge(layerNamespace(options)),
@@ -55,6 +57,7 @@ export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
     SubscriptionsInMemory.layerMemory,
     EventStore.layer,
     platform,
+    Budgets.layer,
   ).pipe(
     Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer)),
     Layer.provideMerge(Layer.mergeAll(

@@ -7,6 +7,7 @@ import process from "node:process";
 import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
 import { ActorName, Lane, namedExecution, parse, Tenant, WorkerInstanceId } from "../schema/ids.ts";
+import type { Budgets } from "../streams/budgets.ts";
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
@@ -18,6 +19,7 @@ import { Sessions } from "../streams/session.ts";
 import type { Subscriptions } from "../streams/subscriptions.ts";
 import type { Tenants } from "../streams/tenants.ts";
 import { type Actor, codeOf } from "./actor.ts";
+import { makeBudgets } from "./budgets.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
@@ -38,6 +40,7 @@ import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts
 export type Verbs =
   & Pick<
     Weir,
+    | "budgets"
     | "events"
     | "start"
     | "submit"
@@ -57,6 +60,7 @@ export type Verbs =
 
 export const makeVerbs = (
   runtime: ManagedRuntime.ManagedRuntime<
+    | Budgets
     | EventStore
     | ExecutionIndex
     | Executions
@@ -112,6 +116,7 @@ export const makeVerbs = (
 
   return {
     ...makeFamilies(runtime, tenant),
+    budgets: makeBudgets(runtime, tenant),
     events: makeEvents(runtime, tenant),
     queues: makeQueues(runtime),
     subscriptions: makeSubscriptions(runtime),

@@ -18,6 +18,7 @@ import type {
 import { type NamespaceServicesOptions } from "../streams/namespace.ts";
 import type { Session } from "../streams/session.ts";
 import type { Actor } from "./actor.ts";
+import type { BudgetVerbs } from "./budgets.ts";
 import type * as EngineWorker from "./engine/worker.ts";
 import type { Events } from "./events.ts";
 import type { FamilyReaders } from "./families.ts";
@@ -120,6 +121,8 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
    * not for principals.
    */
   readonly server: { readonly url: string } | undefined;
+  /** How much of what may be used, counted exactly and durably. */
+  readonly budgets: BudgetVerbs;
   /** What happened, per execution; durable, ordered and never changed. */
   readonly events: Events;
   /** The queues in which tasks wait for their turns. */

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as Logger from "effect/Logger";
 import * as Command from "effect/cli/Command";
+import { budgets } from "./commands/budgets.ts";
 import { cancel, pause, resume, retry } from "./commands/steer.ts";
 import { describe } from "./commands/describe.ts";
 import { dev } from "./commands/dev.ts";
@@ -18,8 +19,10 @@ import { lanes } from "./commands/lanes.ts";
 import { ledger } from "./commands/ledger.ts";
 import { ls } from "./commands/ls.ts";
 import { permissions } from "./commands/permissions.ts";
+import { schedule } from "./commands/schedule.ts";
 import { signal } from "./commands/signal.ts";
 import { start } from "./commands/start.ts";
+import { submit } from "./commands/submit.ts";
 import { subscriptions } from "./commands/subscriptions.ts";
 import { tail } from "./commands/tail.ts";
 import { tenants } from "./commands/tenants.ts";
@@ -30,11 +33,11 @@ import * as Screen from "./screen.ts";
 import { version } from "./version.ts";
 
 const weir = root.pipe(Command.withSubcommands([
-  { group: "Executions", commands: [start, ls, describe, history, events] },
+  { group: "Executions", commands: [start, submit, schedule, ls, describe, history, events] },
   { group: "Steering", commands: [signal, cancel, pause, resume, retry] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Access", commands: [tenants, grants, ledger, permissions] },
-  { group: "Operation", commands: [dev, workers, lanes, doctor] },
+  { group: "Operation", commands: [dev, workers, lanes, budgets, doctor] },
 ]));
 
 /** What the library logs is no result. */

@@ -102,6 +102,15 @@ export const verbs = {
   "queues.describe": { needs: ["read"], concerns: "allTenants" },
   "queues.why": { needs: ["read"], concerns: 0 },
 
+  "budgets.allocate": { needs: ["administer"], concerns: 2 },
+  "budgets.replenish": { needs: ["administer"], concerns: 2 },
+  "budgets.reset": { needs: ["administer"], concerns: 1 },
+  "budgets.delete": { needs: ["administer"], concerns: 1 },
+  "budgets.consume": { needs: ["execute"], concerns: 2 },
+  "budgets.release": { needs: ["execute"], concerns: 1 },
+  "budgets.describe": { needs: ["read"], concerns: 1 },
+  "budgets.list": { needs: ["read"], concerns: 0 },
+
   "leaseHistory": family,
   "completions": family,
   "signalDeliveries": family,

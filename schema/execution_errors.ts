@@ -136,7 +136,7 @@ export class ScheduleFailed extends Schema.TaggedError<ScheduleFailed>("@weir/we
   readonly retryable = false;
   override get message(): string {
     return `None of the ${this.created} runs of ${this.execution} succeeded. ` +
-      `List its runs to see how each ended.`;
+      `Look at its runs to see how each ended.`;
   }
 }
 

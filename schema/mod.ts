@@ -106,6 +106,15 @@ export {
   PublishFailed,
   PublishRefused,
 } from "./outbox_errors.ts";
+export { type Amounts, type Budget, BudgetKey, BudgetName, type Limits } from "./budget.ts";
+export { BudgetEvent } from "./budget_record.ts";
+export {
+  BudgetNotFound,
+  type BudgetProblem,
+  DimensionNotAllocated,
+  TooManyDimensions,
+  ZeroLimit,
+} from "./budget_errors.ts";
 export { type Awaited, type ExecutionState, executionStateOf } from "./execution_state.ts";
 export { Failure } from "./failure.ts";
 export { ExecutionSnapshot } from "./execution_snapshot.ts";

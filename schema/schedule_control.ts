@@ -27,6 +27,7 @@ export const ScheduleControl = Schema.Union([
     policy: Schema.optionalKey(RunPolicy),
     misfire: Schema.optionalKey(Misfire),
     overlap: Schema.optionalKey(Overlap),
+    graceMs: Schema.optionalKey(Schema.Natural),
   }),
   /** No more runs; it ends when the last has. */
   control("finish", {}),

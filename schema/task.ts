@@ -37,6 +37,8 @@ export const Schedule = Schema.Struct({
   policy: RunPolicy,
   misfire: Misfire,
   overlap: Overlap,
+  /** How late a run may be and yet be on time; a minute, if left out. */
+  graceMs: Schema.optionalKey(Positive),
 });
 export type Schedule = typeof Schedule.Type;
 

@@ -25,7 +25,7 @@ import type { Outgoing } from "./log/wire.ts";
 import { type Appended, type AppendError, Log, maxBatchSize, type Message } from "./log.ts";
 import { countAppend } from "./metrics.ts";
 import { randomMessageId } from "./message_id.ts";
-import { type Address, streamName, subjectOf } from "./subjects.ts";
+import { type Address, isBucketKind, streamName, subjectOf } from "./subjects.ts";
 import { ensure, type NamespaceOptions, type Topology, type TopologyError } from "./topology.ts";
 
 export interface LogOptions extends NamespaceOptions {
@@ -147,12 +147,15 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
       });
     });
 
-  /** A large body as it is stored. What is replaced takes no object along, and so may have none. */
+  /**
+   * A large body as it is stored. What is replaced takes no object along, and so may have none; nor
+   * has a bucket key, which is read by whoever looks into the bucket.
+   */
   const stow = (
     to: Address,
-    { body, replaces }: Message,
+    { kind, body, replaces }: Message,
   ): Effect.Effect<{ readonly body: Uint8Array; readonly headers: string }, AppendError> => {
-    if (replaces !== true) return spill.spill(to, body);
+    if (replaces !== true && !isBucketKind(kind)) return spill.spill(to, body);
     const limitBytes = largest - maxHeaderBytes;
     return body.length <= limitBytes
       ? Effect.succeed({ body, headers: "" })

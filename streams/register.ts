@@ -54,7 +54,8 @@ class Overtaken {
   readonly _tag = "Overtaken";
 }
 
-const betweenTries = Schedule.min([
+/** How long those who were overtaken wait before they try again. */
+export const betweenTries = Schedule.min([
   Schedule.exponential("2 millis", 1.5),
   Schedule.spaced("100 millis"),
 ]).pipe(Schedule.jittered);

@@ -303,7 +303,8 @@ export const storeFilter = (
 
 const inBucket: ReadonlySet<string> = new Set(bucketKinds);
 
-const isBucketKind = (kind: Kind): boolean => inBucket.has(kind);
+/** Whether `nats kv` shows records of this kind. */
+export const isBucketKind = (kind: Kind): boolean => inBucket.has(kind);
 
 /** The subject of one kind of record at an address; timers, lanes and outputs add their key. */
 export const subjectOf = (address: Address, kind: Kind, key?: string): string => {

@@ -21,6 +21,8 @@ export interface ScheduleOptions {
   readonly misfire?: MisfireInput;
   /** What becomes of a run whose time comes while another still runs; both run. */
   readonly overlap?: Overlap;
+  /** How late a run may begin and yet be on time, from a second on; a minute, if left out. */
+  readonly grace?: Duration.Input;
 }
 
 export interface TaskOptions extends ScheduleOptions {
@@ -47,6 +49,8 @@ export interface TaskOptions extends ScheduleOptions {
   readonly description?: string;
 }
 
+const utf8 = new TextEncoder();
+
 const Description = Schema.String.check(
   Schema.isMaxLength(2_000, { expected: "a text of at most 2,000 characters" }),
 );
@@ -61,7 +65,7 @@ const wholeMillis = (
     onNone: () => NaN,
     onSome: Duration.toMillis,
   });
-  return Number.isFinite(millis) && millis >= least
+  return Number.isSafeInteger(Math.ceil(millis)) && millis >= least
     ? Effect.succeed(Math.ceil(millis))
     : Effect.fail(
       new InvalidInput({
@@ -87,13 +91,27 @@ const retryOf = Effect.fnUntraced(function* (
   });
 });
 
+/** Clocks and timers are not more exact than this; whoever asks for less would miss each run. */
+const leastGraceMs = 1_000;
+
+/** In bytes: a run is called by its schedule and up to 70 more, of the 200 that an id may have. */
+const longestScheduleId = 128;
+
+/** How late a run may be, as it is stored. */
+export const graceOf = (grace: Duration.Input | undefined) =>
+  Effect.map(
+    wholeMillis("grace", grace, leastGraceMs),
+    (graceMs) => graceMs === undefined ? {} : { graceMs },
+  );
+
 /** A schedule as its start holds it; none, if it runs once. */
 export const scheduleOf = Effect.fnUntraced(function* (
-  { policy, misfire, overlap = defaultOverlap }: ScheduleOptions,
+  { policy, misfire, overlap = defaultOverlap, grace }: ScheduleOptions,
   now: number,
 ): Effect.fn.Return<Schedule | undefined, InvalidInput> {
   if (policy === undefined || policy.type === "once") return undefined;
   return {
+    ...(yield* graceOf(grace)),
     policy: yield* parseRunPolicy(policy, now),
     misfire: yield* parseMisfire(misfire),
     overlap: yield* parse(Overlap, "overlap", overlap),
@@ -130,6 +148,13 @@ export const taskOf = Effect.fnUntraced(function* <E>(
       : { description: yield* parse(Description, "description", description) }),
     ...(schedule === undefined ? {} : { schedule }),
   };
+  if (schedule !== undefined && utf8.encode(execution).length > longestScheduleId) {
+    return yield* new InvalidInput({
+      what: "id of a schedule",
+      value: execution,
+      rule: `expected at most ${longestScheduleId} bytes with its actor, since its runs add to it`,
+    });
+  }
   if (task.after?.includes(execution)) {
     return yield* new InvalidInput({
       what: "after",

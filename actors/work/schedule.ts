@@ -140,9 +140,10 @@ class ScheduleRun {
   /** Starts what is due, and says when the next is. */
   async #startDue(): Promise<Next | undefined> {
     const now = await Effect.runPromise(this.#operations.now);
-    const { paused, finishing, policy, misfire } = this.#kept;
+    const { paused, finishing, policy, misfire, graceMs } = this.#kept;
     if (paused || finishing) return undefined;
-    const { create, skipped, progress, next } = due(policy, this.#kept.progress, { now, misfire });
+    const look = { now, misfire, ...(graceMs === undefined ? {} : { graceMs }) };
+    const { create, skipped, progress, next } = due(policy, this.#kept.progress, look);
     this.#kept = { ...this.#kept, progress, skipped: this.#kept.skipped + skipped };
     for (const { number, at } of create) await this.#startOne(number, at);
     return next === undefined ? undefined : { at: next, inMs: Math.max(next - now, 0) };
@@ -184,6 +185,7 @@ class ScheduleRun {
     if (this.#kept.open.some((open) => open.execution === execution)) return;
     const { input, route, requires, tags, priority, task } = this.#start;
     const { schedule: _, ...rest } = task!;
+    const ofSchedule = { [runsTag]: schedule };
     const runOf = { schedule, ...(at === undefined ? {} : { at: Timestamp.make(at) }) };
     const { result } = await Effect.runPromise(this.#operations.spawn(`run ${suffix}`, {
       actor: this.#actor,
@@ -191,7 +193,8 @@ class ScheduleRun {
       input,
       tenant,
       task: { ...rest, runOf },
-      tags: { ...tags, [runsTag]: schedule },
+      // The first, since a list searches a number of them.
+      tags: { ...ofSchedule, ...tags, ...ofSchedule },
       ...(route === undefined ? {} : { route }),
       ...(requires === undefined ? {} : { requires }),
       ...(priority === undefined ? {} : { priority }),

@@ -22,6 +22,7 @@ export const KeptRecord = Schema.Struct({
   policy: RunPolicy,
   misfire: Misfire,
   overlap: Overlap,
+  graceMs: Schema.optionalKey(Schema.Number),
   /** How far the present policy has come. */
   progress: Schema.Struct({
     base: Schema.Number,
@@ -45,10 +46,8 @@ export const KeptRecord = Schema.Struct({
 });
 export type Kept = typeof KeptRecord.Type;
 
-export const beginning = ({ policy, misfire, overlap }: Schedule, now: number): Kept => ({
-  policy,
-  misfire,
-  overlap,
+export const beginning = (schedule: Schedule, now: number): Kept => ({
+  ...schedule,
   progress: { base: now, created: 0 },
   offset: 0,
   created: 0,
@@ -79,8 +78,8 @@ export const changed = (
       return { ...rest, finishing: true, paused: false };
     }
     case "change": {
-      const { policy, misfire = kept.misfire, overlap = kept.overlap } = control;
-      const next = { ...kept, misfire, overlap };
+      const { type: _, policy, ...rest } = control;
+      const next = { ...kept, ...rest };
       return policy === undefined ? next : {
         ...next,
         policy,

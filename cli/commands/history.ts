@@ -38,6 +38,7 @@ const workColumns: ReadonlyArray<Column<RecordedWorkEvent>> = [
 
 const work = Flag.Boolean("work").pipe(
   Flag.withDescription("Tell of tasks, runs, attempts and leases instead"),
+  Flag.withDefault(false),
 );
 
 export const history = Command.make(

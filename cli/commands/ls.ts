@@ -9,6 +9,7 @@ import { ActorName } from "../../schema/ids.ts";
 import {
   ExecutionIndex,
   type ExecutionPage,
+  type ExecutionQuery,
   type ListedExecution,
 } from "../../streams/execution_index.ts";
 import { statuses } from "../../streams/execution_index/status.ts";
@@ -49,6 +50,58 @@ const remarks = ({ next, asOf }: ExecutionPage, now: number): ReadonlyArray<stri
     : []),
 ];
 
+/** Which part of a list is wanted. */
+export const pageFlags = {
+  limit: limit.pipe(Flag.withDefault(50)),
+  all: Flag.Boolean("all").pipe(
+    Flag.withDescription("All there are, however many"),
+    Flag.withDefault(false),
+  ),
+  from: Flag.String("from").pipe(
+    Flag.withMetavar("cursor"),
+    Flag.withDescription("Where the page before ended"),
+    Flag.optional,
+  ),
+};
+
+/** Prints the executions that a query finds, and what the reader should know of the list. */
+export const printExecutions = Effect.fnUntraced(function* (
+  query: Omit<ExecutionQuery, "limit" | "from">,
+  { limit, all, from }: {
+    readonly limit: number;
+    readonly all: boolean;
+    readonly from: Option.Option<string>;
+  },
+) {
+  const screen = yield* Screen;
+  const flags = yield* root;
+  const index = yield* ExecutionIndex;
+  const print = yield* makeList(executionColumns);
+  let wanted = all ? Infinity : limit;
+  // The list checks what it is given as a cursor.
+  let after = Option.map(from, (text) => text as Cursor);
+  let page: ExecutionPage;
+  do {
+    page = yield* index.list({
+      ...query,
+      ...given("from", after),
+      limit: Math.min(wanted, largestPage),
+    });
+    yield* print(page.executions);
+    wanted -= page.executions.length;
+    after = Option.fromUndefinedOr(page.next);
+  } while (wanted > 0 && Option.isSome(after));
+  const { next, asOf } = page;
+  if (flags.json) {
+    return yield* screen.note(json({ ...(next === undefined ? {} : { next }), asOf }));
+  }
+  yield* Effect.forEach(
+    remarks(page, yield* Clock.currentTimeMillis),
+    screen.note,
+    { discard: true },
+  );
+});
+
 export const ls = Command.make("ls", {
   status: Flag.Literals("status", statuses).pipe(
     Flag.withDescription("Those in this state"),
@@ -60,51 +113,16 @@ export const ls = Command.make("ls", {
     Flag.optional,
   ),
   tag: tagQuery,
-  limit: limit.pipe(Flag.withDefault(50)),
-  all: Flag.Boolean("all").pipe(
-    Flag.withDescription("All there are, however many"),
-    Flag.withDefault(false),
-  ),
-  from: Flag.String("from").pipe(
-    Flag.withMetavar("cursor"),
-    Flag.withDescription("Where the page before ended"),
-    Flag.optional,
-  ),
-}, ({ status, actor, tag, limit, all, from }) =>
+  ...pageFlags,
+}, ({ status, actor, tag, ...page }) =>
   Effect.gen(function* () {
-    const screen = yield* Screen;
-    const flags = yield* root;
-    const index = yield* ExecutionIndex;
-    const print = yield* makeList(executionColumns);
     const query = {
       tenant: yield* tenant,
       ...given("status", status),
       ...given("tag", tag),
       ...given("actor", yield* checked(ActorName, "actor name", actor)),
     };
-    let wanted = all ? Infinity : limit;
-    // The list checks what it is given as a cursor.
-    let after = Option.map(from, (text) => text as Cursor);
-    let page: ExecutionPage;
-    do {
-      page = yield* index.list({
-        ...query,
-        ...given("from", after),
-        limit: Math.min(wanted, largestPage),
-      });
-      yield* print(page.executions);
-      wanted -= page.executions.length;
-      after = Option.fromUndefinedOr(page.next);
-    } while (wanted > 0 && Option.isSome(after));
-    const { next, asOf } = page;
-    if (flags.json) {
-      return yield* screen.note(json({ ...(next === undefined ? {} : { next }), asOf }));
-    }
-    yield* Effect.forEach(
-      remarks(page, yield* Clock.currentTimeMillis),
-      screen.note,
-      { discard: true },
-    );
+    yield* printExecutions(query, page);
   }).pipe(Effect.provide(layer()))).pipe(
     Command.withDescription("List executions, newest first"),
     Command.withExamples([

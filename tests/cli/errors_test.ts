@@ -6,9 +6,22 @@ import { after, before, describe, it } from "node:test";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 import { golden, objects, weir } from "./command_line.ts";
 
+const time = ["--from", "2026-02-01", "--to", "2026-02-02"];
+
 /** The words that make each command ask the server for something. */
 const commands = {
   start: ["start", "order"],
+  submit: ["submit", "order"],
+  schedule: ["schedule", "order", "--cron", "0 6 * * *"],
+  "schedule show": ["schedule", "show", "order/o-1"],
+  "schedule trigger": ["schedule", "trigger", "order/o-1"],
+  "schedule backfill": ["schedule", "backfill", "order/o-1", ...time],
+  "schedule pause": ["schedule", "pause", "order/o-1"],
+  "schedule resume": ["schedule", "resume", "order/o-1"],
+  "schedule change": ["schedule", "change", "order/o-1", "--overlap", "skip"],
+  "schedule finish": ["schedule", "finish", "order/o-1"],
+  "schedule cancel": ["schedule", "cancel", "order/o-1"],
+  "schedule runs": ["schedule", "runs", "order/o-1"],
   ls: ["ls"],
   describe: ["describe", "order/o-1"],
   history: ["history", "order/o-1"],
@@ -22,6 +35,14 @@ const commands = {
   "subscriptions list": ["subscriptions", "list"],
   "subscriptions reset": ["subscriptions", "reset", "completions", "a", "--after", "now"],
   "subscriptions delete": ["subscriptions", "delete", "completions", "a"],
+  "budgets allocate": ["budgets", "allocate", "tenant", "token=10"],
+  "budgets consume": ["budgets", "consume", "tenant", "token=1"],
+  "budgets replenish": ["budgets", "replenish", "tenant", "token=10"],
+  "budgets reset": ["budgets", "reset", "tenant"],
+  "budgets release": ["budgets", "release", "order/o-1"],
+  "budgets describe": ["budgets", "describe", "tenant"],
+  "budgets ls": ["budgets", "ls"],
+  "budgets delete": ["budgets", "delete", "tenant"],
   workers: ["workers"],
   lanes: ["lanes"],
   doctor: ["doctor"],
@@ -121,6 +142,24 @@ describe("weir", () => {
       ["a duration that is none", ["start", "order", "--delay", "5s"], 'like "5 minutes"'],
       ["a state that is none", ["ls", "--status", "dead"], "Expected.*waiting.*skipped"],
       ["a family that is none", ["tail", "births"], "Expected.*leaseHistory"],
+      ["an amount that is none", ["budgets", "consume", "a", "token=-1"], "like token=5"],
+      ["a limit that is none", ["budgets", "allocate", "a", "token=1/2/3"], "like token=1000"],
+      ["no limit", ["budgets", "allocate", "a"], "limits"],
+      ["a task of nothing", ["submit"], "an actor, or --file"],
+      ["two sources of tasks", ["submit", "order", "--file", "a.json"], "an actor, or --file"],
+      ["a flag beside a file", ["submit", "--file", "a.json", "--id", "a"], "everything of its"],
+      ["a schedule of no time", ["schedule", "order"], "--cron, or --every with --count"],
+      [
+        "two calendars",
+        ["schedule", "order", "--cron", "* * * * *", "--every", "1 hour"],
+        "either",
+      ],
+      ["an interval for ever", ["schedule", "order", "--every", "1 hour"], "go together"],
+      ["a zone of an interval", [
+        ...["schedule", "order", "--every", "1 hour", "--count", "2", "--time-zone", "UTC"],
+      ], "go with --cron"],
+      ["an overlap that is none", ["schedule", "order", "--overlap", "maybe"], "buffer-one"],
+      ["a change of nothing", ["schedule", "change", "order/o-1"], "what is to change"],
       ["a count that is none", ["ls", "--limit", "0"], "Expected 1 or more, not 0"],
     ] as const
   ) {
@@ -138,6 +177,13 @@ describe("weir", () => {
       ["an actor name", ["start", "no actor"]],
       ["a namespace", ["ls", "--namespace", "a b"]],
       ["creds", ["ls", "--creds", "nowhere/a.creds"]],
+      ["a budget name", ["budgets", "describe", ""]],
+      ["interval", ["budgets", "allocate", "a", "token=1", "--reset-every", "soon"]],
+      ["a cron expression", ["schedule", "order", "--cron", "every day", "--unserved"]],
+      ["a time zone", [
+        ...["schedule", "order", "--cron", "* * * * *", "--time-zone", "A/B", "--unserved"],
+      ]],
+      ["tasks", ["submit", "--file", "nowhere.json"]],
       ["tags", ["start", "order", "--tag", "team=a", "--unserved"]],
     ] as const
   ) {

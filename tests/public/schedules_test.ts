@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { actor, ExecutionCancelled, ExecutionFailed, InvalidInput, signal } from "@weir/weir";
+import {
+  actor,
+  ExecutionCancelled,
+  ExecutionFailed,
+  ExecutionNotFound,
+  InvalidInput,
+  signal,
+} from "@weir/weir";
 import { inMemory } from "@weir/weir/testing";
 
 const go = signal<number>("go");
@@ -65,6 +72,24 @@ describe("a schedule", () => {
     });
     assert.deepEqual([first.created, second.created], [true, false]);
     assert.equal((await second.result()).created, 5);
+  });
+
+  it("finds its runs however many tags they have, and has an id that leaves room for theirs", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const id = "é".repeat(60) + "r";
+    const tags = Object.fromEntries(
+      Array.from({ length: 40 }, (_, n) => [`a.t${n}`, "x".repeat(99)]),
+    );
+    const schedule = await weir.schedule(report, undefined, { id, policy: hourly, tags });
+    const { result } = await schedule.trigger({ id: "x".repeat(64) });
+    await result();
+    await weir.advance("5 seconds");
+    assert.equal((await schedule.runs()).executions.length, 2);
+    await assert.rejects(
+      weir.schedule(report, undefined, { id: `${id}s`, policy: hourly }),
+      InvalidInput,
+    );
   });
 
   it("by a calendar keeps to the wall clock of its zone, in spring and in autumn", async () => {
@@ -166,6 +191,19 @@ describe("what people ask of a schedule", () => {
       schedule.backfill({ from: new Date(NaN), to: new Date() }),
       InvalidInput,
     );
+  });
+
+  it("is refused where nothing is by a schedule", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const run = await weir.start(report, undefined, { id: "once" });
+    const schedule = weir.getSchedule(report, "once");
+    for (const asked of [schedule.pause(), schedule.trigger(), schedule.describe()]) {
+      await assert.rejects(asked, InvalidInput);
+    }
+    await assert.rejects(weir.getSchedule(report, "nobody").finish(), ExecutionNotFound);
+    await run.result();
+    assert.deepEqual((await run.describe()).buffered, []);
   });
 
   it("pause stops it, resume goes on, and what was missed goes by the policy", async () => {
@@ -307,6 +345,30 @@ describe("a schedule whose worker is away", () => {
       assert.equal(now?.next, "2026-03-01T05:00:00.000Z");
     });
   }
+
+  it("does not count as missed what is late within the grace, also if that is changed", async () => {
+    for (
+      const [given, changed, runs] of [["2 hours", undefined, 4], ["1 day", "2 hours", 4]] as const
+    ) {
+      const { weir, report, worker } = await setUp();
+      await using _ = weir;
+      const schedule = await weir.schedule(report, undefined, {
+        policy: { type: "repeat", count: 100, interval: "1 hour" },
+        misfire: "skip",
+        grace: given,
+      });
+      await weir.advance("90 minutes");
+      if (changed !== undefined) await schedule.change({ grace: changed });
+      await weir.advance("10 seconds");
+      await worker.crash();
+      await weir.advance("3 hours");
+      await weir.worker([report]);
+      await weir.advance("10 minutes");
+      const { schedule: now } = await schedule.describe();
+      assert.deepEqual([now?.created, now?.skipped], [runs, 1]);
+      await assert.rejects(schedule.change({ grace: "1 milli" }), InvalidInput);
+    }
+  });
 
   it("has each of its runs once, wherever its worker dies", async () => {
     let died = true;

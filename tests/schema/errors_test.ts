@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import * as Schema from "effect/Schema";
 import * as access from "../../schema/access_errors.ts";
+import * as budget from "../../schema/budget_errors.ts";
 import * as errors from "../../schema/errors.ts";
 import * as execution from "../../schema/execution_errors.ts";
 import * as outbox from "../../schema/outbox_errors.ts";
@@ -13,6 +14,7 @@ const failure = { name: "CardDeclined", message: "no funds" };
 /** At least one of each class, and both ends of those whose message depends on a field. */
 const samples: ReadonlyArray<
   | access.AccessProblem
+  | budget.BudgetProblem
   | errors.WeirError
   | execution.ExecutionProblem
   | outbox.OutboxProblem
@@ -125,11 +127,17 @@ const samples: ReadonlyArray<
   }),
   new outbox.PublishFailed({ event: "e-1", eventType: "order.paid", reason: "no answer" }),
   new outbox.PublishRefused({ event: "e-1", eventType: "order.paid", reason: "no such topic" }),
+  new budget.BudgetNotFound({ budget: "task:t-1" }),
+  new budget.DimensionNotAllocated({ budgets: ["task:t-1", "tenant"], dimension: "token" }),
+  new budget.ZeroLimit({ budget: "task:t-1", dimension: "token" }),
+  new budget.TooManyDimensions({ budget: "task:t-1", limit: 32 }),
 ];
 
-const classes = Object.entries({ ...access, ...errors, ...execution, ...outbox }).filter((
-  [, value],
-) => typeof value === "function" && value.prototype instanceof Error);
+const classes = Object.entries({ ...access, ...budget, ...errors, ...execution, ...outbox }).filter(
+  (
+    [, value],
+  ) => typeof value === "function" && value.prototype instanceof Error,
+);
 
 const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8")
   .split("\n")
@@ -141,7 +149,7 @@ const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url),
 
 /** Words that a last sentence tells the reader what to do with; `InvalidInput` ends with its rule. */
 const instruction = new RegExp(
-  "(^|[;:,] |\\band |\\bor )(ask|check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
+  "(^|[;:,] |\\band |\\bor )(allocate|ask|check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
     "leave|look|read|repeat|run|split|start|stop|store|try again|upgrade|wait)\\b",
   "i",
 );

@@ -26,6 +26,9 @@ const first = async <A>(iterable: AsyncIterable<A>): Promise<A | undefined> => {
 export const ended = "ended";
 export const waiting = "waiting";
 export const ledger = "known";
+export const scheduled = "scheduled";
+export const budget = "tenant";
+export const policy = { type: "repeat", count: 1_000, interval: "1 day" } as const;
 
 const family =
   (name: "leaseHistory" | "completions" | "signalDeliveries" | "instanceTags") =>
@@ -34,12 +37,48 @@ const family =
     return first(read({ tenant, after: "earliest" }));
   };
 
+const schedule = ({ door, tenant }: Scene) => door.getSchedule(wait, scheduled, { tenant });
+const over = ({ door, tenant }: Scene) => door.getSchedule(wait, ended, { tenant });
 const run = (name: string) => ({ door, tenant }: Scene) => door.get(wait, name, { tenant });
 const event = { type: "custom", eventType: "noted", data: {} } as const;
 const id = `wait/${ended}`;
 
 export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "start": ({ door, tenant, fresh }) => door.start(wait, undefined, { id: fresh, tenant }),
+  "submit": ({ door, tenant, fresh }) => door.submit(wait, undefined, { id: `${fresh} s`, tenant }),
+  "submitAll": ({ door, tenant, fresh }) =>
+    door.submitAll([{ actor: wait, input: undefined, id: `${fresh} a` }], { tenant }),
+  "schedule": ({ door, tenant, fresh }) =>
+    door.schedule(wait, undefined, { id: `${fresh} c`, tenant, policy }),
+  "getSchedule": ({ door, tenant }) => door.getSchedule(wait, scheduled, { tenant }),
+  "schedule.trigger": (scene) => schedule(scene).trigger(),
+  "schedule.backfill": (scene) => schedule(scene).backfill({ from: new Date(0), to: new Date(0) }),
+  "schedule.pause": (scene) => schedule(scene).pause(),
+  "schedule.resume": (scene) => schedule(scene).resume(),
+  "schedule.change": (scene) => schedule(scene).change({ overlap: "skip" }),
+  "schedule.finish": (scene) => schedule(scene).finish(),
+  "schedule.cancel": (scene) => schedule(scene).cancel(),
+  "schedule.describe": (scene) => schedule(scene).describe(),
+  "schedule.result": (scene) => over(scene).result(),
+  "schedule.runs": (scene) => schedule(scene).runs(),
+  "queues.configure": ({ door }) => door.queues.configure("any", { concurrency: 2 }),
+  "queues.describe": ({ door }) => door.queues.describe("any"),
+  "queues.why": ({ door, tenant }) =>
+    door.queues.why({
+      id,
+      tenant,
+      describe: () => run(ended)({ door, tenant, fresh: "" }).describe(),
+    }),
+  "budgets.allocate": ({ door, tenant }) =>
+    door.budgets.allocate(budget, { token: { hard: 10 } }, { tenant }),
+  "budgets.replenish": ({ door, tenant }) =>
+    door.budgets.replenish(budget, { token: { hard: 10 } }, { tenant }),
+  "budgets.reset": ({ door, tenant }) => door.budgets.reset(budget, { tenant }),
+  "budgets.consume": ({ door, tenant }) => door.budgets.consume(budget, { token: 1 }, { tenant }),
+  "budgets.release": ({ door, tenant }) => door.budgets.release(id, { tenant }),
+  "budgets.describe": ({ door, tenant }) => door.budgets.describe(budget, { tenant }),
+  "budgets.list": ({ door, tenant }) => door.budgets.list({ tenant }),
+  "budgets.delete": ({ door, tenant, fresh }) => door.budgets.delete(fresh, { tenant }),
   "get": ({ door, tenant }) => door.get(wait, ended, { tenant }),
   "list": ({ door, tenant }) => door.list({ tenant }),
   "workers": ({ door }) => door.workers(),

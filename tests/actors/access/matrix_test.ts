@@ -17,7 +17,18 @@ import {
   verbs,
 } from "../../../schema/mod.ts";
 import { inMemory, type MemoryWeir } from "../../../testing/memory_weir.ts";
-import { calls, ended, go, ledger, type Scene, wait, waiting } from "./calls.ts";
+import {
+  budget,
+  calls,
+  ended,
+  go,
+  ledger,
+  policy,
+  type Scene,
+  scheduled,
+  wait,
+  waiting,
+} from "./calls.ts";
 
 const own = "own";
 const foreign = "foreign";
@@ -63,6 +74,8 @@ describe("who may do what", () => {
       await run.signal(go, { n: 1 });
       await run.result();
       await worker.close();
+      await weir.schedule(wait, undefined, { id: scheduled, tenant, policy });
+      await weir.budgets.allocate(budget, { token: { hard: 10 } }, { tenant });
       await weir.ledgers.append(ledger, { kind: "audit", payload: "kept", tenant });
     }
     for (const [name, held] of Object.entries(cast)) {
@@ -142,7 +155,12 @@ describe("who may do what", () => {
   it("the door has no verb that the table does not know, and the table none that it has not", () => {
     const { as: _as, close: _close, advance: _advance, ...door } = weir;
     const run = weir.get(wait, ended);
-    const found = Object.entries({ ...door, run }).flatMap(([name, part]) =>
+    const schedule = weir.getSchedule(wait, scheduled);
+    const parts = [
+      ...Object.entries({ ...door, run }),
+      ["schedule", schedule] as const,
+    ];
+    const found = parts.flatMap(([name, part]) =>
       typeof part === "function"
         ? [name]
         : typeof part === "object" && part !== null && !(part instanceof Date)

@@ -1,0 +1,142 @@
+/**
+ * What anybody may ask of a schedule: each is a signal to its execution, or a read, and what is no
+ * schedule is asked for nothing. That it is stored is all that they say; whichever worker has the
+ * schedule does it.
+ */
+import { randomUUID } from "node:crypto";
+import * as Effect from "effect/Effect";
+import type * as Schema from "effect/Schema";
+import * as Stream from "effect/Stream";
+import { InvalidInput } from "../../schema/errors.ts";
+import {
+  type ActorName,
+  executionIdentity,
+  namedExecution,
+  parse,
+  Timestamp,
+} from "../../schema/ids.ts";
+import { parseMisfire } from "../../schema/misfire.ts";
+import { Overlap } from "../../schema/overlap.ts";
+import { parseRunPolicy } from "../../schema/run_policy.ts";
+import { type ScheduleControl, scheduleSignal } from "../../schema/schedule_control.ts";
+import { ExecutionIndex, type ExecutionPage } from "../../streams/execution_index.ts";
+import { ServerClock } from "../../streams/server_clock.ts";
+import { type Description, Executions, type Named } from "../executions.ts";
+import { runsTag, type ScheduleSummary } from "../work/schedule.ts";
+import { graceOf, type ScheduleOptions } from "./task.ts";
+
+/** A schedule as it stands. */
+export interface ScheduleDescription extends Description {
+  /** What it last said of itself; nothing before a worker has taken it up. */
+  readonly schedule:
+    | ScheduleSummary & {
+      /** When the next run is due; none, if it is paused or has no more. */
+      readonly next?: string;
+      readonly running: number;
+      readonly paused?: boolean;
+    }
+    | undefined;
+}
+
+const checkSchedule = Effect.fnUntraced(function* (named: Named) {
+  const executions = yield* Executions;
+  yield* executions.history(named).pipe(
+    Stream.take(1),
+    Stream.runForEach(({ record }) =>
+      record.kind === "start" && record.task?.schedule === undefined
+        ? new InvalidInput({
+          what: "schedule",
+          value: named.execution,
+          rule: "it was started to run once",
+        })
+        : Effect.void
+    ),
+  );
+});
+
+const ask = Effect.fnUntraced(function* (named: Named, control: ScheduleControl, key?: string) {
+  yield* checkSchedule(named);
+  const signal = (yield* Executions).signal;
+  yield* signal(
+    named,
+    scheduleSignal,
+    control as Schema.Json,
+    key === undefined ? {} : { key },
+  );
+});
+
+const instant = (what: string, date: Date) => parse(Timestamp, what, date.getTime());
+
+/** Starts one run more, and gives the execution that this is or will be. */
+export const trigger = Effect.fnUntraced(function* (
+  named: Named,
+  { id = randomUUID().slice(0, 8) }: { readonly id?: string } = {},
+) {
+  if (!/^[\w-]{1,64}$/.test(id)) {
+    return yield* new InvalidInput({
+      what: "id",
+      value: id,
+      rule: "expected 1 to 64 letters, digits, _ or -",
+    });
+  }
+  const { actor, name } = executionIdentity(named.execution);
+  const suffix = `now-${id}`;
+  const { execution } = yield* namedExecution(actor as ActorName, `${name}~${suffix}`);
+  yield* ask(named, { type: "trigger", name: suffix }, suffix);
+  // It may be asked for its result before the schedule has started it.
+  return { execution, tenant: named.tenant, life: 0 };
+});
+
+export const backfill = Effect.fnUntraced(function* (
+  named: Named,
+  { from, to }: { readonly from: Date; readonly to: Date },
+) {
+  yield* ask(named, {
+    type: "backfill",
+    from: yield* instant("from", from),
+    to: yield* instant("to", to),
+  });
+});
+
+export const pause = (named: Named) => ask(named, { type: "pause" });
+
+export const resume = (named: Named) => ask(named, { type: "resume" });
+
+export const finish = (named: Named) => ask(named, { type: "finish" });
+
+export const change = Effect.fnUntraced(function* (
+  named: Named,
+  { policy, misfire, overlap, grace }: ScheduleOptions,
+) {
+  const now = yield* (yield* ServerClock).now;
+  yield* ask(named, {
+    type: "change",
+    ...(policy === undefined ? {} : { policy: yield* parseRunPolicy(policy, now) }),
+    ...(misfire === undefined ? {} : { misfire: yield* parseMisfire(misfire) }),
+    ...(overlap === undefined ? {} : { overlap: yield* parse(Overlap, "overlap", overlap) }),
+    ...(yield* graceOf(grace)),
+  });
+});
+
+export const describe = Effect.fnUntraced(function* (named: Named) {
+  yield* checkSchedule(named);
+  const description = yield* (yield* Executions).describe(named);
+  const shown: ScheduleDescription = {
+    ...description,
+    schedule: description.cells["schedule"] as unknown as ScheduleDescription["schedule"],
+  };
+  return shown;
+});
+
+/** Its runs, newest first, a page at a time. */
+export const runs = Effect.fnUntraced(function* (
+  named: Named,
+  { limit = 50, from }: { readonly limit?: number; readonly from?: ExecutionPage["next"] } = {},
+) {
+  return yield* (yield* ExecutionIndex).list({
+    tenant: named.tenant,
+    tag: { name: runsTag, value: named.execution },
+    limit,
+    ...(from === undefined ? {} : { from }),
+  });
+});

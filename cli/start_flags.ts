@@ -1,0 +1,122 @@
+/** What the commands that start something take alike, and how they say what came of it. */
+import * as Effect from "effect/Effect";
+import * as Argument from "effect/cli/Argument";
+import * as Flag from "effect/cli/Flag";
+import { Executions, type StartedExecution } from "../actors/executions.ts";
+import type { TaskOptions } from "../actors/executions/task.ts";
+import { Lane } from "../schema/ids.ts";
+import { checked, duration, given, jsonArgument } from "./flags.ts";
+import { json, printOne } from "./report.ts";
+
+export const actor = Argument.String("actor").pipe(
+  Argument.withDescription("Whose code it runs"),
+);
+export const input = jsonArgument("input", "What the code is given; nothing, if left out");
+
+/** What every start takes. */
+export const startFlags = {
+  id: Flag.String("id").pipe(
+    Flag.withMetavar("name"),
+    Flag.withDescription("Name of the execution within its actor (drawn at random)"),
+    Flag.optional,
+  ),
+  tags: Flag.KeyValuePair("tag").pipe(
+    Flag.withMetavar("name=value"),
+    Flag.withDescription("A tag, like team.name=checkout; as often as there are tags"),
+    Flag.optional,
+  ),
+  lane: Flag.String("lane").pipe(
+    Flag.withMetavar("name"),
+    Flag.withDescription("The workers that may take it up"),
+    Flag.optional,
+  ),
+  requires: Flag.String("requires").pipe(
+    Flag.withMetavar("capability"),
+    Flag.withDescription("What a worker must be capable of; as often as needed"),
+    Flag.atLeast(0),
+  ),
+  priority: Flag.Int("priority").pipe(
+    Flag.withDescription("Before others of a lower one"),
+    Flag.optional,
+  ),
+  unserved: Flag.Boolean("unserved").pipe(
+    Flag.withDescription("Even if no worker has ever served the actor"),
+    Flag.withDefault(false),
+  ),
+};
+
+export const delay = duration("delay", "When it is to begin");
+export const deadline = duration("deadline", "How long it may take in all");
+
+export const wait = Flag.Boolean("wait").pipe(
+  Flag.withAlias("w"),
+  Flag.withDescription("Wait for the end and print the result"),
+  Flag.withDefault(false),
+);
+
+/** What makes it a task. */
+export const taskFlags = {
+  after: Flag.String("after").pipe(
+    Flag.withMetavar("id"),
+    Flag.withDescription("An execution that must have succeeded before; as often as needed"),
+    Flag.atLeast(0),
+  ),
+  attempts: Flag.Int("attempts").pipe(
+    Flag.withDescription("How often it is tried in all"),
+    Flag.optional,
+  ),
+  retryDelay: duration("retry-delay", "The first pause between two attempts"),
+  timeout: duration("timeout", "How long one attempt may take"),
+  description: Flag.String("description").pipe(
+    Flag.withMetavar("text"),
+    Flag.withDescription("What it is for, for who looks later"),
+    Flag.optional,
+  ),
+};
+
+/** What the flags of `F` give. */
+type Values<F> = {
+  readonly [Name in keyof F]: F[Name] extends Flag.Flag<infer A> ? A : never;
+};
+
+export const startOptions = Effect.fnUntraced(function* (
+  { id, tags, lane, requires, priority, unserved }: Values<typeof startFlags>,
+) {
+  return {
+    ...given("id", id),
+    ...given("tags", tags),
+    ...given("lane", yield* checked(Lane, "lane", lane)),
+    ...(requires.length === 0 ? {} : { requires }),
+    ...given("priority", priority),
+    unserved,
+  };
+});
+
+export const taskOptions = (
+  { after, attempts, retryDelay, timeout, description }: Values<typeof taskFlags>,
+): TaskOptions => {
+  const retry = { ...given("attempts", attempts), ...given("delay", retryDelay) };
+  return {
+    ...(after.length === 0 ? {} : { after }),
+    ...(Object.keys(retry).length === 0 ? {} : { retry }),
+    ...given("timeout", timeout),
+    ...given("description", description),
+  };
+};
+
+/** How it is told that there is something. */
+export const stateOf = ({ created }: { readonly created: boolean }, verb: string): string =>
+  created ? verb : "was there already";
+
+/** Says that it was started, or waits for its end and prints the result. */
+export const printStarted = Effect.fnUntraced(function* (
+  started: StartedExecution,
+  verb: string,
+  wait: boolean,
+) {
+  if (!wait) {
+    return yield* printOne(started, [`${started.execution}  ${stateOf(started, verb)}`]);
+  }
+  const result = yield* (yield* Executions).result(started);
+  yield* printOne({ ...started, result }, [json(result ?? null)]);
+});

@@ -1,0 +1,300 @@
+/**
+ * Budgets of a tenant: how much of what may be used, counted exactly however many processes consume at
+ * once, and durable. A hard limit is never exceeded, a stack of budgets counts in all of them or in
+ * none, and what an execution has used can be taken back once. It stops nobody by itself.
+ */
+import * as Context from "effect/Context";
+import * as Duration from "effect/Duration";
+import * as Effect from "effect/Effect";
+import * as Layer from "effect/Layer";
+import * as Option from "effect/Option";
+import * as Schema from "effect/Schema";
+import * as Stream from "effect/Stream";
+import {
+  type Amounts,
+  Amounts as AmountsSchema,
+  type Budget,
+  type BudgetKey,
+  type BudgetName,
+  LimitInput,
+  perDimension,
+} from "../schema/budget.ts";
+import { BudgetNotFound, ZeroLimit } from "../schema/budget_errors.ts";
+import { type BudgetEvent, budgetRecord, isBudgetEvent } from "../schema/budget_record.ts";
+import { InvalidInput } from "../schema/errors.ts";
+import { type ExecutionId, parse, type Tenant } from "../schema/ids.ts";
+import { type ClerkError, make as makeClerk } from "./budgets/clerk.ts";
+import type { Changed, Consumed, LimitInputs, Released } from "./budgets/command.ts";
+import { spendingOf } from "./budgets/facts.ts";
+import { budgetFilter, budgetOfSubject } from "./budgets/places.ts";
+import { atTime, describe, hasMovedSpendings } from "./budgets/state.ts";
+import { Log, type ReadError, type ReadOptions } from "./log.ts";
+import { ServerClock } from "./server_clock.ts";
+
+export type {
+  Breach,
+  Changed,
+  Consumed,
+  ExhaustedDimension,
+  LimitInputs,
+  Released,
+} from "./budgets/command.ts";
+
+export type BudgetError = ClerkError | InvalidInput | ZeroLimit;
+
+export interface KeyOptions {
+  /** Under which it happens once, however often it is asked for; remembered for 7 days at least. */
+  readonly key?: BudgetKey;
+}
+
+export interface AllocateOptions extends KeyOptions {
+  /** How often usage returns to zero by itself; left out, it stays as it is. */
+  readonly resetEvery?: Duration.Input | "never";
+}
+
+export interface ConsumeOptions extends KeyOptions {
+  /** Who consumes, so that it can be taken back with `release`. */
+  readonly execution?: ExecutionId;
+  /** Whether it has been consumed already, and is counted even above hard limits. Default `refuse`. */
+  readonly overage?: "refuse" | "allow";
+  /** Whether budgets and dimensions that nobody allocated are passed over. Default `refuse`. */
+  readonly unallocated?: "refuse" | "ignore";
+  /** What has to be left below hard limits, for work that matters more. */
+  readonly leave?: Amounts;
+}
+
+export interface ResetOptions extends KeyOptions {
+  /** All, if left out; then the interval begins anew as well. */
+  readonly dimensions?: ReadonlyArray<string>;
+}
+
+export interface ReleaseOptions {
+  /** All of the tenant, if left out, which takes a look at each. */
+  readonly budgets?: ReadonlyArray<BudgetName>;
+}
+
+/** What was stored about a budget at once, and what it is since. */
+export interface BudgetChange {
+  readonly name: BudgetName;
+  /** Of its record, in the shard of the tenant. */
+  readonly sequence: number;
+  readonly at: number;
+  /** Those that this release knows, in order. */
+  readonly events: ReadonlyArray<BudgetEvent>;
+  /** Nothing, if it was deleted. */
+  readonly budget: Budget | undefined;
+}
+
+export class Budgets extends Context.Service<Budgets, {
+  /** Gives a budget limits for some dimensions in place of theirs; what is used stays. */
+  readonly allocate: (
+    tenant: Tenant,
+    name: BudgetName,
+    limits: LimitInputs,
+    options?: AllocateOptions,
+  ) => Effect.Effect<Changed, BudgetError>;
+  /** Counts what is consumed in all of the budgets, or in none. */
+  readonly consume: (
+    tenant: Tenant,
+    names: ReadonlyArray<BudgetName>,
+    amounts: Amounts,
+    options?: ConsumeOptions,
+  ) => Effect.Effect<Consumed, BudgetError>;
+  /** Gives dimensions a new limit, and has their usage begin at zero. */
+  readonly replenish: (
+    tenant: Tenant,
+    name: BudgetName,
+    limits: LimitInputs,
+    options?: KeyOptions,
+  ) => Effect.Effect<Changed, BudgetError>;
+  /** Has usage begin at zero under the same limits. */
+  readonly reset: (
+    tenant: Tenant,
+    name: BudgetName,
+    options?: ResetOptions,
+  ) => Effect.Effect<Changed, BudgetError>;
+  /** Takes back what an execution has consumed since usage was zero, once. */
+  readonly release: (
+    tenant: Tenant,
+    execution: ExecutionId,
+    options?: ReleaseOptions,
+  ) => Effect.Effect<Released, BudgetError>;
+  readonly describe: (
+    tenant: Tenant,
+    name: BudgetName,
+  ) => Effect.Effect<Budget, ReadError | BudgetNotFound>;
+  /** All budgets of a tenant, by name. It reads what is kept of each, so it is for people. */
+  readonly list: (tenant: Tenant) => Effect.Effect<ReadonlyArray<Budget>, ReadError>;
+  /** Removes a budget with everything about it; says whether there was one. */
+  readonly delete: (tenant: Tenant, name: BudgetName) => Effect.Effect<boolean, BudgetError>;
+  /** What happened to the budgets of a tenant, as far as it is kept, and what will; ends only with an error. */
+  readonly changes: (
+    tenant: Tenant,
+    options?: ReadOptions,
+  ) => Stream.Stream<BudgetChange, ReadError>;
+}>()("@weir/weir/streams/Budgets") {}
+
+/** How many budgets one consumption may be about. */
+const maxStack = 16;
+const shortestIntervalMs = 1_000;
+
+const LimitInputsSchema = perDimension(LimitInput);
+const DimensionNames = Schema.NonEmptyArray(Schema.String);
+const Overage = Schema.Literals(["refuse", "allow"]);
+const Unallocated = Schema.Literals(["refuse", "ignore"]);
+
+const parseInterval = (given: Duration.Input | "never" | undefined) => {
+  if (given === undefined || given === "never") return Effect.succeed(given);
+  const ms = Option.match(Duration.fromInput(given), {
+    onNone: () => NaN,
+    onSome: (duration) => Math.floor(Duration.toMillis(duration)),
+  });
+  return Number.isSafeInteger(ms) && ms >= shortestIntervalMs ? Effect.succeed(ms) : Effect.fail(
+    new InvalidInput({
+      what: "interval",
+      value: String(given),
+      rule: `expected a duration of at least 1 second, or "never"`,
+    }),
+  );
+};
+
+const parseStack = (names: ReadonlyArray<BudgetName>) => {
+  const found = [...new Set(names)];
+  return found.length >= 1 && found.length <= maxStack ? Effect.succeed(found) : Effect.fail(
+    new InvalidInput({
+      what: "budgets",
+      value: String(found.length),
+      rule: `expected 1 to ${maxStack} of them`,
+    }),
+  );
+};
+
+const keyed = ({ key }: KeyOptions) => (key === undefined ? {} : { key });
+
+const make = Effect.gen(function* () {
+  const log = yield* Log;
+  const clock = yield* ServerClock;
+  const clerk = yield* makeClerk(log, clock);
+  const { shelf } = clerk;
+
+  /** All budgets of a tenant in which an execution may have spent something. */
+  const spentIn = Effect.fnUntraced(function* (tenant: Tenant, execution: ExecutionId) {
+    const all = yield* shelf.list(tenant);
+    return all.flatMap(([name, { state }]) =>
+      state !== undefined &&
+        (hasMovedSpendings(state) || spendingOf(state, execution) !== undefined)
+        ? [name]
+        : []
+    );
+  });
+
+  return Budgets.of({
+    allocate: Effect.fn("Budgets.allocate")(function* (tenant, name, given, options = {}) {
+      const limits = yield* parse(LimitInputsSchema, "limits", given);
+      const zero = Object.entries(limits).find(([, limit]) =>
+        typeof limit === "number" ? limit === 0 : limit.hard === 0 || limit.soft === 0
+      );
+      if (zero !== undefined) {
+        return yield* new ZeroLimit({ budget: name, dimension: zero[0] });
+      }
+      const resetEveryMs = yield* parseInterval(options.resetEvery);
+      return yield* clerk.do(tenant, {
+        type: "allocate",
+        budgets: [name],
+        limits,
+        ...(resetEveryMs === undefined ? {} : { resetEveryMs }),
+        ...keyed(options),
+      });
+    }),
+    consume: Effect.fn("Budgets.consume")(function* (tenant, names, given, options = {}) {
+      const { overage = "refuse", unallocated = "refuse", leave, execution } = options;
+      return yield* clerk.do(tenant, {
+        type: "consume",
+        budgets: yield* parseStack(names),
+        amounts: yield* parse(AmountsSchema, "amounts", given),
+        overage: yield* parse(Overage, "overage", overage),
+        unallocated: yield* parse(Unallocated, "unallocated", unallocated),
+        ...(leave === undefined ? {} : { leave: yield* parse(AmountsSchema, "leave", leave) }),
+        ...(execution === undefined ? {} : { execution }),
+        ...keyed(options),
+      });
+    }),
+    replenish: Effect.fn("Budgets.replenish")(function* (tenant, name, given, options = {}) {
+      const limits = yield* parse(LimitInputsSchema, "limits", given);
+      return yield* clerk.do(tenant, {
+        type: "replenish",
+        budgets: [name],
+        limits,
+        ...keyed(options),
+      });
+    }),
+    reset: Effect.fn("Budgets.reset")(function* (tenant, name, options = {}) {
+      const { dimensions } = options;
+      const asked = dimensions === undefined
+        ? {}
+        : { dimensions: yield* parse(DimensionNames, "dimensions", dimensions) };
+      return yield* clerk.do(tenant, {
+        type: "reset",
+        budgets: [name],
+        ...asked,
+        ...keyed(options),
+      });
+    }),
+    release: Effect.fn("Budgets.release")(function* (tenant, execution, { budgets } = {}) {
+      const names = budgets === undefined
+        ? yield* spentIn(tenant, execution)
+        : yield* parseStack(budgets);
+      const amounts: Array<readonly [string, Amounts]> = [];
+      for (let i = 0; i < names.length; i += maxStack) {
+        const some = names.slice(i, i + maxStack);
+        const released = yield* clerk.do(tenant, { type: "release", budgets: some, execution });
+        amounts.push(...Object.entries(released.amounts));
+      }
+      const outcome = amounts.length === 0 ? "nothingSpent" : "released";
+      return { outcome, amounts: Object.fromEntries(amounts) };
+    }),
+    describe: Effect.fn("Budgets.describe")(function* (tenant, name) {
+      const now = yield* clock.now;
+      const { state } = atTime(yield* shelf.look(tenant, name), now);
+      return state === undefined
+        ? yield* new BudgetNotFound({ budget: name })
+        : describe(name, state);
+    }),
+    list: Effect.fn("Budgets.list")(function* (tenant) {
+      const now = yield* clock.now;
+      const all = yield* shelf.list(tenant);
+      return all.flatMap(([name, held]) => {
+        const { state } = atTime(held, now);
+        return state === undefined ? [] : [describe(name, state)];
+      }).sort((a, b) => a.name < b.name ? -1 : 1);
+    }),
+    delete: Effect.fn("Budgets.delete")(function* (tenant, name) {
+      const { outcome } = yield* clerk.do(tenant, { type: "delete", budgets: [name] });
+      return outcome === "deleted";
+    }),
+    changes: (tenant, options) =>
+      log.follow(budgetFilter(log.layout, tenant), options).pipe(
+        Stream.mapEffect((entry): Effect.Effect<ReadonlyArray<BudgetChange>, ReadError> => {
+          const { subject, sequence, at } = entry;
+          const name = budgetOfSubject(subject);
+          if (name === undefined) return Effect.succeed([]);
+          if (entry.removed) {
+            const events: ReadonlyArray<BudgetEvent> = [{ type: "deleted" }];
+            return Effect.succeed([{ name, sequence, at, events, budget: undefined }]);
+          }
+          return Effect.map(budgetRecord.decode(entry.body, entry), ({ events, ...state }) => [
+            {
+              name,
+              sequence,
+              at,
+              events: events.filter(isBudgetEvent),
+              budget: describe(name, state),
+            },
+          ]);
+        }),
+        Stream.flattenIterable,
+      ),
+  });
+});
+
+export const layer: Layer.Layer<Budgets, never, Log | ServerClock> = Layer.effect(Budgets, make);
