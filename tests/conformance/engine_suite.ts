@@ -17,6 +17,7 @@ import type { Services } from "./engine/stage.ts";
 import { startingSuite } from "./engine/starting.ts";
 import { stepsSuite } from "./engine/steps.ts";
 import { stoppingSuite } from "./engine/stopping.ts";
+import { toldAsWorkSuite } from "./engine/told_as_work.ts";
 import { togetherSuite } from "./engine/together.ts";
 import { waitingSuite } from "./engine/waiting.ts";
 import type { Run } from "./subject_matter.ts";
@@ -38,4 +39,5 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   outboxSuite(name, run);
   oneLogSuite(name, run);
   listingSuite(name, run);
+  toldAsWorkSuite(name, run);
 };
