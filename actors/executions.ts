@@ -36,6 +36,7 @@ import { type AppendError, Log, type ReadError } from "../streams/log.ts";
 import { Mailboxes } from "../streams/mailbox.ts";
 import type { OutputError, OutputFrame, ReadOutputOptions } from "../streams/output.ts";
 import { ServerClock } from "../streams/server_clock.ts";
+import { Sessions } from "../streams/session.ts";
 import type { Reason } from "./core/describe.ts";
 import * as Completions from "./engine/completions.ts";
 import * as Post from "./engine/post.ts";
@@ -222,7 +223,7 @@ const make = Effect.gen(function* () {
   const { present, living, meant } = presence;
   const signal = makeSignal(means, presence);
   const { start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
-  const view = makeView(means, presence, clock);
+  const view = makeView(means, presence, clock, yield* Effect.serviceOption(Sessions));
   const { result, describe, history } = view;
 
   const cancel: Executions["Service"]["cancel"] = Effect.fn("Executions.cancel")(

@@ -12,6 +12,7 @@ import { type ExecutionState, openOperations, turnSignal } from "./state.ts";
 export type Reason =
   | "none"
   | "worker"
+  | "capability"
   | "delay"
   | "retry"
   | "timer"

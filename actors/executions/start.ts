@@ -91,17 +91,21 @@ export const makeStart = (
         : { deadline: Timestamp.make(Math.ceil(now + deadlineMs)) }),
       ...(task === undefined ? {} : { task }),
     };
-    if (options.unserved !== true && !(yield* mailboxes.isServed(actor))) {
-      return yield* new UnknownActor({ actor });
-    }
-    if (
-      record.task?.queue !== undefined && options.unserved !== true &&
-      !(yield* mailboxes.isServed(queueActor as ActorName))
-    ) {
-      return yield* new NobodyKeepsQueues({ queue: record.task.queue.name });
-    }
     const prepared: Prepared = { named: { execution, tenant }, record };
     return prepared;
+  });
+
+  /** That there is a worker for it, or was; otherwise it is a typing error, or the wrong namespace. */
+  const checkServed = Effect.fnUntraced(function* (
+    actor: ActorName,
+    { task }: StartRecord,
+    { unserved = false }: Pick<StartOptions, "unserved">,
+  ) {
+    if (unserved) return;
+    if (!(yield* mailboxes.isServed(actor))) return yield* new UnknownActor({ actor });
+    if (task?.queue !== undefined && !(yield* mailboxes.isServed(queueActor as ActorName))) {
+      return yield* new NobodyKeepsQueues({ queue: task.queue.name });
+    }
   });
 
   /** What an execution comes after must be there, or it would wait for a typing error. */
@@ -128,6 +132,7 @@ export const makeStart = (
             ...(route === undefined ? {} : { route }),
           })),
       );
+      yield* checkServed(actor, record, options);
       yield* checkAfter(prepared);
       const { created, life } = yield* post.start(addressOf(named), record, signals);
       if (!created) {
@@ -167,7 +172,11 @@ export const makeStart = (
     function* (tenant, requests) {
       const prepared = yield* Effect.forEach(
         requests,
-        ({ actor, input, options = {} }) => prepare(actor, tenant, input, options),
+        ({ actor, input, options = {} }) =>
+          Effect.tap(
+            prepare(actor, tenant, input, options),
+            ({ record }) => checkServed(actor, record, options),
+          ),
       );
       const ids = new Set(prepared.map(({ named }) => named.execution));
       if (ids.size < prepared.length) {

@@ -12,18 +12,20 @@ import {
   ExecutionNotFound,
 } from "../../schema/execution_errors.ts";
 import type { ExecutionState as Shown } from "../../schema/execution_state.ts";
-import type { ExecutionId } from "../../schema/ids.ts";
+import { type ExecutionId, executionIdentity } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import { readMoment } from "../../streams/execution_records.ts";
 import { after, beforeStart, type Counted } from "../../streams/journal.ts";
 import type { LeaseState } from "../../streams/lease.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
+import type { Sessions } from "../../streams/session.ts";
 import { kindOfSubject } from "../../streams/subjects.ts";
 import { because, publicStatus, shown } from "../core/describe.ts";
 import { takeUpRest } from "../core/take_up.ts";
 import { readAll, unread } from "../engine/history.ts";
 import type { Executions, Named } from "../executions.ts";
 import { traced } from "../traced.ts";
+import { missingWorker } from "./missing.ts";
 import type { Means, Presence } from "./present.ts";
 
 /** The attempt and epoch of whoever owns it now, which its records may not say yet. */
@@ -60,6 +62,7 @@ export const makeView = (
   { log, leases, completions }: Means,
   { addressOf, present }: Presence,
   clock: ServerClock["Service"],
+  sessions: Option.Option<Sessions["Service"]>,
 ) => {
   const result: Executions["Service"]["result"] = Effect.fnUntraced(
     function* (of, { behind } = {}) {
@@ -106,6 +109,10 @@ export const makeView = (
       const view = shown(state);
       const { route, requires, deadline, task } = start.record;
       const lane = route?.slice(route.indexOf("@") + 1);
+      const { actor } = executionIdentity(of.execution);
+      const missing = status === "waiting" && actor !== undefined && Option.isSome(sessions)
+        ? missingWorker(actor, route, yield* sessions.value.list)
+        : undefined;
       return {
         ...view,
         ...numbersOf(view, isOwned ? lease : undefined),
@@ -113,7 +120,7 @@ export const makeView = (
         tenant: of.tenant,
         life: state.life,
         status,
-        ...because(status, view),
+        ...missing ?? because(status, view),
         ...(lane === undefined || lane === "" ? {} : { lane }),
         ...(requires === undefined ? {} : { requires }),
         ...(deadline === undefined ? {} : { deadline }),
