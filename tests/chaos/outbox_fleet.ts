@@ -16,6 +16,7 @@ import {
   machineMs,
   type OutboxWorkerOptions,
   type Place,
+  readyLine,
 } from "../fixtures/outbox_worker.ts";
 import { runtimeArguments } from "../fixtures/program.ts";
 import { eventually, scratchFolder } from "../fixtures/server.ts";
@@ -35,8 +36,11 @@ export const outboxFleetTitle =
 const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const script = fileURLToPath(new URL(`../fixtures/outbox_worker${extension}`, import.meta.url));
 
-const living = new Set<ChildProcess>();
-process.on("exit", () => living.forEach((worker) => worker.kill("SIGKILL")));
+/** The workers that are there, and when each can be told to stop, or has ended. */
+const living = new Map<ChildProcess, Promise<void>>();
+process.on("exit", () => {
+  for (const worker of living.keys()) worker.kill("SIGKILL");
+});
 
 /** One publication, as one process told it: from its beginning to its end, or to that process's. */
 interface Publication {
@@ -51,10 +55,13 @@ interface Publication {
 const runWorker = (options: OutboxWorkerOptions, publications: Array<Publication>) => {
   const args = [...runtimeArguments, script, JSON.stringify(options)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-  living.add(child);
   const open = new Map<string, Publication>();
   const lines = createInterface({ input: child.stdout });
+  let ready: () => void;
+  living.set(child, new Promise((resolve) => ready = resolve));
+  child.once("exit", () => ready());
   lines.on("line", (text) => {
+    if (text === readyLine) return ready();
     // What it logs goes there as well.
     if (!text.startsWith("{")) return;
     const { what, event, n, atMs } = JSON.parse(text) as Line;
@@ -121,8 +128,9 @@ const employ = (place: Place, publications: Array<Publication>) => {
   const all = Promise.all(Array.from({ length: workers }, one));
   return async () => {
     isOver = true;
+    await Promise.all(living.values());
     // What Deno's `worker.kill` is told to send counts as how the worker ended.
-    for (const { pid } of living) process.kill(pid!, "SIGTERM");
+    for (const { pid } of living.keys()) process.kill(pid!, "SIGTERM");
     await all;
     return { killed, ends };
   };
@@ -191,7 +199,7 @@ export const testOutboxFleet = async (place: Place, add: Add): Promise<void> => 
       `${killed} workers killed; ${publications.length - expected} publications happened again`,
     );
   } finally {
-    for (const worker of living) worker.kill("SIGKILL");
+    for (const worker of living.keys()) worker.kill("SIGKILL");
     await runtime.dispose();
   }
 };
