@@ -40,7 +40,7 @@ export class ZeroLimit extends Schema.TaggedError<ZeroLimit>("@weir/weir/ZeroLim
   readonly retryable = false;
   override get message(): string {
     return `A limit of 0 for ${this.dimension} of the budget ${JSON.stringify(this.budget)} is ` +
-      `refused. Allocate at least 1; to close a dimension, replenish it with 0.`;
+      `refused. Choose at least 1; to close a dimension, replenish it with 0.`;
   }
 }
 
@@ -54,7 +54,7 @@ export class TooManyDimensions
   readonly retryable = false;
   override get message(): string {
     return `The budget ${JSON.stringify(this.budget)} has at most ${this.limit} dimensions. ` +
-      `Split it into two budgets, and consume from both.`;
+      `Choose another budget for the rest, and consume from both.`;
   }
 }
 

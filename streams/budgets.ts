@@ -4,28 +4,19 @@
  * none, and what an execution has used can be taken back once. It stops nobody by itself.
  */
 import * as Context from "effect/Context";
-import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
-import * as Option from "effect/Option";
-import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
-import {
-  type Amounts,
-  Amounts as AmountsSchema,
-  type Budget,
-  type BudgetKey,
-  type BudgetName,
-  LimitInput,
-  perDimension,
-} from "../schema/budget.ts";
-import { BudgetNotFound, ZeroLimit } from "../schema/budget_errors.ts";
+import type { Amounts, Budget, BudgetName } from "../schema/budget.ts";
+import { BudgetNotFound } from "../schema/budget_errors.ts";
 import { type BudgetEvent, budgetRecord, isBudgetEvent } from "../schema/budget_record.ts";
-import { InvalidInput } from "../schema/errors.ts";
-import { type ExecutionId, parse, type Tenant } from "../schema/ids.ts";
+import type { InvalidInput } from "../schema/errors.ts";
+import type { ExecutionId, Tenant } from "../schema/ids.ts";
 import { type ClerkError, make as makeClerk } from "./budgets/clerk.ts";
 import type { Changed, Consumed, LimitInputs, Released } from "./budgets/command.ts";
 import { spendingOf } from "./budgets/facts.ts";
+import type { AllocateOptions, ConsumeOptions, KeyOptions, ResetOptions } from "./budgets/input.ts";
+import * as Input from "./budgets/input.ts";
 import { budgetFilter, budgetOfSubject } from "./budgets/places.ts";
 import { atTime, describe, hasMovedSpendings } from "./budgets/state.ts";
 import { Log, type ReadError, type ReadOptions } from "./log.ts";
@@ -40,33 +31,9 @@ export type {
   Released,
 } from "./budgets/command.ts";
 
-export type BudgetError = ClerkError | InvalidInput | ZeroLimit;
+export type { AllocateOptions, ConsumeOptions, KeyOptions, ResetOptions } from "./budgets/input.ts";
 
-export interface KeyOptions {
-  /** Under which it happens once, however often it is asked for; remembered for 7 days at least. */
-  readonly key?: BudgetKey;
-}
-
-export interface AllocateOptions extends KeyOptions {
-  /** How often usage returns to zero by itself; left out, it stays as it is. */
-  readonly resetEvery?: Duration.Input | "never";
-}
-
-export interface ConsumeOptions extends KeyOptions {
-  /** Who consumes, so that it can be taken back with `release`. */
-  readonly execution?: ExecutionId;
-  /** Whether it has been consumed already, and is counted even above hard limits. Default `refuse`. */
-  readonly overage?: "refuse" | "allow";
-  /** Whether budgets and dimensions that nobody allocated are passed over. Default `refuse`. */
-  readonly unallocated?: "refuse" | "ignore";
-  /** What has to be left below hard limits, for work that matters more. */
-  readonly leave?: Amounts;
-}
-
-export interface ResetOptions extends KeyOptions {
-  /** All, if left out; then the interval begins anew as well. */
-  readonly dimensions?: ReadonlyArray<string>;
-}
+export type BudgetError = ClerkError | InvalidInput;
 
 export interface ReleaseOptions {
   /** All of the tenant, if left out, which takes a look at each. */
@@ -134,43 +101,6 @@ export class Budgets extends Context.Service<Budgets, {
   ) => Stream.Stream<BudgetChange, ReadError>;
 }>()("@weir/weir/streams/Budgets") {}
 
-/** How many budgets one consumption may be about. */
-const maxStack = 16;
-const shortestIntervalMs = 1_000;
-
-const LimitInputsSchema = perDimension(LimitInput);
-const DimensionNames = Schema.NonEmptyArray(Schema.String);
-const Overage = Schema.Literals(["refuse", "allow"]);
-const Unallocated = Schema.Literals(["refuse", "ignore"]);
-
-const parseInterval = (given: Duration.Input | "never" | undefined) => {
-  if (given === undefined || given === "never") return Effect.succeed(given);
-  const ms = Option.match(Duration.fromInput(given), {
-    onNone: () => NaN,
-    onSome: (duration) => Math.floor(Duration.toMillis(duration)),
-  });
-  return Number.isSafeInteger(ms) && ms >= shortestIntervalMs ? Effect.succeed(ms) : Effect.fail(
-    new InvalidInput({
-      what: "interval",
-      value: String(given),
-      rule: `expected a duration of at least 1 second, or "never"`,
-    }),
-  );
-};
-
-const parseStack = (names: ReadonlyArray<BudgetName>) => {
-  const found = [...new Set(names)];
-  return found.length >= 1 && found.length <= maxStack ? Effect.succeed(found) : Effect.fail(
-    new InvalidInput({
-      what: "budgets",
-      value: String(found.length),
-      rule: `expected 1 to ${maxStack} of them`,
-    }),
-  );
-};
-
-const keyed = ({ key }: KeyOptions) => (key === undefined ? {} : { key });
-
 const make = Effect.gen(function* () {
   const log = yield* Log;
   const clock = yield* ServerClock;
@@ -189,64 +119,25 @@ const make = Effect.gen(function* () {
   });
 
   return Budgets.of({
-    allocate: Effect.fn("Budgets.allocate")(function* (tenant, name, given, options = {}) {
-      const limits = yield* parse(LimitInputsSchema, "limits", given);
-      const zero = Object.entries(limits).find(([, limit]) =>
-        typeof limit === "number" ? limit === 0 : limit.hard === 0 || limit.soft === 0
-      );
-      if (zero !== undefined) {
-        return yield* new ZeroLimit({ budget: name, dimension: zero[0] });
-      }
-      const resetEveryMs = yield* parseInterval(options.resetEvery);
-      return yield* clerk.do(tenant, {
-        type: "allocate",
-        budgets: [name],
-        limits,
-        ...(resetEveryMs === undefined ? {} : { resetEveryMs }),
-        ...keyed(options),
-      });
+    allocate: Effect.fn("Budgets.allocate")(function* (tenant, name, limits, options = {}) {
+      return yield* clerk.do(tenant, yield* Input.allocate(name, limits, options));
     }),
-    consume: Effect.fn("Budgets.consume")(function* (tenant, names, given, options = {}) {
-      const { overage = "refuse", unallocated = "refuse", leave, execution } = options;
-      return yield* clerk.do(tenant, {
-        type: "consume",
-        budgets: yield* parseStack(names),
-        amounts: yield* parse(AmountsSchema, "amounts", given),
-        overage: yield* parse(Overage, "overage", overage),
-        unallocated: yield* parse(Unallocated, "unallocated", unallocated),
-        ...(leave === undefined ? {} : { leave: yield* parse(AmountsSchema, "leave", leave) }),
-        ...(execution === undefined ? {} : { execution }),
-        ...keyed(options),
-      });
+    consume: Effect.fn("Budgets.consume")(function* (tenant, names, amounts, options = {}) {
+      return yield* clerk.do(tenant, yield* Input.consume(names, amounts, options));
     }),
-    replenish: Effect.fn("Budgets.replenish")(function* (tenant, name, given, options = {}) {
-      const limits = yield* parse(LimitInputsSchema, "limits", given);
-      return yield* clerk.do(tenant, {
-        type: "replenish",
-        budgets: [name],
-        limits,
-        ...keyed(options),
-      });
+    replenish: Effect.fn("Budgets.replenish")(function* (tenant, name, limits, options = {}) {
+      return yield* clerk.do(tenant, yield* Input.replenish(name, limits, options));
     }),
     reset: Effect.fn("Budgets.reset")(function* (tenant, name, options = {}) {
-      const { dimensions } = options;
-      const asked = dimensions === undefined
-        ? {}
-        : { dimensions: yield* parse(DimensionNames, "dimensions", dimensions) };
-      return yield* clerk.do(tenant, {
-        type: "reset",
-        budgets: [name],
-        ...asked,
-        ...keyed(options),
-      });
+      return yield* clerk.do(tenant, yield* Input.reset(name, options));
     }),
     release: Effect.fn("Budgets.release")(function* (tenant, execution, { budgets } = {}) {
       const names = budgets === undefined
         ? yield* spentIn(tenant, execution)
-        : yield* parseStack(budgets);
+        : yield* Input.stackOf(budgets);
       const amounts: Array<readonly [string, Amounts]> = [];
-      for (let i = 0; i < names.length; i += maxStack) {
-        const some = names.slice(i, i + maxStack);
+      for (let i = 0; i < names.length; i += Input.maxStack) {
+        const some = names.slice(i, i + Input.maxStack);
         const released = yield* clerk.do(tenant, { type: "release", budgets: some, execution });
         amounts.push(...Object.entries(released.amounts));
       }
@@ -266,7 +157,7 @@ const make = Effect.gen(function* () {
       return all.flatMap(([name, held]) => {
         const { state } = atTime(held, now);
         return state === undefined ? [] : [describe(name, state)];
-      }).sort((a, b) => a.name < b.name ? -1 : 1);
+      });
     }),
     delete: Effect.fn("Budgets.delete")(function* (tenant, name) {
       const { outcome } = yield* clerk.do(tenant, { type: "delete", budgets: [name] });

@@ -182,7 +182,7 @@ export const make = (log: Log["Service"]) => {
     });
   };
 
-  /** All budgets of a tenant, each as it was read. */
+  /** All budgets of a tenant by name, each as it was read. */
   const list = Effect.fnUntraced(function* (tenant: Tenant) {
     const last = new Map<BudgetName, Entry>();
     yield* Stream.runForEach(
@@ -194,7 +194,7 @@ export const make = (log: Log["Service"]) => {
         }),
     );
     return yield* Effect.forEach(
-      last,
+      [...last].sort(([a], [b]) => a < b ? -1 : 1),
       ([name, entry]) => Effect.map(heldBy(entry), (held) => [name, held] as const),
     );
   });

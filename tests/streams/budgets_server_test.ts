@@ -210,7 +210,8 @@ describe("budgets of several processes", () => {
       }
 
       it(`${name} happened or did not, wherever its process dies, and is exact when repeated`, async () => {
-        for (let messages = 0, isWhole = false; !isWhole; messages++) {
+        let isWhole = false;
+        for (let messages = 0; !isWhole; messages++) {
           await open();
           try {
             const tenant = await prepared();

@@ -130,4 +130,16 @@ export const sharing = (test: Test) => {
       assert.equal((yield* budgets.consume(tenant, [task], { token: 5 })).outcome, "ok");
     }),
   );
+
+  test(
+    "who was closed says so, and leaves nobody waiting",
+    Effect.gen(function* () {
+      const { budgets, tenant } = yield* scene;
+      yield* budgets.allocate(tenant, task, { token: 10 });
+      const closed = yield* Effect.scoped(another);
+      const error = yield* Effect.flip(closed.consume(tenant, [task], { token: 1 }));
+      assert.ok(error._tag === "Unavailable" && error.landed === "no");
+      assert.equal((yield* budgets.describe(tenant, task)).dimensions["token"]?.used, 0);
+    }),
+  );
 };
