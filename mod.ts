@@ -136,6 +136,7 @@ export {
   NotAwaited,
   OutputClosed,
   PayloadTooLarge,
+  type RecordedWorkEvent,
   RetryLimitExceeded,
   ScheduleFailed,
   SequenceConflict,

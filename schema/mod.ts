@@ -131,7 +131,11 @@ export {
   workEventKinds,
   workEventNumbers,
   workEventRecord,
+  workEventsAt,
 } from "./work_event.ts";
+export { workOfGrant, workOfLedger, workOfTenant } from "./work_events_of_access.ts";
+export { workOfBudget } from "./work_events_of_budget.ts";
+export { workOfSession } from "./work_events_of_session.ts";
 export { isFinal, isValidTransition, RunState } from "./run_state.ts";
 export {
   AlreadyExists,

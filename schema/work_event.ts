@@ -19,7 +19,7 @@ import { Safety } from "./task.ts";
 const optionalText = Schema.optionalKey(Schema.String);
 
 /** Where an event stands, which all of them say. */
-const place = {
+const placeFields = {
   /** Of the record that tells it. */
   sequence: Schema.Natural,
   /** Counts the events that one record tells, from 0. */
@@ -30,12 +30,12 @@ const place = {
   tenant: Schema.optionalKey(Tenant),
   cursor: Schema.optionalKey(Cursor),
 };
-const placeNames = Object.keys(place);
+const placeNames = Object.keys(placeFields);
 
 const event = <const Kind extends string, const Fields extends Schema.Struct.Fields>(
   kind: Kind,
   fields: Fields,
-) => Schema.Struct({ kind: Schema.tag(kind), ...place, ...fields });
+) => Schema.Struct({ kind: Schema.tag(kind), ...placeFields, ...fields });
 
 /** A task is an execution, or a schedule of several. */
 const ofTask = { taskId: ExecutionId };
@@ -189,7 +189,7 @@ export const workEventNumbers: { readonly [Kind in WorkEventKind]: number } = Ob
   workEventKinds.map((kind, number) => [kind, number]),
 ) as { [Kind in WorkEventKind]: number };
 
-type WithoutPlace<Event> = Event extends WorkEvent ? Omit<Event, keyof typeof place> : never;
+type WithoutPlace<Event> = Event extends WorkEvent ? Omit<Event, keyof typeof placeFields> : never;
 /** What an event says, wherever it stands. */
 export type WorkFact = WithoutPlace<WorkEvent>;
 
@@ -211,7 +211,7 @@ const OnWire = Schema.StructWithRest(
  */
 export const OtherWorkEvent = Schema.Struct({
   kind: Schema.tag("other"),
-  ...place,
+  ...placeFields,
   raw: objectOfUnknownType(workEventKinds, "kind").check(
     Schema.makeFilter<Schema.JsonObject>(
       (raw) => !placeNames.some((name) => Object.hasOwn(raw, name)),
@@ -234,10 +234,19 @@ export const OtherWorkEvent = Schema.Struct({
   encode: SchemaGetter.transform(({ kind: _, raw, ...fields }) => ({ ...raw, ...fields })),
 }));
 export type OtherWorkEvent = typeof OtherWorkEvent.Type;
+/** What a record of a later release says, which is handed on as it is. */
+export type OtherWorkFact = Pick<OtherWorkEvent, "kind" | "raw">;
 
 /** An event as readers meet it. */
 export const RecordedWorkEvent = Schema.Union([...WorkEvent.members, OtherWorkEvent]);
 export type RecordedWorkEvent = typeof RecordedWorkEvent.Type;
+
+/** What one record says, as events at its place. */
+export const workEventsAt = (
+  place: Omit<Pick<WorkEvent, keyof typeof placeFields>, "ordinal">,
+  facts: ReadonlyArray<WorkFact | OtherWorkFact>,
+): ReadonlyArray<RecordedWorkEvent> =>
+  facts.map((fact, ordinal) => ({ ...fact, ...place, ordinal }));
 
 /** An event as bytes, for who keeps or sends them: JSON with its version. */
 export const workEventRecord: RecordCodec<WorkEvent> = record(1, WorkEvent);

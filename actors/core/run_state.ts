@@ -8,7 +8,14 @@ import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { RunState } from "../../schema/run_state.ts";
 import type { LeaseState } from "../../streams/lease.ts";
 import { turnOf } from "./decide.ts";
-import { afterKey, type ExecutionState, operation, startTag, turnSignal } from "./state.ts";
+import {
+  afterKey,
+  type ExecutionState,
+  openOperations,
+  operation,
+  startTag,
+  turnSignal,
+} from "./state.ts";
 import { takeUpRest } from "./take_up.ts";
 
 /** What is known of a lease by its last record. */
@@ -63,6 +70,9 @@ export const runStateOf = (
     const isBeginning = begun || (paused === undefined && cancel === undefined);
     return isBeginning ? "running" : "leased";
   }
-  const wasRunning = begun && lease?.record.kind === "released" && lease.at >= retryAt;
-  return wasRunning ? "suspended" : "ready";
+  if (!begun || lease?.record.kind !== "released") return "ready";
+  // Whoever let it go between two attempts had begun nothing of the next.
+  const isBetween = retryAt > 0 &&
+    (retryAt > lease.at || (openOperations(known).length === 0 && lease.record.atRest === true));
+  return isBetween ? "ready" : "suspended";
 };

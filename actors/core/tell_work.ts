@@ -11,12 +11,13 @@ import { expiresAt, isHeld, type LeaseRecord } from "../../schema/lease_record.t
 import type { MailRecord, StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import { isFinal, type RunState, wayTo } from "../../schema/run_state.ts";
-import type {
-  OtherWorkEvent,
-  RecordedWorkEvent,
-  TaskSpec,
-  WorkEvent,
-  WorkFact,
+import {
+  type OtherWorkFact,
+  type RecordedWorkEvent,
+  type TaskSpec,
+  type WorkEvent,
+  workEventsAt,
+  type WorkFact,
 } from "../../schema/work_event.ts";
 import type { ReadableRecord } from "../../streams/readable_record.ts";
 import { receive, record as evolve } from "./evolve.ts";
@@ -63,8 +64,6 @@ type AttemptEnd = Pick<
   Extract<WorkEvent, { readonly kind: "attemptFinished" }>,
   "result" | "error" | "output"
 >;
-/** What a record of a later release says, which is handed on as it is. */
-type OtherFact = Pick<OtherWorkEvent, "kind" | "raw">;
 
 const failed = ({ name, message, code }: Failure): AttemptEnd => ({
   result: code === "WEIR_ATTEMPT_TIMED_OUT" ? "timeout" : "failure",
@@ -127,7 +126,7 @@ class Telling {
   readonly #context: WorkContext;
   readonly #at: Timestamp;
   readonly #sequence: number;
-  readonly #facts: Array<WorkFact | OtherFact> = [];
+  readonly #facts: Array<WorkFact | OtherWorkFact> = [];
   #state: ExecutionState;
   #claim: Claim | undefined;
   #run: Run | undefined;
@@ -143,17 +142,9 @@ class Telling {
 
   get told(): ToldWork {
     const { execution: executionId, tenant } = this.#context;
-    const sequence = this.#sequence;
-    const at = this.#at;
+    const place = { sequence: this.#sequence, at: this.#at, executionId, tenant };
     return {
-      events: this.#facts.map((fact, ordinal) => ({
-        ...fact,
-        sequence,
-        ordinal,
-        at,
-        executionId,
-        tenant,
-      })),
+      events: workEventsAt(place, this.#facts),
       context: { ...this.#context, state: this.#state, claim: this.#claim, run: this.#run },
     };
   }
@@ -162,18 +153,15 @@ class Telling {
     switch (type) {
       case "mail":
         this.#mail(record);
-        break;
+        return this.#settle();
       case "journal":
-        this.#journal(record);
-        break;
+        return this.#journal(record);
       case "lease":
         this.#lease(record);
-        break;
+        return this.#settle();
       case "unknown":
         this.#facts.push({ kind: "other", raw: { kind: record.kind, record } });
-        break;
     }
-    this.#settle();
   }
 
   #mail(record: MailRecord): void {
@@ -212,11 +200,12 @@ class Telling {
 
   #journal(record: JournalRecord): void {
     this.#state = evolve(this.#state, record, this.#at);
-    if (record.kind === "attemptFailed") this.#go("retryWait", failed(record.failure));
-    if (record.kind === "done") this.#done(record);
+    if (record.kind === "attemptFailed") return this.#go("retryWait", failed(record.failure));
+    if (record.kind === "done") return this.#done(record);
     if (record.kind === "replayed" && this.#run !== undefined) {
       this.#create(this.#state.start!.record);
     }
+    this.#settle();
   }
 
   #done({ outcome }: DoneRecord): void {
@@ -282,9 +271,10 @@ class Telling {
     const from = this.#run.state;
     const attempt = Math.max(this.#state.attempt, this.#claim?.attempt ?? 0);
     const state = runStateOf({ ...this.#state, attempt }, this.#claim, this.#at);
-    // What its code has done may leave nothing behind, and it runs nevertheless.
-    const isBack = from === "running" && !isFinal(state);
-    this.#go(isBack ? from : state, end, acquired);
+    // It runs although its code has left nothing behind, and it never ran only because time passes.
+    const isWrong = !isFinal(state) &&
+      (from === "running" || wayTo(from, state)?.slice(0, -1).includes("running") === true);
+    this.#go(isWrong ? from : state, end, acquired);
   }
 
   #go(to: RunState, end?: AttemptEnd, acquired?: WorkFact): void {

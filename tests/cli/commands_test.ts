@@ -180,6 +180,35 @@ step       charge = {"charged":4200}
     );
   });
 
+  it("history tells of work, if it is asked to", async () => {
+    const { stdout } = await weir(["history", "order/o-1", "--work"]);
+    const rows = stdout.trim().split("\n").map((line) => line.split("\t"));
+    assert.deepEqual(rows.slice(0, 7).map((row) => row[2]), [
+      "taskCreated",
+      "runCreated",
+      "runStateChanged",
+      "leaseAcquired",
+      "runStateChanged",
+      "attemptStarted",
+      "runStateChanged",
+    ]);
+    const [sequence] = rows[0]!;
+    assert.match(sequence!, /^\d+\.0$/);
+    const events = objects((await weir(["history", "order/o-1", "--work", "--json"])).stdout);
+    assert.deepEqual(Object.keys(events[2]!).sort(), [
+      "at",
+      "cursor",
+      "executionId",
+      "kind",
+      "newState",
+      "ordinal",
+      "previousState",
+      "runId",
+      "sequence",
+      "tenant",
+    ]);
+  });
+
   it("pause and resume are sent, and describe shows what came of them", async () => {
     const paused = await weir(["pause", "order/o-1", "--reason", "audit"]);
     assert.deepEqual(paused, { exitCode: 0, stdout: "order/o-1  pause sent\n", stderr: "" });

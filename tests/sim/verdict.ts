@@ -117,7 +117,9 @@ const judgeWork = (world: World, address: Address): void => {
     const { claim, run, state } = context;
     if (run === undefined) continue;
     const projected = runStateOf(state, claim, at);
-    const isHalf = run.state === "running" && projected === "leased";
+    // What had begun nothing that was recorded, and what was let go as the next attempt was due.
+    const isHalf = (run.state === "running" && projected === "leased") ||
+      (run.state === "retryWait" && state.retryAt! <= at);
     if (run.state !== projected && !isHalf) {
       throw new Wrong(`${label} is told as ${run.state}, and is ${projected} at ${entry.sequence}`);
     }

@@ -71,6 +71,10 @@ const byRecord = (events: ReadonlyArray<RecordedWorkEvent>): ReadonlyArray<strin
   return [...records.values()].map((words) => words.join("; "));
 };
 
+/** Waits until an event of that kind is the last. */
+const untilLast = (of: Named, kind: RecordedWorkEvent["kind"]) =>
+  until(`${kind} is told`, Effect.map(toldOf(of), (events) => events.at(-1)?.kind === kind));
+
 /** The records of an execution as readers have them. */
 const readable = (of: Named) =>
   Effect.gen(function* () {
@@ -105,7 +109,7 @@ export const toldAsWorkSuite = (name: string, run: Run<Services>): void => {
           }, { retry: { attempts: 1 } });
           await ctx.wait(next);
           return "done";
-        }, { retry: { attempts: 2, delay: "50 millis" } });
+        }, { retry: { attempts: 2, delay: "1 second", jitter: false } });
         const before = stage.actor("before", (ctx) => ctx.wait(go));
         yield* stage.work([order, before], { residentGrace: atOnce });
         const first = yield* stage.start(before);
@@ -121,23 +125,7 @@ export const toldAsWorkSuite = (name: string, run: Run<Services>): void => {
         yield* wake(started, "go");
         yield* wake(started, "next");
         assert.equal(yield* resultOf(started), "done");
-        const released = until(
-          "it is let go",
-          Effect.map(toldOf(started), (events) => events.at(-1)?.kind === "leaseReleased"),
-        );
-        yield* released;
-        const behind = yield* verb((verbs) => verbs.retry(started, { from: "start" }));
-        yield* wake(started, "go");
-        yield* until(
-          "it waits again",
-          Effect.map(
-            describe(started),
-            ({ status, waitingFor }) => status === "suspended" && waitingFor[0]?.key === "next",
-          ),
-        );
-        yield* verb((verbs) => verbs.cancel(started, { reason: "enough" }));
-        yield* errorOf(resultOf(started, behind));
-        yield* released;
+        yield* untilLast(started, "leaseReleased");
 
         const events = yield* toldOf(started);
         const [created] = events;
@@ -167,14 +155,39 @@ export const toldAsWorkSuite = (name: string, run: Run<Services>): void => {
           "suspended > ready; leaseAcquired; ready > leased; attempt 5.1; leased > running",
           'success: "done"; running > completed',
           "leaseReleased",
-          // It is run again by hand.
+        ]);
+      }));
+
+    test("what has ended and runs again is another run of the same task", (stage) =>
+      Effect.gen(function* () {
+        const waits = stage.actor("waits", (ctx) => ctx.wait(go));
+        yield* stage.work([waits], { residentGrace: atOnce });
+        const started = yield* stage.start(waits, undefined, { id: "o-1" });
+        yield* wake(started, "go");
+        yield* resultOf(started);
+        yield* untilLast(started, "leaseReleased");
+        const behind = yield* verb((verbs) => verbs.retry(started, { from: "start" }));
+        yield* untilLast(started, "runSuspended");
+        yield* verb((verbs) => verbs.cancel(started, { reason: "enough" }));
+        yield* errorOf(resultOf(started, behind));
+        yield* untilLast(started, "leaseReleased");
+        const events = yield* toldOf(started);
+        assert.deepEqual(
+          events.flatMap((event) =>
+            event.kind === "runCreated" ? [[event.run.id, event.run.taskId]] : []
+          ),
+          [
+            [started.execution, started.execution],
+            [`${started.execution}#2`, started.execution],
+          ],
+        );
+        assert.deepEqual(byRecord(events).slice(4), [
+          "success; running > completed",
+          "leaseReleased",
           "leaseAcquired",
-          "runCreated",
-          "scheduled > ready; ready > leased; attempt 6.2; leased > running",
+          "runCreated; scheduled > ready; ready > leased; attempt 3.1; leased > running",
           "leaseReleased; suspended; running > suspended: wait go",
-          "suspended > ready; leaseAcquired; ready > leased; attempt 7.2; leased > running",
-          "leaseReleased; suspended; running > suspended: wait next",
-          "suspended > ready; leaseAcquired; ready > leased; attempt 8.2; leased > running",
+          "suspended > ready; leaseAcquired; ready > leased; attempt 4.1; leased > running",
           "taskCanceled; failure: Cancelled: enough; > canceled",
           "leaseReleased",
         ]);
