@@ -65,6 +65,8 @@ const samples: ReadonlyArray<
   new execution.ExecutionCancelled({ execution: "order/o-1" }),
   new execution.ExecutionCancelled({ execution: "order/o-1", reason: "too late" }),
   new execution.ExecutionExpired({ execution: "order/o-1", outcome: "expired" }),
+  new execution.DependencyCycle({ executions: ["load/a", "load/b"] }),
+  new execution.ScheduleFailed({ execution: "report/r", created: 3 }),
   new execution.UnknownActor({ actor: "order" }),
   new execution.SignalLimitExceeded({ execution: "order/o-1", limit: 10_000 }),
   new execution.RetryLimitExceeded({ execution: "order/o-1", limit: 10 }),
@@ -124,8 +126,8 @@ const catalogue = readFileSync(new URL("../../docs/errors.md", import.meta.url),
 
 /** Words that a last sentence tells the reader what to do with; `InvalidInput` ends with its rule. */
 const instruction = new RegExp(
-  "(^|[;:,] |\\band |\\bor )(check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
-    "leave|look|read|repeat|run|split|start|stop|store|try again|upgrade|wait)\\b",
+  "(^|[;:,] |\\band |\\bor )(break|check|choose|connect|correct|edit|expected|free|go on|hand|install|" +
+    "leave|list|look|read|repeat|run|split|start|stop|store|try again|upgrade|wait)\\b",
   "i",
 );
 
