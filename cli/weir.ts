@@ -15,6 +15,7 @@ import { events } from "./commands/events.ts";
 import { history } from "./commands/history.ts";
 import { lanes } from "./commands/lanes.ts";
 import { ls } from "./commands/ls.ts";
+import { serve } from "./commands/serve.ts";
 import { signal } from "./commands/signal.ts";
 import { start } from "./commands/start.ts";
 import { subscriptions } from "./commands/subscriptions.ts";
@@ -29,7 +30,7 @@ const weir = root.pipe(Command.withSubcommands([
   { group: "Executions", commands: [start, ls, describe, history, events] },
   { group: "Steering", commands: [signal, cancel, pause, resume, retry] },
   { group: "Readers", commands: [tail, subscriptions] },
-  { group: "Operation", commands: [dev, workers, lanes, doctor] },
+  { group: "Operation", commands: [dev, serve, workers, lanes, doctor] },
 ]));
 
 /** What the library logs is no result. */

@@ -26,7 +26,6 @@ const tooSlow = (timeoutMs: number) =>
     code: "WEIR_BODY_TIMEOUT",
     message: `The body did not arrive within ${timeoutMs} ms. Try again.`,
     retryable: true,
-    headers: { connection: "close" },
   });
 
 const unsupported = (message: string) =>

@@ -4,7 +4,6 @@
  * these can differ.
  */
 import type * as Schema from "effect/Schema";
-import type { FamilyReaders } from "../families.ts";
 import type { EventSources } from "../live_bridge.ts";
 import type { Weir } from "../weir.ts";
 import type { Access, Caller } from "./authorize.ts";
@@ -15,7 +14,7 @@ export type ServedWeir =
     Weir,
     "tenant" | "submit" | "submitAll" | "schedule" | "getSchedule" | "get" | "list" | "workers"
   >
-  & (FamilyReaders | EventSources);
+  & EventSources;
 
 /** The names in a path, like `id` in `/api/v1/runs/{id}`. */
 export type NameOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`

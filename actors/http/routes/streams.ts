@@ -66,7 +66,7 @@ export const streamRoutes = (
         );
       }
       const bridge = handlerOf({
-        weir: sourcesOf(weir as EventSources, tenant),
+        weir: sourcesOf(weir, tenant),
         path: `${base}/v1/streams`,
         ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
       });
