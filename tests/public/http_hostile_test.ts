@@ -113,16 +113,15 @@ describe("what no client should send", () => {
       assert.deepEqual([status, code], [400, "WEIR_INVALID_REQUEST"]);
     }
     const valid = `{"actor":"order"}`;
-    for (
-      const headers of [
-        { "content-type": "text/plain" },
-        { "content-type": "application/x-www-form-urlencoded" },
-        { "content-type": "application/json; charset=latin1" },
-        { "content-type": "application/jsonp" },
-        { "content-type": "," },
-        { "content-type": "application/json", "content-encoding": "gzip" },
-      ]
-    ) {
+    const others: ReadonlyArray<Readonly<Record<string, string>>> = [
+      { "content-type": "text/plain" },
+      { "content-type": "application/x-www-form-urlencoded" },
+      { "content-type": "application/json; charset=latin1" },
+      { "content-type": "application/jsonp" },
+      { "content-type": "," },
+      { "content-type": "application/json", "content-encoding": "gzip" },
+    ];
+    for (const headers of others) {
       assert.equal((await refused("POST", tasks, valid, headers)).status, 415);
     }
   });
@@ -301,20 +300,19 @@ describe("what no client should send", () => {
 
   it("is a header that is junk", async () => {
     const { ask } = client(handler, document);
-    for (
-      const headers of [
-        { "x-request-id": "x".repeat(1_000) },
-        { "x-request-id": "a b" },
-        { "content-length": "-1" },
-        { "content-length": "many" },
-        { authorization: "x".repeat(10_000) },
-        { accept: "image/png" },
-        { "last-event-id": "x" },
-        { origin: "not an origin" },
-        { "if-none-match": "*" },
-        { range: "bytes=0-1" },
-      ]
-    ) {
+    const junk: ReadonlyArray<Readonly<Record<string, string>>> = [
+      { "x-request-id": "x".repeat(1_000) },
+      { "x-request-id": "a b" },
+      { "content-length": "-1" },
+      { "content-length": "many" },
+      { authorization: "x".repeat(10_000) },
+      { accept: "image/png" },
+      { "last-event-id": "x" },
+      { origin: "not an origin" },
+      { "if-none-match": "*" },
+      { range: "bytes=0-1" },
+    ];
+    for (const headers of junk) {
       const answer = await ask("GET", "/api/v1/runs", { headers });
       assert.equal(answer.status, 200);
       assert.match(answer.headers.get("x-request-id")!, /^[0-9a-f-]{36}$/);
