@@ -1,12 +1,24 @@
 /**
- * The live bridge: the four families as server-sent events, in a handler that any server of
- * web-standard requests can mount. A browser that comes back goes on behind the last message it was
- * sent; nothing is read that the client does not take, and nothing outlives its request.
+ * Weir over HTTP, in handlers that any server of web-standard requests can mount: executions, tasks
+ * and schedules as JSON, and the four families as server-sent events. Nobody is let in who was not
+ * asked for; nothing is read that the client does not take, and nothing outlives its request.
  *
  * @module
  */
 import "./schema/effect_version.ts";
+import { type HandlerOptions, makeHandler } from "./actors/http/handler.ts";
 import { type BridgeOptions, handlerOf } from "./actors/live_bridge.ts";
+
+export type {
+  Access,
+  AskedVerb,
+  AuthorizeVerb,
+  Caller,
+  Judgement,
+} from "./actors/http/authorize.ts";
+export { bearer, type BearerToken } from "./actors/http/bearer.ts";
+export type { HandlerOptions } from "./actors/http/handler.ts";
+export type { ServedWeir } from "./actors/http/route.ts";
 
 export type {
   Asked,
@@ -37,3 +49,41 @@ export type {
 export const eventStreams = (
   options: BridgeOptions,
 ): (request: Request) => Promise<Response> => handlerOf(options);
+
+/**
+ * Answers everything: `/api/v1` for executions, tasks and schedules, `/v1/streams` for events,
+ * `/healthz`, `/ready`, `/metrics`, and `/openapi.json`, which describes all of it.
+ *
+ * **Example** (A task over HTTP)
+ *
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { actor } from "@weir/weir";
+ * import { bearer, weirHandler } from "@weir/weir/http";
+ * import { inMemory } from "@weir/weir/testing";
+ *
+ * const order = actor("order", (ctx, cents: number) => ctx.run("charge", () => cents));
+ * await using weir = await inMemory();
+ * await weir.worker([order]);
+ * const handler = weirHandler({
+ *   weir,
+ *   actors: [order],
+ *   authorize: bearer([{ token: "correct-horse-battery", principal: "shop" }]),
+ * });
+ * const response = await handler(
+ *   new Request("http://weir.test/api/v1/tasks", {
+ *     method: "POST",
+ *     headers: {
+ *       authorization: "Bearer correct-horse-battery",
+ *       "content-type": "application/json",
+ *     },
+ *     body: JSON.stringify({ actor: "order", input: 4200, id: "o-1" }),
+ *   }),
+ * );
+ * assert.equal(response.status, 201);
+ * assert.equal(response.headers.get("location"), "/api/v1/runs/order%2Fo-1");
+ * ```
+ */
+export const weirHandler = (
+  options: HandlerOptions,
+): (request: Request) => Promise<Response> => makeHandler(options);

@@ -56,7 +56,7 @@ const encoders: { readonly [F in Family]: (event: never) => unknown } = {
   instanceTags: Schema.encodeSync(InstanceTagEvent),
 };
 
-const isFamily = (text: string): text is Family => Object.hasOwn(encoders, text);
+export const isFamily = (text: string): text is Family => Object.hasOwn(encoders, text);
 
 /** How often the judged start of an idle stream is asked for. */
 const judgeEveryMs = 20;

@@ -46,9 +46,9 @@ export interface Run<Output = unknown, Raised = unknown> {
   readonly tenant: string;
   /**
    * Resolves when the execution has ended; rejects if it did not succeed, with the actor's own error
-   * if that is of a class that the actor declares.
+   * if that is of a class that the actor declares. A signal that aborts ends the waiting, not the run.
    */
-  result(): Promise<Output>;
+  result(options?: { readonly signal?: AbortSignal }): Promise<Output>;
   /** Resolves with how the execution has ended; rejects only if that cannot be known. */
   outcome(): Promise<RunOutcome<Output, Raised>>;
   /** Resolves when the signal is durable. */
@@ -102,7 +102,8 @@ export const makeRun = <Output, Raised = unknown>(
   let behind = 0;
   const use = <A, E>(
     verb: (executions: Executions["Service"]) => Effect.Effect<A, E>,
-  ): Promise<A> => runtime.runPromise(Effect.flatMap(Executions, verb));
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<A> => runtime.runPromise(Effect.flatMap(Executions, verb), options);
 
   const iterate = <A, E>(
     stream: (executions: Executions["Service"]) => Stream.Stream<A, E>,
@@ -113,8 +114,8 @@ export const makeRun = <Output, Raised = unknown>(
     },
   });
 
-  const result = () =>
-    use((executions) => executions.result(named, { behind })).catch((error) => {
+  const result: Run<Output, Raised>["result"] = (options) =>
+    use((executions) => executions.result(named, { behind }), options).catch((error) => {
       throw error instanceof ExecutionFailed ? raise(errors, error, error.failure) : error;
     }) as Promise<Output>;
 

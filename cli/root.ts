@@ -88,10 +88,13 @@ const optionsOf = Effect.fnUntraced(function* (flags: Effect.Success<typeof root
   } satisfies NamespaceServicesOptions;
 });
 
+/** What the flags say of the connection. */
+export const connectOptions = Effect.flatMap(root, optionsOf);
+
 /** The services of the namespace that the flags name; with other options, those count. */
 export const layer = (more: NamespaceServicesOptions = {}) =>
   Layer.unwrap(Effect.map(
-    Effect.flatMap(root, optionsOf),
+    connectOptions,
     (options) => StorageBackend.layerJetStream(layerEngine({ ...options, ...more })),
   ));
 

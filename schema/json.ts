@@ -7,7 +7,8 @@ import * as Schema from "effect/Schema";
 /** How many levels of arrays and objects a value may have. */
 export const maxJsonDepth = 500;
 
-const isWithin = (value: Schema.Json, depth: number): boolean =>
+/** Whether a value has no more levels than that. */
+export const isWithin = (value: Schema.Json, depth: number): boolean =>
   typeof value !== "object" || value === null ||
   (depth > 0 && Object.values(value).every((item) => isWithin(item, depth - 1)));
 

@@ -1,0 +1,185 @@
+/**
+ * The handler: one request from its URL to its answer, in one order for all routes. Nobody is told
+ * anything, and no body is read, before it is known who asks; whatever goes wrong is an answer.
+ */
+import { randomUUID } from "node:crypto";
+import * as Effect from "effect/Effect";
+import * as Result from "effect/Result";
+import * as Schema from "effect/Schema";
+import { InvalidInput } from "../../schema/errors.ts";
+import { ExecutionId, parse, Tenant } from "../../schema/ids.ts";
+import { type AuthorizeVerb, type Caller, judge } from "./authorize.ts";
+import { type BodyLimits, readJson } from "./body.ts";
+import { makeCors } from "./cors.ts";
+import { isFamily } from "../live_bridge.ts";
+import { problemOf } from "./problem.ts";
+import { parseQuery } from "./query.ts";
+import { forbidden, invalidBody, invalidRequest, Refusal } from "./refusal.ts";
+import type { Answer, Call, Route, ServedWeir } from "./route.ts";
+import { makeRouter } from "./router.ts";
+import { tableOf } from "./table.ts";
+import type { AnyActor } from "./routes/tasks.ts";
+
+export interface HandlerOptions {
+  /** What is served. */
+  readonly weir: ServedWeir;
+  /** The actors whose tasks are taken, with their schemas; any by its name, if left out. */
+  readonly actors?: ReadonlyArray<AnyActor>;
+  /** Asked before anything is read. Without it, and without `open`, only `/healthz` is answered. */
+  readonly authorize?: AuthorizeVerb;
+  /** The connection that acts for a caller; `weir` itself, if left out. */
+  readonly weirFor?: (caller: Caller, request: Request) => ServedWeir | Promise<ServedWeir>;
+  /** Whether everybody may do everything; only where nobody else can connect. */
+  readonly open?: boolean;
+  /** Whether the course of executions may be changed: cancel, pause, resume, retry, schedules. */
+  readonly control?: boolean;
+  /** What all paths begin with, like `/weir`; nothing, if left out. */
+  readonly base?: string;
+  /** The origins of web pages that may use it, like `https://app.example`; none, if left out. */
+  readonly origins?: ReadonlyArray<string>;
+  /** The longest body, in bytes; 1 MiB if left out. */
+  readonly maxBodyBytes?: number;
+  /** How long a body may take to arrive, in milliseconds; 30,000 if left out. */
+  readonly bodyTimeoutMs?: number;
+  /** How many requests may wait for results at once; 1,000 if left out. */
+  readonly maxWaits?: number;
+  /** How long a reader of events hears nothing at most, in milliseconds; 15,000 if left out. */
+  readonly heartbeatMs?: number;
+  /** Told of what went wrong here, with the id that the client was given. */
+  readonly onError?: (
+    error: unknown,
+    request: { readonly id: string; readonly verb: string },
+  ) => void;
+}
+
+const requestIdOf = ({ headers }: Request): string => {
+  const given = headers.get("x-request-id") ?? "";
+  return /^[\x21-\x7e]{1,128}$/.test(given) ? given : randomUUID();
+};
+
+/** Checks a part of a path or query, which is refused as a request is. */
+const checked = <S extends Schema.ConstraintDecoder<unknown>>(
+  schema: S,
+  what: string,
+  value: string,
+): void => {
+  const result = Effect.runSync(Effect.result(parse(schema, what, value)));
+  if (Result.isFailure(result)) throw invalidRequest(result.failure.message);
+};
+
+const parseBody = (route: Route, value: unknown): unknown => {
+  if (route.body === undefined) {
+    if (value === undefined || isEmptyObject(value)) return undefined;
+    throw invalidBody("expected none");
+  }
+  if (value === undefined && route.isBodyOptional) return undefined;
+  const decoded = Schema.decodeUnknownResult(route.body as Schema.Decoder<unknown>)(value, {
+    onExcessProperty: "error",
+  });
+  if (Result.isSuccess(decoded)) return decoded.success;
+  const rule = decoded.failure.message.replace("Expected", "expected").replace(/\s+/g, " ");
+  throw invalidBody(rule.length > 500 ? `${rule.slice(0, 500)}…` : rule);
+};
+
+const isEmptyObject = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && !Array.isArray(value) &&
+  Object.keys(value).length === 0;
+
+const responseOf = ({ status, body, headers }: Answer): Response =>
+  new Response(`${JSON.stringify(body)}\n`, {
+    status,
+    headers: { "content-type": "application/json", ...headers },
+  });
+
+/** The handler of everything. */
+export const makeHandler = (
+  options: HandlerOptions,
+): (request: Request) => Promise<Response> => {
+  const { weir, weirFor, open = false, control = false, base = "", origins = [], onError } =
+    options;
+  if (base !== "" && !/^(\/[\w.~-]+)+$/.test(base)) {
+    throw new InvalidInput({ what: "base", value: base, rule: "expected a path like /weir" });
+  }
+  const limits: BodyLimits = {
+    maxBytes: options.maxBodyBytes ?? 1024 * 1024,
+    timeoutMs: options.bodyTimeoutMs ?? 30_000,
+  };
+  const authorize = options.authorize ?? (open ? () => "allowed" as const : undefined);
+  const router = makeRouter(tableOf({ ...options, base }), base);
+  const cors = makeCors(origins);
+
+  /** Who asks, and whose executions are meant. */
+  const admit = async (
+    request: Request,
+    { access, verb }: Route,
+    path: Readonly<Record<string, string>>,
+    query: URLSearchParams,
+  ) => {
+    const named = query.get("tenant") || undefined;
+    const { id, family } = path;
+    const caller = access === "anybody" ? {} : await judge(authorize, request, {
+      verb,
+      access,
+      ...(named === undefined ? {} : { tenant: named }),
+      ...(id === undefined ? {} : { execution: id }),
+      ...(family !== undefined && isFamily(family) ? { family } : {}),
+    });
+    if (access === "control" && !control) {
+      throw forbidden("Control is off here. It needs `control: true`.");
+    }
+    return { caller, tenant: caller.tenant ?? named ?? weir.tenant };
+  };
+
+  const serve = async (request: Request, seen: (verb: string) => void): Promise<Response> => {
+    const { pathname, searchParams } = new URL(request.url);
+    const preflight = cors.preflight(request, router.methods(pathname));
+    if (preflight !== undefined) return preflight;
+    const { route, path } = router.find(request.method, pathname);
+    seen(route.verb);
+    cors.check(request);
+    const { caller, tenant } = await admit(request, route, path, searchParams);
+    checked(Tenant, "tenant", tenant);
+    if (path["id"] !== undefined) checked(ExecutionId, "execution id", path["id"]);
+    const call: Call<string> = {
+      request,
+      caller,
+      tenant,
+      path,
+      query: parseQuery(route.query, searchParams),
+      body: route.method === "POST" ? parseBody(route, await readJson(request, limits)) : undefined,
+      weir: weirFor === undefined || route.access === "anybody"
+        ? weir
+        : await weirFor(caller, request),
+    };
+    const answer = await route.handle(call as Call<string, never, never>);
+    return answer instanceof Response ? answer : responseOf(answer);
+  };
+
+  /** The answer to whatever went wrong, of which a client is told what it may know. */
+  const refuse = (error: unknown, id: string, verb: string): Response => {
+    const { isOurs, ...answer } = problemOf(error);
+    if (isOurs && !(error instanceof Refusal)) {
+      try {
+        onError?.(error, { id, verb });
+      } catch {
+        // Whoever is told must not fail the answer.
+      }
+    }
+    return responseOf(answer);
+  };
+
+  return async (request) => {
+    const id = requestIdOf(request);
+    let verb = "none";
+    const response = await serve(request, (found) => verb = found)
+      .catch((error) => refuse(error, id, verb));
+    const headers = new Headers(response.headers);
+    headers.set("x-request-id", id);
+    headers.set("x-content-type-options", "nosniff");
+    if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
+    for (const [name, value] of Object.entries(cors.headers(request))) headers.set(name, value);
+    if (request.method === "HEAD") await response.body?.cancel();
+    const body = request.method === "HEAD" ? null : response.body;
+    return new Response(body, { status: response.status, headers });
+  };
+};

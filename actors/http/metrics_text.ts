@@ -1,0 +1,98 @@
+/**
+ * What is counted, as Prometheus reads it: everything in this process's registry, and under
+ * ActionQueue's names what can be told truly. A number that nobody knows is left out rather than
+ * guessed.
+ */
+import * as Context from "effect/Context";
+import * as Metric from "effect/Metric";
+import { countedTo, countRuns } from "./counts.ts";
+import type { ServedWeir } from "./route.ts";
+
+export const mediaType = "text/plain; version=0.0.4; charset=utf-8";
+
+interface Sample {
+  readonly name: string;
+  readonly type: "counter" | "gauge";
+  readonly help: string;
+  readonly value: number;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+const quoted = (text: string): string =>
+  `"${text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll('"', '\\"')}"`;
+
+const lineOf = ({ name, labels = {}, value }: Sample): string => {
+  const pairs = Object.entries(labels).map(([label, text]) => `${label}=${quoted(text)}`);
+  return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}`;
+};
+
+const textOf = (samples: ReadonlyArray<Sample>): string =>
+  samples.map((sample) =>
+    `# HELP ${sample.name} ${sample.help}\n# TYPE ${sample.name} ${sample.type}\n` +
+    `${lineOf(sample)}\n`
+  ).join("");
+
+/** Appends of this process, by whether the log has taken them. */
+const appended = (context: Context.Context<never>): ReadonlyArray<Sample> => {
+  let taken = 0;
+  let failed = 0;
+  for (const metric of Metric.snapshotUnsafe(context)) {
+    if (metric.id !== "weir_appends" || metric.type !== "Counter") continue;
+    const outcome = metric.attributes?.["outcome"];
+    if (outcome === "stored") taken += Number(metric.state.count);
+    else if (outcome !== "duplicate") failed += Number(metric.state.count);
+  }
+  return [
+    {
+      name: "actionqueue_wal_append_total",
+      type: "counter",
+      help: "Records that the log has taken from this process",
+      value: taken,
+    },
+    {
+      name: "actionqueue_wal_append_failures_total",
+      type: "counter",
+      help: "Appends of this process that were refused or got no answer",
+      value: failed,
+    },
+  ];
+};
+
+/** What the log and the workers know. */
+const asked = async (weir: ServedWeir, tenant: string): Promise<ReadonlyArray<Sample>> => {
+  const [workers, { runs }] = await Promise.all([
+    weir.workers(),
+    countRuns(weir, tenant, ["waiting"]),
+  ]);
+  return [
+    {
+      name: "actionqueue_runs_ready",
+      type: "gauge",
+      help: `Executions of the tenant that wait for a worker; ${countedTo} is ${countedTo} or more`,
+      value: runs.waiting ?? 0,
+      labels: { tenant },
+    },
+    {
+      name: "actionqueue_runs_running",
+      type: "gauge",
+      help: "Executions that the workers of the namespace run, as they last said",
+      value: workers.reduce((sum, { load }) => sum + (load?.running ?? 0), 0),
+    },
+    {
+      name: "weir_workers",
+      type: "gauge",
+      help: "Workers of the namespace that are alive",
+      value: workers.length,
+    },
+  ];
+};
+
+/** All that is known now. */
+export const metricsText = async (weir: ServedWeir, tenant: string): Promise<string> => {
+  // It brings a server of Effect's with it, which nobody else needs.
+  const { formatUnsafe } = await import("effect/observability/PrometheusMetrics");
+  const samples = await asked(weir, tenant);
+  // The registry that everything shares that was not given one of its own.
+  const context = Context.empty();
+  return formatUnsafe(context) + textOf([...samples, ...appended(context)]);
+};

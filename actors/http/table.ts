@@ -1,0 +1,46 @@
+/**
+ * The route table: everything that is served, in one list, with the document that describes the list.
+ */
+import { openApiOf } from "./openapi.ts";
+import { type Route, route, type ServedWeir } from "./route.ts";
+import { operationRoutes } from "./routes/operation.ts";
+import { runRoutes } from "./routes/runs.ts";
+import { scheduleRoutes } from "./routes/schedules.ts";
+import { steeringRoutes } from "./routes/steering.ts";
+import { streamRoutes } from "./routes/streams.ts";
+import { type AnyActor, taskRoutes } from "./routes/tasks.ts";
+
+/** Of the API, not of the package. */
+const version = "1";
+
+export interface TableOptions {
+  readonly weir: ServedWeir;
+  readonly base: string;
+  readonly actors?: ReadonlyArray<AnyActor>;
+  readonly maxWaits?: number;
+  readonly heartbeatMs?: number;
+}
+
+export const tableOf = (
+  { weir, base, actors, maxWaits = 1_000, heartbeatMs }: TableOptions,
+): ReadonlyArray<Route> => {
+  let document: unknown;
+  const routes: ReadonlyArray<Route> = [
+    ...operationRoutes(weir),
+    route({
+      method: "GET",
+      path: "/openapi.json",
+      verb: "openapi",
+      access: "read",
+      summary: "This document",
+      answers: { 200: { description: "OpenAPI 3.1", mediaType: "application/json" } },
+      handle: () => ({ status: 200, body: document ??= openApiOf(routes, base, version) }),
+    }),
+    ...taskRoutes(actors, base),
+    ...runRoutes({ most: maxWaits, count: 0 }),
+    ...steeringRoutes,
+    ...scheduleRoutes,
+    ...streamRoutes(base, heartbeatMs),
+  ];
+  return routes;
+};

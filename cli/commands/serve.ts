@@ -1,0 +1,125 @@
+/**
+ * `weir serve`: executions over HTTP, for programs that are in no TypeScript. It listens where only
+ * this machine can connect, and lets in whoever has a token, unless it is told otherwise.
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Command from "effect/cli/Command";
+import * as Flag from "effect/cli/Flag";
+import { bearer } from "../../actors/http/bearer.ts";
+import { makeHandler } from "../../actors/http/handler.ts";
+import { connect } from "../../actors/weir.ts";
+import { InvalidInput } from "../../schema/errors.ts";
+import { isLoopback } from "../../streams/storage_backend.ts";
+import { fields, json } from "../report.ts";
+import { connectOptions, root } from "../root.ts";
+import { harmlessLines, Screen } from "../screen.ts";
+import { type Handler, listen } from "../serve/node_server.ts";
+import { readTokenFile } from "../serve/token_file.ts";
+
+const defaultPort = 8787;
+
+/** Who is let in, as the flags say. */
+const authorization = Effect.fnUntraced(function* (file: Option.Option<string>, open: boolean) {
+  const screen = yield* Screen;
+  if (Option.isNone(file)) {
+    if (open) return { open };
+    return yield* new InvalidInput({
+      what: "serve",
+      value: "nobody",
+      rule: "expected --token-file with who may come in, or --open for everybody",
+    });
+  }
+  const { tokens, isShared } = yield* readTokenFile(file.value);
+  if (isShared) {
+    yield* screen.note(`weir: others can read ${file.value}. Have chmod 600 keep them from it.`);
+  }
+  return yield* Effect.try({
+    try: () => ({ authorize: bearer(tokens) }),
+    catch: (error) => error as InvalidInput,
+  });
+});
+
+const listening = (handler: Handler, host: string, port: number) =>
+  Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () => listen(handler, { host, port }),
+      catch: (error) =>
+        new InvalidInput({
+          what: "address",
+          value: `${host}:${port}`,
+          rule: `nobody can listen there (${(error as NodeJS.ErrnoException).code ?? "unknown"})`,
+        }),
+    }),
+    ({ close }) => Effect.promise(close),
+  );
+
+export const serve = Command.make("serve", {
+  host: Flag.String("host").pipe(
+    Flag.withMetavar("address"),
+    Flag.withDescription("Where to listen; only this machine can connect, if left out"),
+    Flag.withDefault("127.0.0.1"),
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.withDescription("0 for any that is free"),
+    Flag.filter((port) => port >= 0 && port <= 65_535, (port) => `Expected a port, not ${port}`),
+    Flag.withDefault(defaultPort),
+  ),
+  tokenFile: Flag.String("token-file").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription(
+      "Who may come in: a token, a principal, and as you like a tenant and accesses a line",
+    ),
+    Flag.optional,
+  ),
+  control: Flag.Boolean("control").pipe(
+    Flag.withDescription("Have executions and schedules steered as well"),
+    Flag.withDefault(false),
+  ),
+  open: Flag.Boolean("open").pipe(
+    Flag.withDescription("Let everybody in who can connect"),
+    Flag.withDefault(false),
+  ),
+  origin: Flag.String("origin").pipe(
+    Flag.withMetavar("origin"),
+    Flag.withDescription("Of web pages that may use it; as often as there are"),
+    Flag.atLeast(0),
+  ),
+}, ({ host, port, tokenFile, control, open, origin }) =>
+  Effect.gen(function* () {
+    const screen = yield* Screen;
+    const flags = yield* root;
+    const access = yield* authorization(tokenFile, open);
+    const options = { ...yield* connectOptions, tenant: flags.tenant };
+    const weir = yield* Effect.acquireRelease(
+      Effect.tryPromise({ try: () => connect(options), catch: (error) => error }),
+      (weir) => Effect.promise(() => weir.close()),
+    );
+    const note = Effect.runForkWith(yield* Effect.context<never>());
+    const handler = makeHandler({
+      weir,
+      control,
+      origins: origin,
+      ...access,
+      onError: (error, { id, verb }) =>
+        void note(Effect.ignore(
+          screen.note(`weir: ${verb} (${id}) failed: ${harmlessLines(String(error))}`),
+        )),
+    });
+    const { url } = yield* listening(handler, host, port);
+    yield* screen.write(
+      flags.json
+        ? `${json({ listening: url, control, open })}\n`
+        : `${fields([["listening", url], ["document", `${url}/openapi.json`]]).join("\n")}\n`,
+    );
+    if (open && !isLoopback(host)) {
+      yield* screen.note("weir: everybody who can reach this machine is let in.");
+    }
+    return yield* Effect.never;
+  }).pipe(Effect.scoped)).pipe(
+    Command.withDescription("Serve executions, tasks and schedules over HTTP"),
+    Command.withExamples([
+      { command: "weir serve --token-file tokens --control" },
+      { command: "weir serve --open --port 8787", description: "On a machine of your own" },
+    ]),
+  );
