@@ -21,7 +21,7 @@ export interface AskedVerb {
   readonly access: Access;
   /** The tenant that the request names, if it names one. */
   readonly tenant?: string;
-  /** The id in the path. */
+  /** The id in the path, or the one that a stream is about. */
   readonly execution?: string;
   /** Of a stream of events. */
   readonly family?: Family;

@@ -29,7 +29,7 @@ export interface HandlerOptions {
   readonly authorize?: AuthorizeVerb;
   /** The connection that acts for a caller; `weir` itself, if left out. */
   readonly weirFor?: (caller: Caller, request: Request) => ServedWeir | Promise<ServedWeir>;
-  /** Whether everybody may do everything; only where nobody else can connect. */
+  /** Whether everybody is let in, if there is no `authorize`; only where nobody else can connect. */
   readonly open?: boolean;
   /** Whether the course of executions may be changed: cancel, pause, resume, retry, schedules. */
   readonly control?: boolean;
@@ -116,7 +116,7 @@ export const makeHandler = (
     query: URLSearchParams,
   ) => {
     const named = query.get("tenant") || undefined;
-    const { id, family } = path;
+    const { id = query.get("executionId") ?? undefined, family } = path;
     const caller = access === "anybody" ? {} : await judge(authorize, request, {
       verb,
       access,

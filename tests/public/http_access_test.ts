@@ -126,7 +126,7 @@ describe("who may do what over HTTP", () => {
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         }),
       );
-      return { status: response.status, body: await response.json() };
+      return { status: response.status, body: await response.json() as { tenant?: string } };
     };
     const body = { actor: "order", input: 1, id: "t-1" };
     assert.equal((await ask(tokens.shop, "/api/v1/tasks", body)).body.tenant, "acme");

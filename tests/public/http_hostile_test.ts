@@ -40,7 +40,7 @@ describe("what no client should send", () => {
   const refused = async (
     method: string,
     path: string,
-    body?: BodyInit | null,
+    body?: string | Uint8Array | ReadableStream<Uint8Array>,
     headers: Readonly<Record<string, string>> = { "content-type": "application/json" },
   ): Promise<Said> => {
     const init = {
