@@ -3,11 +3,13 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import type { WorkerOptions } from "@weir/weir";
-import type { RecordedWorkEvent } from "@weir/weir/schema";
+import * as schema from "@weir/weir/schema";
 import { inMemory } from "@weir/weir/testing";
 import { corpus } from "./corpus/mod.ts";
 import { type End, endOf, type Program } from "./corpus/program.ts";
-import { problemOfWork } from "./told_work.ts";
+import { judgeOfWork } from "./told_work.ts";
+
+const problemOfWork = judgeOfWork(schema);
 
 const isFull = process.env["WEIR_TEST_FULL"] === "1";
 const startsAt = new Date("2026-01-01T00:00:00Z");
@@ -66,7 +68,7 @@ const play = async ({ cast, drive }: Program, grace: Grace, crash?: Crash): Prom
   // Who is cancelled does not wait for its children.
   if (end.type === "cancelled") await weir.advance("5 minutes");
   const { steps } = await run.describe();
-  const told: Array<RecordedWorkEvent> = [];
+  const told: Array<schema.RecordedWorkEvent> = [];
   for await (const event of run.workHistory()) told.push(event);
   assert.equal(problemOfWork(told), undefined);
   if (isCrashed) await second;

@@ -4,15 +4,13 @@
  * ends as it was. It knows the events alone, and not what they are told from.
  */
 import * as Schema from "effect/Schema";
-import {
-  isFinal,
-  isValidTransition,
-  type RecordedWorkEvent,
-  type RunState,
-  WorkEvent,
-} from "@weir/weir/schema";
+import type { RecordedWorkEvent, RunState } from "@weir/weir/schema";
 
-const isWorkEvent = Schema.is(WorkEvent);
+/** What it takes from the schemas: those of the package, or those of the tree. */
+type Words = Pick<
+  typeof import("@weir/weir/schema"),
+  "isFinal" | "isValidTransition" | "WorkEvent"
+>;
 
 /** The attempts that may end with a run coming into a state, by their results. */
 const resultsBefore: { readonly [State in RunState]?: ReadonlyArray<string> } = {
@@ -24,6 +22,8 @@ const resultsBefore: { readonly [State in RunState]?: ReadonlyArray<string> } = 
 };
 
 class Witness {
+  readonly #words: Words;
+  readonly #isWorkEvent: (event: unknown) => boolean;
   #place = { sequence: 0, ordinal: -1 };
   #run: string | undefined;
   #state: RunState | undefined;
@@ -31,6 +31,11 @@ class Witness {
   #result: string | undefined;
   readonly #attempts = new Set<string>();
   #lease: { readonly owner: string; readonly expiry: number } | undefined;
+
+  constructor(words: Words, isWorkEvent: (event: unknown) => boolean) {
+    this.#words = words;
+    this.#isWorkEvent = isWorkEvent;
+  }
 
   /** What is wrong with an event behind those that were heard before. */
   hear(event: RecordedWorkEvent): string | undefined {
@@ -42,10 +47,10 @@ class Witness {
       : sequence > before.sequence && ordinal === 0;
     if (!isNext) return "it is out of its place";
     if (event.kind === "other") return undefined;
-    if (!isWorkEvent(event)) return "it is no event";
+    if (!this.#isWorkEvent(event)) return "it is no event";
     switch (event.kind) {
       case "runCreated": {
-        const isBeginning = this.#state === undefined || isFinal(this.#state);
+        const isBeginning = this.#state === undefined || this.#words.isFinal(this.#state);
         this.#run = event.run.id;
         this.#state = "scheduled";
         return isBeginning && event.run.state === "scheduled" ? undefined : "a run is under way";
@@ -103,7 +108,7 @@ class Witness {
     const from = this.#state;
     this.#state = to;
     if (run !== this.#run) return `the run is ${this.#run}`;
-    if (from === undefined || !isValidTransition(from, to)) {
+    if (from === undefined || !this.#words.isValidTransition(from, to)) {
       return `${from} to ${to} is not allowed`;
     }
     if ((to === "running") !== (this.#attempt !== undefined)) return "the attempt is not told of";
@@ -115,14 +120,17 @@ class Witness {
 }
 
 /** What is wrong with the events of an execution, in the order in which they are told. */
-export const problemOfWork = (events: ReadonlyArray<RecordedWorkEvent>): string | undefined => {
-  const witness = new Witness();
-  for (const [i, event] of events.entries()) {
-    const problem = witness.hear(event);
-    if (problem !== undefined) {
-      const told = events.slice(0, i + 1).map((each) => JSON.stringify(each)).join("\n");
-      return `${problem}:\n${told}`;
+export const judgeOfWork = (words: Words) => {
+  const isWorkEvent = Schema.is(words.WorkEvent);
+  return (events: ReadonlyArray<RecordedWorkEvent>): string | undefined => {
+    const witness = new Witness(words, isWorkEvent);
+    for (const [i, event] of events.entries()) {
+      const problem = witness.hear(event);
+      if (problem !== undefined) {
+        const told = events.slice(0, i + 1).map((each) => JSON.stringify(each)).join("\n");
+        return `${problem}:\n${told}`;
+      }
     }
-  }
-  return undefined;
+    return undefined;
+  };
 };

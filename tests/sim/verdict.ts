@@ -22,11 +22,14 @@ import { nonceOfId } from "../../streams/fence.ts";
 import { beforeStart } from "../../streams/journal.ts";
 import { readOn } from "../../streams/readable_record.ts";
 import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
-import { problemOfWork } from "../public/told_work.ts";
+import * as schema from "../../schema/mod.ts";
+import { judgeOfWork } from "../public/told_work.ts";
 import type { Book, Line } from "./book.ts";
 import type { Owner } from "./owner.ts";
 import { expected, isPossible, type Program, programOf } from "./programs.ts";
 import { tenant, type World } from "./world.ts";
+
+const problemOfWork = judgeOfWork(schema);
 
 /** Something that must not be. */
 export class Wrong extends Error {}

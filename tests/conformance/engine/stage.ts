@@ -31,10 +31,13 @@ import type { HandOver } from "../../../streams/hand_over.ts";
 import type { Leases } from "../../../streams/lease.ts";
 import type { Log } from "../../../streams/log.ts";
 import type { Mailboxes } from "../../../streams/mailbox.ts";
+import * as schema from "../../../schema/mod.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
 import type { Sessions } from "../../../streams/session.ts";
-import { problemOfWork } from "../../public/told_work.ts";
+import { judgeOfWork } from "../../public/told_work.ts";
 import { type Run, tenant, uniqueWorker } from "../subject_matter.ts";
+
+const problemOfWork = judgeOfWork(schema);
 
 export type Services =
   | EventStore
