@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
+import { journalRecord } from "../../schema/journal_record.ts";
 import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
@@ -112,6 +113,30 @@ export const make = (log: Log["Service"]) => {
     );
   };
 
+  /**
+   * How an execution has ended, unless mail that came since may have it run again. Whoever needs to
+   * know that alone leaves nothing in its mailbox, which would grow with all who ask.
+   */
+  const endOf = Effect.fnUntraced(function* (of: Address, life: number) {
+    const last = yield* log.lastOfEach(of, ["done", "log", "mail"]);
+    const done = last.get("done");
+    if (done === undefined || (last.get("log")?.sequence ?? 0) > done.sequence) return undefined;
+    const record = Option.getOrUndefined(
+      yield* Effect.option(journalRecord.decode(done.body, done)),
+    );
+    if (record?.kind !== "done" || record.life !== life) return undefined;
+    const since = yield* log.readThrough(executionFilter(of, "mail"), {
+      after: record.mail,
+      through: last.get("mail")?.sequence ?? 0,
+    });
+    const mail = yield* Effect.forEach(
+      since,
+      (entry) => Effect.option(mailRecord.decode(entry.body, entry)),
+    );
+    const isRetried = mail.some((each) => Option.isNone(each) || each.value.kind === "retry");
+    return isRetried ? undefined : record.outcome;
+  });
+
   /** Asks an execution that exists already to tell its end. */
   const join = (
     to: Address,
@@ -152,7 +177,7 @@ export const make = (log: Log["Service"]) => {
       },
     );
 
-  return { addressOf, findStart, send, start, notify, join, cancelChild, idOf };
+  return { addressOf, findStart, send, start, notify, endOf, join, cancelChild, idOf };
 };
 
 export type Post = ReturnType<typeof make>;

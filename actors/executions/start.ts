@@ -90,11 +90,14 @@ export const makeStart = (
         : { deadline: Timestamp.make(Math.ceil(now + deadlineMs)) }),
       ...(task === undefined ? {} : { task }),
     };
-    if (options.unserved !== true && !(yield* mailboxes.isServed(actor))) {
-      return yield* new UnknownActor({ actor });
-    }
     const prepared: Prepared = { named: { execution, tenant }, record };
     return prepared;
+  });
+
+  /** Asks the server, and so comes behind what can be refused without it. */
+  const checkServed = Effect.fnUntraced(function* (actor: ActorName, unserved = false) {
+    if (unserved || (yield* mailboxes.isServed(actor))) return;
+    return yield* new UnknownActor({ actor });
   });
 
   /** What an execution comes after must be there, or it would wait for a typing error. */
@@ -121,6 +124,7 @@ export const makeStart = (
             ...(route === undefined ? {} : { route }),
           })),
       );
+      yield* checkServed(actor, options.unserved);
       yield* checkAfter(prepared);
       const { created, life } = yield* post.start(addressOf(named), record, signals);
       if (!created) {
@@ -177,6 +181,11 @@ export const makeStart = (
         })),
       );
       if ("cycle" in order) return yield* new DependencyCycle({ executions: order.cycle });
+      yield* Effect.forEach(
+        requests,
+        ({ actor, options = {} }) => checkServed(actor, options.unserved),
+        { discard: true },
+      );
       const byName = new Map(prepared.map((each) => [each.named.execution, each]));
       const ordered = order.ids.map((id) => byName.get(id)!);
       yield* Effect.forEach(prepared, (each) => checkAfter(each, ids), {
