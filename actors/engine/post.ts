@@ -125,9 +125,11 @@ export const make = (log: Log["Service"]) => {
       yield* Effect.option(journalRecord.decode(done.body, done)),
     );
     if (record?.kind !== "done" || record.life !== life) return undefined;
+    const through = last.get("mail")?.sequence ?? 0;
+    if (through <= record.mail) return record.outcome;
     const since = yield* log.readThrough(executionFilter(of, "mail"), {
       after: record.mail,
-      through: last.get("mail")?.sequence ?? 0,
+      through,
     });
     const mail = yield* Effect.forEach(
       since,
