@@ -99,6 +99,10 @@ export const joiningSuite = (name: string, run: Run<Services>): void => {
         isGood = true;
         yield* verb((executions) => executions.retry(started));
         const asked = yield* stage.start(guest);
+        yield* until(
+          "it runs again",
+          Effect.map(describe(started), ({ reason }) => reason === "signal"),
+        );
         yield* signal(started, "go", 41);
         assert.equal(yield* resultOf(asked), 42);
       }));
