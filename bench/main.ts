@@ -1,6 +1,6 @@
 /**
- * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [scale] [start]`:
- * these benchmarks, or all of them, one after another, each with its tables and its file in
+ * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [scale] [start]
+ * [tasks]`: these benchmarks, or all of them, one after another, each with its tables and its file in
  * `bench/results/`; `capacity` tells what follows from these files. Options:
  * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two,
  * `families` and `scale`; --parked N, how many executions are parked, and --parked-rounds N;
@@ -22,6 +22,7 @@ import { reportOutput } from "./output/output_report.ts";
 import { type Measures, reportParts } from "./parts.ts";
 import { scale } from "./scale/scale_report.ts";
 import { reportStart } from "./start_report.ts";
+import { tasks } from "./tasks/tasks_report.ts";
 import { reportWorkflow } from "./workflow/workflow_report.ts";
 
 const { values, positionals } = parseArgs({
@@ -120,6 +121,17 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       },
       subscribers: values.quick ? [0, 1, 10] : [0, 1, 10, 100],
       depths: values.quick ? [10, 100] : [10, 100, 1_000, 5_000, 10_000],
+    }),
+  tasks: () =>
+    reportParts("tasks", tasks, partsOf(tasks), {
+      rounds: option(values.rounds, 5, 1),
+      milliseconds: option(values.milliseconds, 1_000, 200),
+      loads: [1, 64],
+      graph: values.quick ? 50 : 1_000,
+      resting: {
+        count: values.quick ? 100 : 10_000,
+        watchMs: values.quick ? 1_000 : 10_000,
+      },
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
   capacity: reportCapacity,

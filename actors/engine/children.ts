@@ -76,7 +76,11 @@ export const childrenOf = (
     const start = yield* host.post.findStart(to);
     if (Option.isNone(start)) return yield* new ExecutionNotFound({ execution });
     const { sequence: life, record } = start.value;
-    yield* host.post.join(to, { life, record }, host.asParent(key));
+    const parent = host.asParent(key);
+    const outcome = yield* host.post.endOf(to, life);
+    // The message is the one that the other would send.
+    if (outcome !== undefined) yield* host.post.notify(parent, execution, outcome);
+    else yield* host.post.join(to, { life, record }, parent);
   });
 
   /** Makes itself known to another execution, under an operation that the journal has. */

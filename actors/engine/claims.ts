@@ -259,6 +259,11 @@ export const makeClaims = (options: ClaimsOptions) => {
     if (state.done === undefined) return isConcluded;
     const { execution, tenant, address } = delivery;
     const { outcome, keepUntil } = state.done.record;
+    if (mail?.kind === "join" && delivery.offers === 1) {
+      // Who asked before has been told before.
+      yield* post.notify(mail.parent, execution, outcome);
+      return isConcluded;
+    }
     yield* tell(
       post,
       { execution, tenant, life: state.life, key: "weir.cancel" },

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import { type ExecutionId, SignalId, type Tenant, Timestamp } from "../../schema/ids.ts";
+import { journalRecord } from "../../schema/journal_record.ts";
 import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
@@ -115,6 +116,32 @@ export const make = (log: Log["Service"]) => {
     );
   };
 
+  /**
+   * How an execution has ended, unless mail that came since may have it run again. Whoever needs to
+   * know that alone leaves nothing in its mailbox, which would grow with all who ask.
+   */
+  const endOf = Effect.fnUntraced(function* (of: Address, life: number) {
+    const last = yield* log.lastOfEach(of, ["done", "log", "mail"]);
+    const done = last.get("done");
+    if (done === undefined || (last.get("log")?.sequence ?? 0) > done.sequence) return undefined;
+    const record = Option.getOrUndefined(
+      yield* Effect.option(journalRecord.decode(done.body, done)),
+    );
+    if (record?.kind !== "done" || record.life !== life) return undefined;
+    const through = last.get("mail")?.sequence ?? 0;
+    if (through <= record.mail) return record.outcome;
+    const since = yield* log.readThrough(executionFilter(of, "mail"), {
+      after: record.mail,
+      through,
+    });
+    const mail = yield* Effect.forEach(
+      since,
+      (entry) => Effect.option(mailRecord.decode(entry.body, entry)),
+    );
+    const isRetried = mail.some((each) => Option.isNone(each) || each.value.kind === "retry");
+    return isRetried ? undefined : record.outcome;
+  });
+
   /** Asks an execution that exists already to tell its end. */
   const join = (
     to: Address,
@@ -212,6 +239,7 @@ export const make = (log: Log["Service"]) => {
     send,
     start,
     notify,
+    endOf,
     join,
     cancelChild,
     idOf,

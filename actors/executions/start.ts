@@ -193,6 +193,11 @@ export const makeStart = (
         })),
       );
       if ("cycle" in order) return yield* new DependencyCycle({ executions: order.cycle });
+      yield* Effect.forEach(
+        requests,
+        ({ actor, options = {} }) => checkServed(actor, options.unserved),
+        { discard: true },
+      );
       const byName = new Map(prepared.map((each) => [each.named.execution, each]));
       const ordered = order.ids.map((id) => byName.get(id)!);
       yield* Effect.forEach(prepared, (each) => checkAfter(each, ids), {

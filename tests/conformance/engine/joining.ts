@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe as suite } from "node:test";
 import * as Effect from "effect/Effect";
+import * as Stream from "effect/Stream";
+import { Executions } from "../../../actors/executions.ts";
 import { signal as defineSignal } from "../../../actors/signal.ts";
 import { ChildFailed } from "../../../schema/execution_errors.ts";
 import { ExecutionId } from "../../../schema/ids.ts";
@@ -64,6 +66,45 @@ export const joiningSuite = (name: string, run: Run<Services>): void => {
         }
         assert.equal(yield* resultOf(yield* stage.start(guest, "good")), "good");
         assert.equal(yield* resultOf(yield* stage.start(guest, "bad")), "failure: RangeError");
+      }));
+
+    test("who joins one that has ended leaves nothing in its mailbox", (stage) =>
+      Effect.gen(function* () {
+        const one = stage.actor("one", () => 20);
+        const guest = stage.actor("guest", async (ctx) => await ctx.join(one, "o-1") + 1);
+        yield* stage.work([one, guest]);
+        const started = yield* stage.start(one, undefined, { id: "o-1" });
+        yield* untilStatus(started, "completed");
+        for (let n = 0; n < 3; n++) {
+          assert.equal(yield* resultOf(yield* stage.start(guest)), 21);
+        }
+        const { history } = yield* Executions;
+        const kinds = yield* Stream.runCollect(
+          Stream.map(history(started), (each) => each.record.kind),
+        );
+        assert.ok(kinds.includes("done") && !kinds.includes("join"), kinds.join(" "));
+      }));
+
+    test("one that is to run again is waited for", (stage) =>
+      Effect.gen(function* () {
+        let isGood = false;
+        const one = stage.actor("one", async (ctx) => {
+          if (!isGood) throw new RangeError("no");
+          return await ctx.wait(go);
+        });
+        const guest = stage.actor("guest", async (ctx) => await ctx.join(one, "o-1") + 1);
+        yield* stage.work([one, guest]);
+        const started = yield* stage.start(one, undefined, { id: "o-1" });
+        yield* untilStatus(started, "failed");
+        isGood = true;
+        yield* verb((executions) => executions.retry(started));
+        const asked = yield* stage.start(guest);
+        yield* until(
+          "it runs again",
+          Effect.map(describe(started), ({ reason }) => reason === "signal"),
+        );
+        yield* signal(started, "go", 41);
+        assert.equal(yield* resultOf(asked), 42);
       }));
 
     test("one that is not there is a failure, and is not started", (stage) =>
