@@ -9,7 +9,7 @@ import * as Option from "effect/Option";
 import type * as Schema from "effect/Schema";
 import { InvalidInput } from "../schema/errors.ts";
 import { type ActorName, parse, Tenant } from "../schema/ids.ts";
-import { QueueLimits, QueueName } from "../schema/queue_limits.ts";
+import { changed, QueueChange, type QueueLimits, QueueName } from "../schema/queue_limits.ts";
 import { Log } from "../streams/log.ts";
 import * as Seats from "../streams/seats.ts";
 import { Executions } from "./executions.ts";
@@ -65,9 +65,9 @@ export interface Queues {
   why(run: Pick<Run, "id" | "tenant" | "describe">): Promise<string | undefined>;
 }
 
-const rate = (what: string, options: RateOptions | null | undefined) =>
+const rateOf = (what: string, options: RateOptions | null | undefined) =>
   Effect.gen(function* () {
-    if (options === undefined || options === null) return undefined;
+    if (options === undefined || options === null) return options;
     const perMs = Option.match(Duration.fromInput(options.per), {
       onNone: () => NaN,
       onSome: (duration) => Math.round(Duration.toMillis(duration)),
@@ -82,25 +82,23 @@ const rate = (what: string, options: RateOptions | null | undefined) =>
     return { count: options.count, perMs };
   });
 
-/** What a queue allows when it is told to allow something else. */
-const changed = Effect.fnUntraced(function* (before: QueueLimits, options: QueueOptions) {
-  const { ageing, perTenant, rate: all, tenantRate, keyRate, ...rest } = options;
-  const next: Record<string, unknown> = { ...before, ...rest };
-  const set = (name: keyof QueueLimits, given: unknown, value: unknown) => {
-    if (given === null) delete next[name];
-    else if (given !== undefined) next[name] = value;
+/** What is to change, as it is told to whoever keeps the queue. */
+const changeOf = Effect.fnUntraced(function* (options: QueueOptions) {
+  const { ageing, rate, tenantRate, keyRate, ...rest } = options;
+  const given: Record<string, unknown> = {
+    ...rest,
+    rate: yield* rateOf("rate", rate),
+    tenantRate: yield* rateOf("rate of a tenant", tenantRate),
+    keyRate: yield* rateOf("rate of a key", keyRate),
+    ...(ageing === undefined ? {} : {
+      ageingMs: Option.match(Duration.fromInput(ageing), {
+        onNone: () => String(ageing),
+        onSome: (duration) => Math.round(Duration.toMillis(duration)),
+      }),
+    }),
   };
-  set("perTenant", perTenant, perTenant);
-  set("rate", all, yield* rate("rate", all));
-  set("tenantRate", tenantRate, yield* rate("rate of a tenant", tenantRate));
-  set("keyRate", keyRate, yield* rate("rate of a key", keyRate));
-  if (ageing !== undefined) {
-    next["ageingMs"] = Option.match(Duration.fromInput(ageing), {
-      onNone: () => String(ageing),
-      onSome: (duration) => Math.round(Duration.toMillis(duration)),
-    });
-  }
-  return yield* parse(QueueLimits, "queue limits", next);
+  const said = Object.entries(given).filter(([, value]) => value !== undefined);
+  return yield* parse(QueueChange, "queue limits", Object.fromEntries(said));
 });
 
 export const makeQueues = (
@@ -120,20 +118,22 @@ export const makeQueues = (
 
   const seats = (queue: string) =>
     Effect.flatMap(Log, (log) => Seats.make(log).read(queue)).pipe(
-      Effect.map((changes) => changes.flatMap(({ seat }) => seat === undefined ? [] : [seat])),
+      Effect.map(({ seats }) => seats.map(({ seat }) => seat)),
     );
 
   return {
     configure: (name, options) =>
       runtime.runPromise(Effect.gen(function* () {
         const queue = yield* parse(QueueName, "queue name", name);
+        const change = yield* changeOf(options);
         const executions = yield* Executions;
         yield* executions.start(Seats.queueActor as ActorName, Seats.queueTenant, undefined, {
           id: queue,
         });
-        const next = yield* changed(yield* limits(queue), options);
-        yield* executions.signal(named(queue), limitsSignal, next as Schema.Json);
-        return next;
+        const before = yield* limits(queue);
+        // Who keeps it applies what is said to what it has then: nobody undoes what another said.
+        yield* executions.signal(named(queue), limitsSignal, change as Schema.Json);
+        return changed(before, change);
       })),
     describe: (name) =>
       runtime.runPromise(Effect.gen(function* () {

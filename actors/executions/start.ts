@@ -13,6 +13,7 @@ import { DependencyCycle, NobodyKeepsQueues, UnknownActor } from "../../schema/e
 import {
   type ActorName,
   type ExecutionId,
+  ForeignActorName,
   namedExecution,
   parse,
   type Tenant,
@@ -23,7 +24,7 @@ import { mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import { Requires, routeOf } from "../../schema/route.ts";
 import { maxBatchSize, type Message } from "../../streams/log.ts";
 import type { Mailboxes } from "../../streams/mailbox.ts";
-import { queueActor } from "../../streams/seats.ts";
+import { queueActor, queueTenant } from "../../streams/seats.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import type { Executions, Named, StartOptions } from "../executions.ts";
 import { Tags } from "../tags.ts";
@@ -67,6 +68,8 @@ export const makeStart = (
     options: Omit<StartOptions, "signals">,
   ) {
     const { id = randomUUID(), lane, requires, tags, priority } = options;
+    const isOwn = actor === queueActor && tenant === queueTenant;
+    if (!isOwn) yield* parse(ForeignActorName, "actor name", actor);
     const { execution } = yield* namedExecution(actor, id);
     const value = yield* (input === undefined ? Effect.undefined : parse(Json, "input", input));
     const delayMs = yield* positive("delay", options.delay);
