@@ -232,8 +232,12 @@ export const queueCode = (means: Means): ActorCode => ({
       const limits = limitsOf(input);
       yield* operations.setCell("limits", limits);
       const keeping = Effect.suspend(() => new Keeper(means, operations, limits).run).pipe(
-        Effect.tapError((error) => Effect.logWarning(`${operations.execution}: ${error.message}`)),
         // Whose lease is another's keeps nothing; whatever else it was, what is stored is read anew.
+        Effect.tapError((error) =>
+          error._tag === "StaleFence"
+            ? Effect.void
+            : Effect.logWarning(`${operations.execution} is kept anew: ${error.message}`)
+        ),
         Effect.retry({
           while: ({ _tag }) => _tag !== "StaleFence",
           schedule: Schedule.spaced("1 second"),
