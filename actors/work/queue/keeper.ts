@@ -155,9 +155,7 @@ class Keeper {
         if (this.#isAwake) return resume(Effect.void);
         this.#wake = () => resume(Effect.void);
       });
-      yield* at === Infinity
-        ? woken
-        : Effect.raceFirst(woken, Effect.sleep(Math.max(at - now, 1)));
+      yield* at === Infinity ? woken : Effect.raceFirst(woken, Effect.sleep(Math.max(at - now, 1)));
     });
 
   /** Nobody is told before it is stored; what is on its way to be stored is awaited in any case. */

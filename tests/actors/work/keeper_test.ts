@@ -38,7 +38,10 @@ const seatsOf = (queue: string) =>
 const muchLater = Effect.sleep("3 minutes");
 
 /** Takes a seat as a worker would who stood still in between. */
-const takeLate = (queue: string, seat: Pick<SeatRecord, "tenant" | "execution" | "life" | "turn">) =>
+const takeLate = (
+  queue: string,
+  seat: Pick<SeatRecord, "tenant" | "execution" | "life" | "turn">,
+) =>
   Effect.gen(function* () {
     const { seats } = Post.make(yield* Log);
     yield* seats.enter(queue, {
