@@ -7,12 +7,15 @@ import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Option from "effect/Option";
 import type * as Schema from "effect/Schema";
+import type { Cursor } from "../schema/cursor.ts";
 import { InvalidInput } from "../schema/errors.ts";
-import { type ActorName, parse, Tenant } from "../schema/ids.ts";
-import { QueueLimits, QueueName } from "../schema/queue_limits.ts";
+import { type ActorName, ExecutionId, executionIdentity, parse, Tenant } from "../schema/ids.ts";
+import { changed, QueueChange, type QueueLimits, QueueName } from "../schema/queue_limits.ts";
+import type { SeatRecord } from "../schema/seat_record.ts";
+import { ExecutionIndex } from "../streams/execution_index.ts";
 import { Log } from "../streams/log.ts";
 import * as Seats from "../streams/seats.ts";
-import { Executions } from "./executions.ts";
+import { type Description, Executions, type Named } from "./executions.ts";
 import type { Run } from "./run.ts";
 import { Admission } from "./work/queue/admission.ts";
 import { limitsOf, limitsSignal, seatOf } from "./work/queue/keeper.ts";
@@ -61,13 +64,15 @@ export interface Queues {
   configure(name: string, options: QueueOptions): Promise<QueueLimits>;
   /** Who waits and who runs, as the log has it now. */
   describe(name: string): Promise<QueueDescription>;
+  /** The names of the queues; it lags behind by what the list of executions does. */
+  list(): Promise<ReadonlyArray<string>>;
   /** Why an execution waits in its queue; nothing if it does not. */
   why(run: Pick<Run, "id" | "tenant" | "describe">): Promise<string | undefined>;
 }
 
-const rate = (what: string, options: RateOptions | null | undefined) =>
+const rateOf = (what: string, options: RateOptions | null | undefined) =>
   Effect.gen(function* () {
-    if (options === undefined || options === null) return undefined;
+    if (options === undefined || options === null) return options;
     const perMs = Option.match(Duration.fromInput(options.per), {
       onNone: () => NaN,
       onSome: (duration) => Math.round(Duration.toMillis(duration)),
@@ -82,94 +87,127 @@ const rate = (what: string, options: RateOptions | null | undefined) =>
     return { count: options.count, perMs };
   });
 
-/** What a queue allows when it is told to allow something else. */
-const changed = Effect.fnUntraced(function* (before: QueueLimits, options: QueueOptions) {
-  const { ageing, perTenant, rate: all, tenantRate, keyRate, ...rest } = options;
-  const next: Record<string, unknown> = { ...before, ...rest };
-  const set = (name: keyof QueueLimits, given: unknown, value: unknown) => {
-    if (given === null) delete next[name];
-    else if (given !== undefined) next[name] = value;
+/** What is to change, as it is told to whoever keeps the queue. */
+const changeOf = Effect.fnUntraced(function* (options: QueueOptions) {
+  const { ageing, rate, tenantRate, keyRate, ...rest } = options;
+  const given: Record<string, unknown> = {
+    ...rest,
+    rate: yield* rateOf("rate", rate),
+    tenantRate: yield* rateOf("rate of a tenant", tenantRate),
+    keyRate: yield* rateOf("rate of a key", keyRate),
+    ...(ageing === undefined ? {} : {
+      ageingMs: Option.match(Duration.fromInput(ageing), {
+        onNone: () => String(ageing),
+        onSome: (duration) => Math.round(Duration.toMillis(duration)),
+      }),
+    }),
   };
-  set("perTenant", perTenant, perTenant);
-  set("rate", all, yield* rate("rate", all));
-  set("tenantRate", tenantRate, yield* rate("rate of a tenant", tenantRate));
-  set("keyRate", keyRate, yield* rate("rate of a key", keyRate));
-  if (ageing !== undefined) {
-    next["ageingMs"] = Option.match(Duration.fromInput(ageing), {
-      onNone: () => String(ageing),
-      onSome: (duration) => Math.round(Duration.toMillis(duration)),
-    });
+  const said = Object.entries(given).filter(([, value]) => value !== undefined);
+  return yield* parse(QueueChange, "queue limits", Object.fromEntries(said));
+});
+
+const named = (queue: string): Named => ({
+  execution: Seats.queueExecution(queue),
+  tenant: Seats.queueTenant,
+});
+
+/** What a queue allows, as its keeper last said; what one allows that nobody has kept yet. */
+const limitsNow = (queue: string) =>
+  Effect.flatMap(Executions, (executions) => executions.describe(named(queue))).pipe(
+    Effect.map(({ cells }) => limitsOf(cells["limits"] as Schema.Json | undefined)),
+    Effect.catchTag("ExecutionNotFound", () => Effect.succeed(limitsOf(undefined))),
+  );
+
+/** What a queue allows, and its seats. */
+const standing = (queue: string) =>
+  Effect.all([
+    limitsNow(queue),
+    Effect.flatMap(Log, (log) => Seats.make(log).read(queue)).pipe(
+      Effect.map(({ seats }) => seats.map(({ seat }) => seat)),
+    ),
+  ], { concurrency: 2 });
+
+export const configure = Effect.fnUntraced(function* (name: string, options: QueueOptions) {
+  const queue = yield* parse(QueueName, "queue name", name);
+  const change = yield* changeOf(options);
+  const executions = yield* Executions;
+  yield* executions.start(Seats.queueActor as ActorName, Seats.queueTenant, undefined, {
+    id: queue,
+  });
+  const before = yield* limitsNow(queue);
+  // Who keeps it applies what is said to what it has then: nobody undoes what another said.
+  yield* executions.signal(named(queue), limitsSignal, change as Schema.Json);
+  return changed(before, change);
+});
+
+export const describe = Effect.fnUntraced(function* (name: string) {
+  const queue = yield* parse(QueueName, "queue name", name);
+  const [limits, taken] = yield* standing(queue);
+  const tenants: Record<string, { waiting: number; running: number }> = {};
+  for (const { tenant, state } of taken) {
+    const counts = tenants[tenant] ??= { waiting: 0, running: 0 };
+    counts[state === "waiting" ? "waiting" : "running"]++;
   }
-  return yield* parse(QueueLimits, "queue limits", next);
+  const running = taken.filter(({ state }) => state === "admitted").length;
+  return { name, limits, waiting: taken.length - running, running, tenants };
+});
+
+/** Why an execution waits in its queue, of what is known of it; nothing if it does not. */
+export const why = Effect.fnUntraced(function* (
+  { execution, tenant, life, reason, queue }: Pick<
+    Description,
+    "execution" | "tenant" | "life" | "reason" | "queue"
+  >,
+) {
+  if (reason !== "queue" || queue === undefined) return undefined;
+  const [limits, taken] = yield* standing(queue);
+  const admission = new Admission(limits);
+  // The ids are shown to people.
+  const idOf = (seat: SeatRecord): string => `${seat.tenant} ${seat.execution}`;
+  for (const seat of taken) {
+    const known = { ...seatOf(seat), id: idOf(seat) };
+    if (seat.state === "waiting") admission.enter(known);
+    else admission.resume(known);
+  }
+  const own = taken.find((seat) =>
+    seat.execution === execution && seat.tenant === tenant && seat.life === life &&
+    seat.state === "waiting"
+  );
+  if (own === undefined) return "it is about to take its seat, or to hear that it is its turn";
+  const said = admission.why(idOf(own));
+  const isNext = admission.admit(0)?.id === idOf(own);
+  return isNext ? "it is next, as soon as the rate limits allow it" : said;
+});
+
+/** The names of the queues that anybody has waited in, or has configured. */
+export const list = Effect.gen(function* () {
+  const index = yield* ExecutionIndex;
+  const names = new Set<string>();
+  let from: Cursor | undefined;
+  do {
+    const page = yield* index.list({
+      tenant: Seats.queueTenant,
+      actor: Seats.queueActor as ActorName,
+      limit: 1_000,
+      ...(from === undefined ? {} : { from }),
+    });
+    for (const { execution } of page.executions) names.add(executionIdentity(execution).name);
+    from = page.next;
+  } while (from !== undefined);
+  return [...names].sort();
 });
 
 export const makeQueues = (
-  runtime: ManagedRuntime.ManagedRuntime<Executions | Log, unknown>,
-): Queues => {
-  const named = (queue: string) => ({
-    execution: Seats.queueExecution(queue),
-    tenant: Seats.queueTenant,
-  });
-
-  /** What a queue allows, as its keeper last said; what one allows that nobody has kept yet. */
-  const limits = (queue: string) =>
-    Effect.flatMap(Executions, (executions) => executions.describe(named(queue))).pipe(
-      Effect.map(({ cells }) => limitsOf(cells["limits"] as Schema.Json | undefined)),
-      Effect.catchTag("ExecutionNotFound", () => Effect.succeed(limitsOf(undefined))),
-    );
-
-  const seats = (queue: string) =>
-    Effect.flatMap(Log, (log) => Seats.make(log).read(queue)).pipe(
-      Effect.map((changes) => changes.flatMap(({ seat }) => seat === undefined ? [] : [seat])),
-    );
-
-  return {
-    configure: (name, options) =>
-      runtime.runPromise(Effect.gen(function* () {
-        const queue = yield* parse(QueueName, "queue name", name);
-        const executions = yield* Executions;
-        yield* executions.start(Seats.queueActor as ActorName, Seats.queueTenant, undefined, {
-          id: queue,
-        });
-        const next = yield* changed(yield* limits(queue), options);
-        yield* executions.signal(named(queue), limitsSignal, next as Schema.Json);
-        return next;
-      })),
-    describe: (name) =>
-      runtime.runPromise(Effect.gen(function* () {
-        const queue = yield* parse(QueueName, "queue name", name);
-        const [found, taken] = yield* Effect.all([limits(queue), seats(queue)], {
-          concurrency: 2,
-        });
-        const tenants: Record<string, { waiting: number; running: number }> = {};
-        for (const { tenant, state } of taken) {
-          const counts = tenants[tenant] ??= { waiting: 0, running: 0 };
-          counts[state === "waiting" ? "waiting" : "running"]++;
-        }
-        const running = taken.filter(({ state }) => state === "admitted").length;
-        return { name, limits: found, waiting: taken.length - running, running, tenants };
-      })),
-    why: (run) =>
-      runtime.runPromise(Effect.gen(function* () {
-        const execution = run.id;
-        const tenant = yield* parse(Tenant, "tenant", run.tenant);
-        const description = yield* Effect.promise(() => run.describe());
-        if (description.reason !== "queue" || description.queue === undefined) return undefined;
-        const { queue } = description;
-        const [found, taken] = yield* Effect.all([limits(queue), seats(queue)], {
-          concurrency: 2,
-        });
-        const admission = new Admission(found);
-        for (const seat of taken) {
-          if (seat.state === "waiting") admission.enter(seatOf(seat));
-          else admission.resume(seatOf(seat));
-        }
-        const own = taken.find((seat) =>
-          seat.execution === execution && seat.tenant === tenant && seat.life === description.life
-        );
-        return own === undefined
-          ? "it is about to take its seat"
-          : admission.why(Seats.seatId(own)) ?? "it is its turn, and it is about to hear of it";
-      })),
-  };
-};
+  runtime: ManagedRuntime.ManagedRuntime<ExecutionIndex | Executions | Log, unknown>,
+): Queues => ({
+  configure: (name, options) => runtime.runPromise(configure(name, options)),
+  describe: (name) => runtime.runPromise(describe(name)),
+  list: () => runtime.runPromise(list),
+  why: (run) =>
+    runtime.runPromise(Effect.gen(function* () {
+      const tenant = yield* parse(Tenant, "tenant", run.tenant);
+      const execution = yield* parse(ExecutionId, "execution id", run.id);
+      const description = yield* Effect.promise(() => run.describe());
+      return yield* why({ ...description, execution, tenant });
+    })),
+});

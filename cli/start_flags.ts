@@ -1,10 +1,13 @@
 /** What the commands that start something take alike, and how they say what came of it. */
 import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
+import * as CliError from "effect/cli/CliError";
 import * as Flag from "effect/cli/Flag";
 import { Executions, type StartedExecution } from "../actors/executions.ts";
 import type { TaskOptions } from "../actors/executions/task.ts";
 import { Lane } from "../schema/ids.ts";
+import { Queued } from "../schema/task.ts";
 import { checked, duration, given, jsonArgument } from "./flags.ts";
 import { json, printOne } from "./report.ts";
 
@@ -67,6 +70,20 @@ export const taskFlags = {
   ),
   retryDelay: duration("retry-delay", "The first pause between two attempts"),
   timeout: duration("timeout", "How long one attempt may take"),
+  queue: Flag.String("queue").pipe(
+    Flag.withMetavar("name"),
+    Flag.withDescription("The queue in which it waits for its turn"),
+    Flag.optional,
+  ),
+  key: Flag.String("key").pipe(
+    Flag.withMetavar("text"),
+    Flag.withDescription("What no more may hold at once than the queue says, with --queue"),
+    Flag.optional,
+  ),
+  hold: Flag.Literals("hold", Queued.fields.hold.literals).pipe(
+    Flag.withDescription("How long it keeps its turn, with --queue (through-retries)"),
+    Flag.optional,
+  ),
   description: Flag.String("description").pipe(
     Flag.withMetavar("text"),
     Flag.withDescription("What it is for, for who looks later"),
@@ -92,14 +109,27 @@ export const startOptions = Effect.fnUntraced(function* (
   };
 });
 
+/** A key or a way to hold it says nothing without the queue. */
+export const checkQueue = (
+  { queue, key, hold }: Pick<Values<typeof taskFlags>, "queue" | "key" | "hold">,
+) =>
+  Option.isNone(queue) && (Option.isSome(key) || Option.isSome(hold))
+    ? Effect.fail(new CliError.ValidationError({ message: "--key and --hold go with --queue" }))
+    : Effect.void;
+
 export const taskOptions = (
-  { after, attempts, retryDelay, timeout, description }: Values<typeof taskFlags>,
+  { after, attempts, retryDelay, timeout, queue, key, hold, description }: Values<
+    typeof taskFlags
+  >,
 ): TaskOptions => {
   const retry = { ...given("attempts", attempts), ...given("delay", retryDelay) };
   return {
     ...(after.length === 0 ? {} : { after }),
     ...(Object.keys(retry).length === 0 ? {} : { retry }),
     ...given("timeout", timeout),
+    ...(Option.isSome(queue)
+      ? { queue: { name: queue.value, ...given("key", key), ...given("hold", hold) } }
+      : {}),
     ...given("description", description),
   };
 };

@@ -19,6 +19,7 @@ import { lanes } from "./commands/lanes.ts";
 import { ledger } from "./commands/ledger.ts";
 import { ls } from "./commands/ls.ts";
 import { permissions } from "./commands/permissions.ts";
+import { queues } from "./commands/queues.ts";
 import { schedule } from "./commands/schedule.ts";
 import { serve } from "./commands/serve.ts";
 import { signal } from "./commands/signal.ts";
@@ -38,7 +39,7 @@ const weir = root.pipe(Command.withSubcommands([
   { group: "Steering", commands: [signal, cancel, pause, resume, retry] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Access", commands: [tenants, grants, ledger, permissions] },
-  { group: "Operation", commands: [dev, serve, workers, lanes, budgets, doctor] },
+  { group: "Operation", commands: [dev, serve, workers, lanes, queues, budgets, doctor] },
 ]));
 
 /** What the library logs is no result. */

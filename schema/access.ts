@@ -99,6 +99,7 @@ export const verbs = {
 
   // A queue is shared by the tenants.
   "queues.configure": { needs: ["administer"], concerns: "allTenants" },
+  "queues.list": { needs: ["read"], concerns: "allTenants" },
   "queues.describe": { needs: ["read"], concerns: "allTenants" },
   "queues.why": { needs: ["read"], concerns: 0 },
 

@@ -43,6 +43,13 @@ export const ActorName = matching(
 ).pipe(Schema.brand("ActorName"));
 export type ActorName = typeof ActorName.Type;
 
+/** Names code that is not the runtime's own. */
+export const ForeignActorName = ActorName.check(
+  Schema.makeFilter<string>((name) => !name.startsWith("weir-"), {
+    expected: "a name that does not begin with weir-, since those are the runtime's",
+  }),
+);
+
 /** Names one deployment on a server. It has no `-`, which separates the number of a shard. */
 export const Namespace = matching(
   /^[A-Za-z][A-Za-z0-9_]{0,31}$/,

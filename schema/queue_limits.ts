@@ -39,6 +39,27 @@ export const QueueLimits = Schema.Struct({
 });
 export type QueueLimits = typeof QueueLimits.Type;
 
+/** What a queue is to allow from now on; what is left out stays, and `null` lifts a limit. */
+export const QueueChange = Schema.Struct({
+  concurrency: Schema.optionalKey(Positive),
+  perKey: Schema.optionalKey(Positive),
+  perTenant: Schema.optionalKey(Schema.NullOr(Positive)),
+  rate: Schema.optionalKey(Schema.NullOr(Rate)),
+  tenantRate: Schema.optionalKey(Schema.NullOr(Rate)),
+  keyRate: Schema.optionalKey(Schema.NullOr(Rate)),
+  weights: Schema.optionalKey(QueueLimits.fields.weights),
+  ageingMs: Schema.optionalKey(Positive),
+  paused: Schema.optionalKey(Schema.Boolean),
+  pausedTenants: Schema.optionalKey(QueueLimits.fields.pausedTenants),
+});
+export type QueueChange = typeof QueueChange.Type;
+
+/** What a queue allows behind a change. */
+export const changed = (limits: QueueLimits, change: QueueChange): QueueLimits =>
+  Object.fromEntries(
+    Object.entries({ ...limits, ...change }).filter(([, value]) => value !== null),
+  ) as unknown as QueueLimits;
+
 /** Of a queue of which nothing else was said. */
 export const defaultLimits: QueueLimits = {
   concurrency: 100,

@@ -5,12 +5,19 @@
  */
 import * as Effect from "effect/Effect";
 import * as Metric from "effect/Metric";
+import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import { ExecutionId, Tenant } from "../schema/ids.ts";
 import { SeatRecord, seatRecord } from "../schema/seat_record.ts";
 import type { AppendError, Entry, Log, Message, ReadError } from "./log.ts";
 import { skippedRecords } from "./metrics.ts";
 import { type Address, executionAddress, seatAddress, seatFilter } from "./subjects.ts";
+
+/**
+ * How long it is told that a seat was given up: a keeper who hears nothing for longer finds it out by
+ * looking, and so does the owner who takes a seat that late for a turn which is over.
+ */
+const goneForSeconds = 60;
 
 /** The actor of the executions that keep queues, and whose they are. */
 export const queueActor = "weir-queue";
@@ -33,8 +40,12 @@ export const seatId = ({ tenant, execution, life, turn }: Turn): string =>
 /** What is known of a seat: its record, or that it was given up. */
 export interface SeatChange {
   readonly subject: string;
-  readonly sequence: number;
   readonly seat: SeatRecord | undefined;
+}
+
+/** A seat that is taken. */
+export interface Taken extends SeatChange {
+  readonly seat: SeatRecord;
 }
 
 export const make = (log: Log["Service"]) => {
@@ -62,8 +73,15 @@ export const make = (log: Log["Service"]) => {
       body: new Uint8Array(),
       replaces: true,
       removes: true,
-      ttlSeconds: 1,
+      ttlSeconds: goneForSeconds,
     }));
+
+  /** Whether a seat is taken. */
+  const isTaken = (queue: string, turn: Turn): Effect.Effect<boolean, ReadError> =>
+    Effect.map(
+      log.last(addressOf(queue, turn), "seat"),
+      Option.exists(({ removed }) => !removed),
+    );
 
   /** The record that says whose turn it is, for the keeper to append. */
   const admitted = (queue: string, seat: SeatRecord): Message => ({
@@ -74,21 +92,30 @@ export const make = (log: Log["Service"]) => {
   });
 
   const changeOf = (entry: Entry): Effect.Effect<ReadonlyArray<SeatChange>> => {
-    const { subject, sequence, removed, body } = entry;
-    if (removed) return Effect.succeed([{ subject, sequence, seat: undefined }]);
+    const { subject, removed, body } = entry;
+    if (removed) return Effect.succeed([{ subject, seat: undefined }]);
     return seatRecord.decode(body, entry).pipe(
-      Effect.map((seat) => [{ subject, sequence, seat }]),
+      Effect.map((seat) => [{ subject, seat }]),
       Effect.catch(() => Effect.as(Metric.update(skippedRecords, 1), [])),
     );
   };
 
   /** The seats that are taken, and the sequence up to which that is known. */
-  const read = (queue: string): Effect.Effect<ReadonlyArray<SeatChange>, ReadError> =>
-    log.read(seatFilter(keeperOf(queue), queue)).pipe(
-      Stream.mapEffect(changeOf),
-      Stream.runCollect,
-      Effect.map((found) => Array.from(found).flat()),
-    );
+  const read = Effect.fnUntraced(function* (queue: string) {
+    const filter = seatFilter(keeperOf(queue), queue);
+    const { sequence: through } = yield* log.tail(filter.shard);
+    const entries = yield* log.readThrough(filter, { through });
+    const last = new Map<string, Taken>();
+    for (const { subject, seat } of (yield* Effect.forEach(entries, changeOf)).flat()) {
+      // What came while it was read counts as well.
+      if (seat === undefined) last.delete(subject);
+      else last.set(subject, { subject, seat });
+    }
+    return {
+      seats: [...last.values()],
+      through: Math.max(through, entries.at(-1)?.sequence ?? 0),
+    };
+  });
 
   const follow = (queue: string, after: number): Stream.Stream<SeatChange, ReadError> =>
     log.follow(seatFilter(keeperOf(queue), queue), { after }).pipe(
@@ -96,7 +123,7 @@ export const make = (log: Log["Service"]) => {
       Stream.flatMap(Stream.fromIterable),
     );
 
-  return { keeperOf, enter, leave, admitted, read, follow };
+  return { keeperOf, enter, leave, isTaken, admitted, read, follow };
 };
 
 export type Seats = ReturnType<typeof make>;

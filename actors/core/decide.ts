@@ -22,6 +22,7 @@ import {
   operation,
   type OperationKind,
   tryTimer,
+  turnSignal,
 } from "./state.ts";
 
 /** A child as its parent names it. */
@@ -48,10 +49,19 @@ export type Command =
 export const turnOf = (state: ExecutionState): Turn | undefined => {
   const { queue, schedule } = state.start?.record.task ?? {};
   if (queue === undefined || schedule !== undefined) return undefined;
-  return {
-    queue,
-    turn: queue.hold === "per-attempt" ? `attempt ${state.attempt}` : `run ${state.replays}`,
-  };
+  const { replays, continued, failures } = state;
+  // A takeover is an attempt as well, but the turn that it goes on with is the same.
+  const attempt = `${replays}.${continued?.count ?? 0}.${failures}`;
+  return { queue, turn: queue.hold === "per-attempt" ? `attempt ${attempt}` : `run ${replays}` };
+};
+
+/** The turns that it had before, which its owner then may have died before giving up. */
+export const formerTurns = (state: ExecutionState): ReadonlyArray<Turn> => {
+  const present = turnOf(state);
+  if (present === undefined) return [];
+  return [...HashMap.keys(state.operations)]
+    .filter((key) => key.startsWith(turnSignal("")) && key !== turnSignal(present.turn))
+    .map((key) => ({ queue: present.queue, turn: key.slice(turnSignal("").length) }));
 };
 
 /** A turn of a queue. */
@@ -181,7 +191,9 @@ const deliver = (
   if (key !== undefined && isKnownKey(state, key)) {
     return { ...delivery, effect: "deduped", count: state.signals };
   }
-  if (state.done !== undefined || state.signals >= limits.signals) {
+  // However many others have sent, it is to learn that it is its turn.
+  const isTooMany = state.signals >= limits.signals && !name.startsWith(turnSignal(""));
+  if (state.done !== undefined || isTooMany) {
     const raw = state.done === undefined ? "limit_exceeded" : "execution_ended";
     return { ...delivery, effect: { type: "other", raw }, count: state.signals };
   }

@@ -28,6 +28,7 @@ import {
   type Command,
   deadlineOf,
   type FollowUp,
+  formerTurns,
   turnOf,
 } from "../core/decide.ts";
 import {
@@ -331,6 +332,10 @@ export class Activation {
         const longest = Math.min(reclaims * apartMs, this.#ownership.ttlMs / 4);
         yield* Effect.sleep(longest * (yield* Random.next));
       }
+      if (!this.#ownership.atRest) {
+        const turns = formerTurns(this.state);
+        yield* this.#follow(turns.map((turn) => ({ type: "leave", turn })));
+      }
       const now = yield* this.#now;
       const { notBefore } = start.record;
       const deadline = deadlineOf(this.state);
@@ -593,13 +598,10 @@ export class Activation {
       if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
       this.#codeRun = undefined;
       const retryAt = Timestamp.make(Math.ceil((yield* this.#now) + pause));
-      const { attempt } = this.state;
-      const turn = turnOf(this.state);
+      const before = this.state;
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
-      if (turn !== undefined && turn.turn !== turnOf(this.state)?.turn) {
-        yield* this.#follow([{ type: "leave", turn }]);
-      }
-      yield* this.#deadlines.forget(this.#ownership, limitTimer(attempt));
+      yield* this.#leaveTurnOf(before);
+      yield* this.#deadlines.forget(this.#ownership, limitTimer(before.attempt));
       if (pause > this.#engine.residentMs) {
         const key = attemptTimer(this.state.failures);
         yield* this.#deadlines.schedule(this.#ownership, key, retryAt);
@@ -611,20 +613,29 @@ export class Activation {
     });
   }
 
+  /** Gives up the turn that it had before, if it needs another now. */
+  #leaveTurnOf(before: ExecutionState): Effect.Effect<void, AppendError> {
+    const turn = turnOf(before);
+    return turn === undefined || turn.turn === turnOf(this.state)?.turn
+      ? Effect.void
+      : this.#follow([{ type: "leave", turn }]);
+  }
+
   /** Begins the code anew, once that is recorded; who is asked to stop goes on as it is. */
   #continue(
     { command, stored, refused }: Extract<Event, { readonly type: "command" }>,
   ): Effect.Effect<void, Over | AppendError> {
     return Effect.gen({ self: this }, function* () {
-      const before = this.state.continued;
+      const before = this.state;
       const tooLarge = yield* this.#ownership.execute(command).pipe(
         Effect.as(undefined),
         Effect.catchTag("PayloadTooLarge", (error) => Effect.succeed(error)),
       );
       if (tooLarge !== undefined) return refused(tooLarge);
-      if (this.state.continued === before) return stored();
+      if (this.state.continued === before.continued) return stored();
       if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
       this.#codeRun = undefined;
+      yield* this.#leaveTurnOf(before);
       yield* this.#deadlines.takeBackAll(this.#ownership);
       if (this.#draining) return yield* this.#letGo("released");
       this.#startCode();

@@ -1,7 +1,7 @@
 /**
- * Waiting for one's turn in a queue. That it waits is recorded before the seat is taken, so that
- * whoever takes over after a crash takes the same seat, which does nothing if it is taken; the seat is
- * given up with the attempt, or with the execution.
+ * Waiting for one's turn in a queue. The seat is taken while it is recorded that it waits: its name
+ * follows from the turn alone, so that whoever takes over after a crash takes the same, which does
+ * nothing if it is taken. It is given up with the attempt, or with the execution.
  */
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
@@ -24,11 +24,7 @@ export const turnFor = (host: Host, perform: Perform): Effect.Effect<void, Opera
     Effect.catch((error) => Effect.logError(`${host.execution} finds no seat`, error)),
   );
   return Effect.asVoid(perform(name, "wait", (key, known) => {
-    if (known?.kind === "wait") return host.whileBusy(enter);
-    host.submit(
-      { kind: "waiting", key, signal: name },
-      () => host.fork(host.whileBusy(enter)),
-    );
-    return undefined;
+    if (known?.kind !== "wait") host.submit({ kind: "waiting", key, signal: name });
+    return host.whileBusy(enter);
   }));
 };

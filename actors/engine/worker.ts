@@ -12,7 +12,14 @@ import * as FiberSet from "effect/FiberSet";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import { InvalidInput } from "../../schema/errors.ts";
-import { type ActorName, type Lane, Timestamp, WorkerInstanceId } from "../../schema/ids.ts";
+import {
+  type ActorName,
+  ForeignActorName,
+  type Lane,
+  parse,
+  Timestamp,
+  WorkerInstanceId,
+} from "../../schema/ids.ts";
 import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { type Route, servesRoute } from "../../schema/route.ts";
 import { Connection } from "../../streams/connection.ts";
@@ -97,6 +104,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     keep = {},
     queues = false,
   } = options;
+  for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
   const actors = queues ? [...options.actors, queueCode({ log, post, clock })] : options.actors;
   const codes = new Map<string, ActorCode>(actors.map((code) => [code.name, code]));

@@ -17,6 +17,7 @@ import type { SignalEffect } from "../../schema/signal_delivery.ts";
 import type { ReadError } from "../../streams/log.ts";
 import { type Address, executionFilter, type Kind } from "../../streams/subjects.ts";
 import { defaultLimits } from "../core/decide.ts";
+import { turnSignal } from "../core/state.ts";
 import type { Executions } from "../executions.ts";
 import { traced } from "../traced.ts";
 import type { Means, Presence } from "./present.ts";
@@ -36,6 +37,13 @@ const endedBefore: SignalEffect = { type: "other", raw: "execution_ended" };
 /** A signal's payload as JSON, if both it and the name will do. */
 export const checkSignal = Effect.fnUntraced(function* (name: string, payload: unknown) {
   yield* parse(SignalName, "signal name", name);
+  if (name.startsWith(turnSignal(""))) {
+    return yield* new InvalidInput({
+      what: "signal name",
+      value: name,
+      rule: "only who keeps a queue says whose turn it is",
+    });
+  }
   const value = yield* (payload === undefined ? Effect.undefined : parse(Json, "payload", payload));
   const size = value === undefined ? 0 : utf8.encode(JSON.stringify(value)).length;
   if (size > signalLimitBytes) {

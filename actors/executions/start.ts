@@ -13,6 +13,7 @@ import { DependencyCycle, NobodyKeepsQueues, UnknownActor } from "../../schema/e
 import {
   type ActorName,
   type ExecutionId,
+  ForeignActorName,
   namedExecution,
   parse,
   type Tenant,
@@ -23,7 +24,7 @@ import { mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import { Requires, routeOf } from "../../schema/route.ts";
 import { maxBatchSize, type Message } from "../../streams/log.ts";
 import type { Mailboxes } from "../../streams/mailbox.ts";
-import { queueActor } from "../../streams/seats.ts";
+import { queueActor, queueTenant } from "../../streams/seats.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import type { Executions, Named, StartOptions } from "../executions.ts";
 import { Tags } from "../tags.ts";
@@ -67,6 +68,8 @@ export const makeStart = (
     options: Omit<StartOptions, "signals">,
   ) {
     const { id = randomUUID(), lane, requires, tags, priority } = options;
+    const isOwn = actor === queueActor && tenant === queueTenant;
+    if (!isOwn) yield* parse(ForeignActorName, "actor name", actor);
     const { execution } = yield* namedExecution(actor, id);
     const value = yield* (input === undefined ? Effect.undefined : parse(Json, "input", input));
     const delayMs = yield* positive("delay", options.delay);
@@ -172,11 +175,7 @@ export const makeStart = (
     function* (tenant, requests) {
       const prepared = yield* Effect.forEach(
         requests,
-        ({ actor, input, options = {} }) =>
-          Effect.tap(
-            prepare(actor, tenant, input, options),
-            ({ record }) => checkServed(actor, record, options),
-          ),
+        ({ actor, input, options = {} }) => prepare(actor, tenant, input, options),
       );
       const ids = new Set(prepared.map(({ named }) => named.execution));
       if (ids.size < prepared.length) {
@@ -195,7 +194,7 @@ export const makeStart = (
       if ("cycle" in order) return yield* new DependencyCycle({ executions: order.cycle });
       yield* Effect.forEach(
         requests,
-        ({ actor, options = {} }) => checkServed(actor, options.unserved),
+        ({ actor, options = {} }, i) => checkServed(actor, prepared[i]!.record, options),
         { discard: true },
       );
       const byName = new Map(prepared.map((each) => [each.named.execution, each]));

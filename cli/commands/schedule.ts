@@ -20,6 +20,7 @@ import { fields, printOne } from "../report.ts";
 import { layer, tenant } from "../root.ts";
 import {
   actor,
+  checkQueue,
   input,
   printStarted,
   startFlags,
@@ -254,7 +255,7 @@ export const schedule = Command.make(
   Command.validate((flags) =>
     Option.isNone(flags.cron) && Option.isNone(flags.every)
       ? misused("Say when it runs: --cron, or --every with --count")
-      : checkPolicy(flags)
+      : Effect.andThen(checkPolicy(flags), checkQueue(flags))
   ),
   Command.withDescription("Have a task run by a count or a calendar, and look after it"),
   Command.withExamples([

@@ -14,12 +14,13 @@ import { Executions, type StartedExecution } from "../../actors/executions.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { ActorName, Lane, parse } from "../../schema/ids.ts";
 import { Json } from "../../schema/json.ts";
-import { Safety } from "../../schema/task.ts";
+import { Queued, Safety } from "../../schema/task.ts";
 import { given } from "../flags.ts";
 import { type Column, json, printList } from "../report.ts";
 import { layer, tenant } from "../root.ts";
 import {
   actor,
+  checkQueue,
   deadline,
   delay,
   input,
@@ -33,6 +34,11 @@ import {
 } from "../start_flags.ts";
 
 const Duration = Schema.DurationFromString;
+
+const QueueOfFile = Schema.Struct({
+  ...Queued.fields,
+  hold: Schema.optionalKey(Queued.fields.hold),
+});
 
 /** A task of a file, as `weir.submitAll` takes it. */
 const TaskOfFile = Schema.Struct({
@@ -51,6 +57,7 @@ const TaskOfFile = Schema.Struct({
   timeout: Schema.optionalKey(Duration),
   delay: Schema.optionalKey(Duration),
   deadline: Schema.optionalKey(Duration),
+  queue: Schema.optionalKey(Schema.Union([Schema.String, QueueOfFile])),
   safety: Schema.optionalKey(Safety),
   description: Schema.optionalKey(Schema.String),
   tags: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
@@ -153,11 +160,12 @@ export const submit = Command.make(
           message: "Say what to submit: an actor, or --file, which says everything of its tasks",
         }),
       )
-      : Effect.void
+      : checkQueue(rest)
   ),
   Command.withDescription("Submit a task, which may come after others, or a file of tasks"),
   Command.withExamples([
     { command: `weir submit load '"sales"' --after extract/e-1 --attempts 5 --timeout "1 hour"` },
+    { command: "weir submit charge --queue cards --key c-1" },
     { command: "weir submit --file tasks.json" },
   ]),
 );

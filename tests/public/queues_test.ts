@@ -7,6 +7,7 @@ import {
   type QueueOptions,
   type Run,
   signal,
+  SignalLimitExceeded,
 } from "@weir/weir";
 import { inMemory, type MemoryWeir } from "@weir/weir/testing";
 
@@ -245,6 +246,97 @@ describe("a queue", () => {
       const { waiting, running } = await weir.queues.describe("q");
       assert.deepEqual([waiting, running], [0, 0], `append ${append}`);
     }
+  });
+
+  it("gives the turn of each attempt up, wherever the worker of it dies", async () => {
+    let isOver = false;
+    for (let append = 1; !isOver; append += append < 16 ? 1 : 6) {
+      await using weir = await inMemory({ runsTwice: false });
+      const begun: Array<string> = [];
+      const flaky = actor("flaky", async (ctx) => {
+        await ctx.sleep("work", "1 minute");
+        begun.push(ctx.executionId);
+        if (begun.filter((id) => id === ctx.executionId).length === 1) throw new Error("again");
+      });
+      await weir.worker([], kept);
+      const worker = await weir.worker([flaky]);
+      isOver = true;
+      void worker.crashAt({ append }, append % 2 === 0 ? "before" : "after").then(async () => {
+        isOver = false;
+        await weir.worker([flaky]);
+      });
+      const runs = [];
+      for (const id of ["a", "b"]) {
+        runs.push(
+          await weir.submit(flaky, undefined, {
+            id,
+            queue: { name: "q", key: "k", hold: "per-attempt" },
+            retry: { attempts: 3, delay: "10 seconds" },
+          }),
+        );
+      }
+      await Promise.all(runs.map((run) => run.result()));
+      await weir.advance("5 minutes");
+      const { waiting, running } = await weir.queues.describe("q");
+      assert.deepEqual([waiting, running], [0, 0], `append ${append}`);
+    }
+  });
+
+  it("has the runs of a schedule wait for their turns", async () => {
+    await using weir = await inMemory();
+    const { begun, hold } = holding();
+    await weir.worker([hold], kept);
+    const schedule = await weir.schedule(hold, undefined, {
+      id: "s",
+      queue: { name: "q", key: "k" },
+      policy: { type: "repeat", count: 3, interval: "1 minute" },
+    });
+    await weir.advance("10 minutes");
+    assert.deepEqual(begun, ["s~1"]);
+    assert.equal((await weir.queues.describe("q")).waiting, 2);
+    for (const run of ["s~1", "s~2", "s~3"]) await weir.get(hold, run).signal(go, undefined);
+    assert.equal((await schedule.result()).completed, 3);
+    assert.deepEqual(begun, ["s~1", "s~2", "s~3"]);
+  });
+
+  it("loses no change of two that are made at once", async () => {
+    await using weir = await inMemory();
+    await weir.worker([], kept);
+    await Promise.all([
+      weir.queues.configure("q", { concurrency: 5 }),
+      weir.queues.configure("q", { paused: true }),
+      weir.queues.configure("q", { perTenant: 3, rate: { count: 1, per: "1 second" } }),
+    ]);
+    await weir.advance("1 second");
+    await weir.queues.configure("q", { rate: null });
+    await weir.advance("1 second");
+    const { concurrency, paused, perTenant, rate } = (await weir.queues.describe("q")).limits;
+    assert.deepEqual([concurrency, paused, perTenant, rate], [5, true, 3, undefined]);
+  });
+
+  it("tells whose turn it is however many signals have come before", async () => {
+    await using weir = await inMemory();
+    const { begun, hold } = holding();
+    await weir.worker([hold], kept);
+    await weir.queues.configure("q", { paused: true });
+    const run = await weir.submit(hold, undefined, { id: "1", queue: "q" });
+    const other = signal("other");
+    await assert.rejects(async () => {
+      for (let i = 0; i < 20_000; i++) {
+        await run.signal(other, undefined);
+        if (i % 1_000 === 0) await weir.advance("1 second");
+      }
+    }, SignalLimitExceeded);
+    await weir.queues.configure("q", { paused: false });
+    await weir.advance("1 minute");
+    assert.deepEqual(begun, ["1"]);
+  });
+
+  it("refuses actors whose names are the runtime's", async () => {
+    await using weir = await inMemory();
+    const own = actor("weir-queue", () => "kept");
+    await assert.rejects(weir.worker([own]), InvalidInput);
+    await assert.rejects(weir.start(own, undefined, { unserved: true }), InvalidInput);
   });
 
   it("is refused when nobody keeps queues, or what it is told makes no sense", async () => {

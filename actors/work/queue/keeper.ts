@@ -4,16 +4,29 @@
  * knows the same; what it appends is fenced, so that no two keep one queue.
  */
 import * as Effect from "effect/Effect";
+import * as FiberSet from "effect/FiberSet";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
+import { InvalidInput } from "../../../schema/errors.ts";
 import { type ActorName, executionIdentity } from "../../../schema/ids.ts";
-import { defaultLimits, QueueLimits } from "../../../schema/queue_limits.ts";
+import { changed, defaultLimits, QueueChange, QueueLimits } from "../../../schema/queue_limits.ts";
 import type { SeatRecord } from "../../../schema/seat_record.ts";
-import { type AppendError, type Log, maxBatchSize } from "../../../streams/log.ts";
+import { readMoment } from "../../../streams/execution_records.ts";
+import type { JournalError } from "../../../streams/journal.ts";
+import { type AppendError, type Log, maxBatchSize, type ReadError } from "../../../streams/log.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
-import { queueActor, type SeatChange, seatId } from "../../../streams/seats.ts";
+import {
+  queueActor,
+  queueTenant,
+  type SeatChange,
+  seatId,
+  type Taken,
+} from "../../../streams/seats.ts";
+import { turnOf } from "../../core/decide.ts";
+import { takeUpToReplay } from "../../core/take_up.ts";
+import { readAll, unread } from "../../engine/history.ts";
 import type { ActorCode, Operations } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
 import { Admission, type Seat } from "./admission.ts";
@@ -21,6 +34,7 @@ import { Admission, type Seat } from "./admission.ts";
 /** The signal that gives a queue other limits. */
 export const limitsSignal = "weir.queue";
 
+const decodeChange = Schema.decodeUnknownOption(QueueChange);
 const decodeLimits = Schema.decodeUnknownOption(QueueLimits);
 
 export const seatOf = (record: SeatRecord): Seat => ({
@@ -41,6 +55,11 @@ interface Means {
   readonly clock: ServerClock["Service"];
 }
 
+/** Up to so many are let in by a record each, which costs less than a step for all of them. */
+const fewAtOnce = 4;
+/** How often it is looked whether those who run have ended without giving their seats up. */
+const lookEveryMs = 60_000;
+
 class Keeper {
   readonly #means: Means;
   readonly #operations: Operations;
@@ -49,6 +68,9 @@ class Keeper {
   /** The seats that are taken, by subject and by id, as the log last had them. */
   readonly #bySubject = new Map<string, SeatRecord>();
   readonly #byId = new Map<string, SeatRecord>();
+  /** Those whose turn it really is. */
+  readonly #seen = new Set<string>();
+  #lookAt = 0;
   #wake: (() => void) | undefined;
   #isAwake = false;
 
@@ -60,15 +82,20 @@ class Keeper {
   }
 
   readonly run = Effect.gen({ self: this }, function* () {
-    const { log, post } = this.#means;
-    const { sequence } = yield* log.tail(post.seats.keeperOf(this.#queue).shard);
-    const taken = yield* post.seats.read(this.#queue);
-    for (const change of taken) this.#take(change);
-    yield* Effect.forEach(taken, this.#welcomeAgain, { concurrency: 64, discard: true });
-    const behind = Math.max(sequence, ...taken.map((change) => change.sequence));
-    const follow = Stream.runForEach(post.seats.follow(this.#queue, behind), this.#hear);
-    return yield* Effect.raceFirst(follow, Effect.forever(this.#admitAll));
-  });
+    const { post } = this.#means;
+    const { seats, through } = yield* post.seats.read(this.#queue);
+    for (const each of seats) this.#take(each);
+    const beside = yield* FiberSet.make<void, AppendError | LookError>();
+    // Who was let in by whoever kept it before may not have heard of it.
+    for (const { seat } of seats) {
+      if (seat.state === "admitted") yield* FiberSet.run(beside, Effect.asVoid(post.admit(seat)));
+    }
+    return yield* Effect.raceAllFirst([
+      Stream.runForEach(post.seats.follow(this.#queue, through), this.#hear),
+      Effect.forever(this.#admitAll(beside)),
+      Effect.andThen(FiberSet.join(beside), Effect.never),
+    ]);
+  }).pipe(Effect.scoped);
 
   /** What has become of a seat. */
   readonly #hear = (change: SeatChange): Effect.Effect<void, AppendError> => {
@@ -78,83 +105,141 @@ class Keeper {
       // It was given up before it was let in.
       return this.#means.post.seats.leave(this.#queue, seat);
     }
-    if (seat === undefined) {
-      this.#bySubject.delete(subject);
-      if (before !== undefined) {
-        this.#byId.delete(seatId(before));
-        this.#admission.leave(seatId(before));
-      }
-    } else this.#take(change);
+    if (seat === undefined) this.#forget(subject);
+    else this.#take({ subject, seat });
     this.#isAwake = true;
     this.#wake?.();
     return Effect.void;
   };
 
-  #take({ subject, seat }: SeatChange): void {
-    if (seat === undefined) return;
+  #take({ subject, seat }: Taken): void {
     this.#bySubject.set(subject, seat);
     this.#byId.set(seatId(seat), seat);
     if (seat.state === "waiting") this.#admission.enter(seatOf(seat));
     else this.#admission.resume(seatOf(seat));
   }
 
-  /** Who was let in by whoever kept it before may not have heard of it, or has ended since. */
-  readonly #welcomeAgain = ({ seat }: SeatChange) =>
+  #forget(subject: string): void {
+    const seat = this.#bySubject.get(subject);
+    if (seat === undefined) return;
+    const id = seatId(seat);
+    this.#bySubject.delete(subject);
+    this.#byId.delete(id);
+    this.#seen.delete(id);
+    this.#admission.leave(id);
+  }
+
+  /** Lets in all who may begin now; or waits until somebody may, or it is time to look around. */
+  readonly #admitAll = (beside: FiberSet.FiberSet<void, AppendError | LookError>) =>
     Effect.gen({ self: this }, function* () {
-      if (seat?.state !== "admitted") return;
-      const { log, post } = this.#means;
-      const address = post.addressOf(seat.execution, seat.tenant);
-      yield* post.admit(seat);
-      const found = yield* log.lastSequences(address, ["mail", "done"]);
-      const isGone = !found.has("mail") || (found.get("done") ?? 0) > seat.life;
-      if (isGone) yield* post.seats.leave(this.#queue, seat);
+      const { clock } = this.#means;
+      this.#isAwake = false;
+      const now = yield* clock.now;
+      if (this.#lookAt <= now) {
+        this.#lookAt = now + lookEveryMs;
+        yield* FiberSet.run(beside, this.#lookAround);
+      }
+      this.#admission.elapse(now);
+      const admitted: Array<SeatRecord> = [];
+      while (admitted.length < maxBatchSize) {
+        const next = this.#admission.admit(now);
+        if (next === undefined) break;
+        admitted.push(this.#byId.get(next.id)!);
+      }
+      if (admitted.length > 0) return yield* this.#letIn(admitted, beside);
+      const at = Math.min(
+        this.#admission.nextAt(now) ?? Infinity,
+        this.#admission.running > 0 ? this.#lookAt : Infinity,
+      );
+      const woken = Effect.callback<void>((resume) => {
+        if (this.#isAwake) return resume(Effect.void);
+        this.#wake = () => resume(Effect.void);
+      });
+      yield* at === Infinity ? woken : Effect.raceFirst(woken, Effect.sleep(Math.max(at - now, 1)));
     });
 
-  readonly #admitAll = Effect.gen({ self: this }, function* () {
-    const { clock, post } = this.#means;
-    this.#isAwake = false;
-    const now = yield* clock.now;
-    this.#admission.elapse(now);
-    const admitted: Array<SeatRecord> = [];
-    while (admitted.length < maxBatchSize) {
-      const next = this.#admission.admit(now);
-      if (next === undefined) break;
-      admitted.push(this.#byId.get(next.id)!);
-    }
-    if (admitted.length > 0) {
-      yield* this.#operations.append(
-        admitted.map((seat) => post.seats.admitted(this.#queue, seat)),
-      );
-      yield* Effect.forEach(admitted, post.admit, { concurrency: 64, discard: true });
-      return;
-    }
-    const at = this.#admission.nextAt(now);
-    const woken = Effect.callback<void>((resume) => {
-      if (this.#isAwake) return resume(Effect.void);
-      this.#wake = () => resume(Effect.void);
+  /** Nobody is told before it is stored; what is on its way to be stored is awaited in any case. */
+  #letIn(
+    admitted: ReadonlyArray<SeatRecord>,
+    beside: FiberSet.FiberSet<void, AppendError | LookError>,
+  ): Effect.Effect<void, AppendError> {
+    const { post } = this.#means;
+    const lots = admitted.length <= fewAtOnce ? admitted.map((seat) => [seat]) : [admitted];
+    return Effect.forEach(lots, (seats) =>
+      Effect.andThen(
+        Effect.uninterruptible(
+          this.#operations.append(seats.map((seat) => post.seats.admitted(this.#queue, seat))),
+        ),
+        Effect.forEach(
+          seats,
+          (seat) => FiberSet.run(beside, Effect.asVoid(post.admit(seat))),
+          { discard: true },
+        ),
+      ), { discard: true });
+  }
+
+  /** Gives up the seats that nobody will: of whom is gone, or has gone on without having heard. */
+  readonly #lookAround = Effect.suspend(() =>
+    Effect.forEach(
+      [...this.#bySubject].filter(([, { state }]) => state === "admitted"),
+      ([subject, seat]) => this.#check(subject, seat),
+      { concurrency: 16, discard: true },
+    )
+  );
+
+  #check(subject: string, seat: SeatRecord): Effect.Effect<void, LookError> {
+    return Effect.gen({ self: this }, function* () {
+      const { post } = this.#means;
+      if (!(yield* post.seats.isTaken(this.#queue, seat))) return this.#forget(subject);
+      if (yield* this.#isOver(seat)) return yield* post.seats.leave(this.#queue, seat);
+      this.#seen.add(seatId(seat));
     });
-    yield* at === undefined ? woken : Effect.raceFirst(woken, Effect.sleep(Math.max(at - now, 1)));
-  });
+  }
+
+  readonly #isOver = Effect.fnUntraced(
+    { self: this },
+    function* (this: Keeper, seat: SeatRecord) {
+      const { log, post } = this.#means;
+      const address = post.addressOf(seat.execution, seat.tenant);
+      const last = yield* log.lastSequences(address, ["mail", "log", "done"]);
+      if (!last.has("mail")) return true;
+      const isEnded = (last.get("done") ?? 0) > (last.get("log") ?? 0);
+      if (!isEnded && this.#seen.has(seatId(seat))) return false;
+      const entries = yield* readMoment(log, address);
+      const state = takeUpToReplay((yield* readAll(unread, entries)).state);
+      return state.life !== seat.life || state.done !== undefined ||
+        turnOf(state)?.turn !== seat.turn;
+    },
+  );
 }
+
+type LookError = AppendError | ReadError | JournalError;
 
 /** The code of the executions that keep queues. */
 export const queueCode = (means: Means): ActorCode => ({
   name: queueActor as ActorName,
   run: (operations, input) =>
     Effect.gen(function* () {
+      if (operations.tenant !== queueTenant) {
+        return yield* new InvalidInput({
+          what: "tenant of a queue's keeper",
+          value: operations.tenant,
+          rule: `queues are kept for ${queueTenant} alone`,
+        });
+      }
       const limits = limitsOf(input);
       yield* operations.setCell("limits", limits);
-      const keeper = new Keeper(means, operations, limits);
-      const keeping = keeper.run.pipe(
+      const keeping = Effect.suspend(() => new Keeper(means, operations, limits).run).pipe(
+        // Whose lease is another's keeps nothing; whatever else it was, what is stored is read anew.
+        Effect.tapError((error) =>
+          error._tag === "StaleFence"
+            ? Effect.void
+            : Effect.logWarning(`${operations.execution} is kept anew: ${error.message}`)
+        ),
         Effect.retry({
-          while: (error) => error.retryable,
+          while: ({ _tag }) => _tag !== "StaleFence",
           schedule: Schedule.spaced("1 second"),
         }),
-      );
-      const changes = operations.wait(limitsSignal, { name: "limits" }).pipe(
-        Effect.flatMap((received) =>
-          operations.continueAs(received?.payload ?? null, { taken: ["limits"], cleared: [] })
-        ),
       );
       operations.awaitWhile("limits", () => false);
       // What is not an operation would go on when this execution is somebody else's.
@@ -164,9 +249,14 @@ export const queueCode = (means: Means): ActorCode => ({
         operations.cancelled.addEventListener("abort", end, { once: true });
         return Effect.sync(() => operations.cancelled.removeEventListener("abort", end));
       });
-      return yield* Effect.raceFirst(
-        changes,
+      const received = yield* Effect.raceFirst(
+        operations.wait(limitsSignal, { name: "limits" }),
         Effect.andThen(Effect.raceFirst(keeping, givenUp), Effect.never),
       );
+      const change = Option.getOrElse(decodeChange(received?.payload), () => ({}));
+      return yield* operations.continueAs(changed(limits, change) as Schema.Json, {
+        taken: ["limits"],
+        cleared: [],
+      });
     }),
 });

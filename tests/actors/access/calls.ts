@@ -62,6 +62,7 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "schedule.result": (scene) => over(scene).result(),
   "schedule.runs": (scene) => schedule(scene).runs(),
   "queues.configure": ({ door }) => door.queues.configure("any", { concurrency: 2 }),
+  "queues.list": ({ door }) => door.queues.list(),
   "queues.describe": ({ door }) => door.queues.describe("any"),
   "queues.why": ({ door, tenant }) =>
     door.queues.why({

@@ -192,6 +192,7 @@ const withoutLease = ({
   lane: _lane,
   requires: _requires,
   deadline: _deadline,
+  queue: _queue,
   attempt,
   epoch,
   ...told
