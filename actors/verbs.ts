@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import process from "node:process";
 import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
+import { InvalidInput } from "../schema/errors.ts";
 import { ActorName, Lane, namedExecution, parse, Tenant, WorkerInstanceId } from "../schema/ids.ts";
 import type { Budgets } from "../streams/budgets.ts";
 import type { EventStore } from "../streams/event_store.ts";
@@ -145,6 +146,11 @@ export const makeVerbs = (
       }));
     },
     schedule: async (actor, input, options) => {
+      const { type }: { readonly type: string } = options.policy;
+      if (type === "once") {
+        const rule = "expected the type repeat or cron; submit has a task run once";
+        throw new InvalidInput({ what: "run policy", value: type, rule });
+      }
       const started = await begin(actor, input, options);
       return {
         ...makeSchedule(runtime, started, actor.errors),

@@ -68,7 +68,7 @@ export interface SubmitOptions
 
 export interface ScheduleTaskOptions
   extends Omit<SubmitOptions, "delay" | "deadline">, ScheduleOptions {
-  readonly policy: NonNullable<ScheduleOptions["policy"]>;
+  readonly policy: Exclude<NonNullable<ScheduleOptions["policy"]>, { readonly type: "once" }>;
 }
 
 /** One of several tasks that are submitted together. */

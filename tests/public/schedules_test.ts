@@ -415,6 +415,7 @@ describe("a schedule whose worker is away", () => {
 describe("what is no schedule", () => {
   for (
     const [what, policy] of Object.entries({
+      "one run": { type: "once" },
       "no runs": { type: "repeat", count: 0, interval: "1 hour" },
       "no interval": { type: "repeat", count: 2, interval: "0 millis" },
       "no calendar": { type: "cron", expression: "every day" },
