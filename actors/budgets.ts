@@ -2,17 +2,19 @@
  * The budgets of a tenant for callers that use promises. It checks what a caller gives, which no type
  * may have seen, and leaves the counting to the service.
  */
-import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
 import { type Amounts, type Budget, BudgetKey, BudgetName } from "../schema/budget.ts";
 import { ExecutionId, parse, Tenant } from "../schema/ids.ts";
 import {
+  type AllocateOptions,
   Budgets,
   type Changed,
   type Consumed,
+  type ConsumeOptions,
   type LimitInputs,
   type Released,
+  type ResetOptions,
 } from "../streams/budgets.ts";
 
 export interface BudgetOptions {
@@ -25,26 +27,15 @@ export interface ChangeBudgetOptions extends BudgetOptions {
   readonly key?: string;
 }
 
-export interface AllocateBudgetOptions extends ChangeBudgetOptions {
-  /** How often usage returns to zero by itself; left out, it stays as it is. */
-  readonly resetEvery?: Duration.Input | "never";
-}
+export interface AllocateBudgetOptions extends ChangeBudgetOptions, Omit<AllocateOptions, "key"> {}
 
-export interface ConsumeBudgetOptions extends ChangeBudgetOptions {
+export interface ConsumeBudgetOptions
+  extends ChangeBudgetOptions, Omit<ConsumeOptions, "key" | "execution"> {
   /** The execution that consumes, so that it can be taken back with `release`. */
   readonly execution?: string;
-  /** Whether it has been consumed already, and is counted even above hard limits. Default `refuse`. */
-  readonly overage?: "refuse" | "allow";
-  /** Whether budgets and dimensions that nobody allocated are passed over. Default `refuse`. */
-  readonly unallocated?: "refuse" | "ignore";
-  /** What has to be left below hard limits, for work that matters more. */
-  readonly leave?: Amounts;
 }
 
-export interface ResetBudgetOptions extends ChangeBudgetOptions {
-  /** All, if left out; then the interval begins anew as well. */
-  readonly dimensions?: ReadonlyArray<string>;
-}
+export interface ResetBudgetOptions extends ChangeBudgetOptions, Omit<ResetOptions, "key"> {}
 
 export interface ReleaseBudgetOptions extends BudgetOptions {
   /** All of the tenant, if left out, which takes a look at each. */

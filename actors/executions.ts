@@ -26,7 +26,7 @@ import {
 import type { ExecutionState as Shown } from "../schema/execution_state.ts";
 import type { ActorName, ExecutionId, Lane, SignalId, Tenant } from "../schema/ids.ts";
 import type { JournalRecord } from "../schema/journal_record.ts";
-import type { MailRecord } from "../schema/mail_record.ts";
+import type { MailRecord, StartRecord } from "../schema/mail_record.ts";
 import type { SignalEffect } from "../schema/signal_delivery.ts";
 import type { RecordedWorkEvent } from "../schema/work_event.ts";
 import type { ExecutionStatus } from "../streams/execution_index/status.ts";
@@ -163,6 +163,8 @@ export class Executions extends Context.Service<Executions, {
     ReadonlyArray<StartedExecution>,
     SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | DependencyCycle
   >;
+  /** What an execution was started with. */
+  readonly started: (of: Named) => Effect.Effect<StartRecord, NotThere>;
   /** Waits for the result; behind a sequence, if an earlier end does not count. */
   readonly result: (
     of: Named,
@@ -269,6 +271,7 @@ const make = Effect.gen(function* () {
   return Executions.of({
     start,
     startAll,
+    started: (of) => Effect.map(present(of), ({ start }) => start),
     result,
     signal,
     cancel,

@@ -237,10 +237,10 @@ export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp>
 export const deadlineOf = (state: ExecutionState): Timestamp | undefined =>
   state.replays === 0 ? state.start?.record.deadline : undefined;
 
-/** When the present attempt must have ended, if its time is limited and it has begun. */
+/** When the present attempt must have ended, if its time is limited, it has begun and goes on. */
 export const attemptLimit = (state: ExecutionState): Timestamp | undefined => {
   const timeoutMs = state.start?.record.task?.timeoutMs;
-  if (timeoutMs === undefined) return undefined;
+  if (timeoutMs === undefined || state.cancel !== undefined) return undefined;
   const result = operation(state, attemptNote(state.attempt))?.settled?.result;
   return result?.type === "value" && typeof result.value === "number"
     ? Timestamp.make(Math.ceil(result.value) + timeoutMs)

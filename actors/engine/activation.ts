@@ -425,7 +425,9 @@ export class Activation {
           ? this.#finish(event.run.exit)
           : Effect.void;
       case "limit":
-        return event.run === this.#codeRun && event.run.exit === undefined
+        // What undoes a cancelled execution runs to its end.
+        return event.run === this.#codeRun && event.run.exit === undefined &&
+            this.state.cancel === undefined
           ? this.#failed(timedOut(this.#code.timeoutMs))
           : Effect.void;
       case "unemitted":

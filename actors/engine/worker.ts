@@ -266,7 +266,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     worker: identity,
     ttl: sessionTtl,
     description: {
-      actors: options.actors.map(({ name }) => name),
+      actors: actors.map(({ name }) => name),
       lanes,
       capabilities,
       startedAt: Timestamp.make(Math.round(yield* clock.now)),

@@ -6,7 +6,6 @@
 import { randomUUID } from "node:crypto";
 import * as Effect from "effect/Effect";
 import type * as Schema from "effect/Schema";
-import * as Stream from "effect/Stream";
 import { InvalidInput } from "../../schema/errors.ts";
 import {
   type ActorName,
@@ -39,19 +38,13 @@ export interface ScheduleDescription extends Description {
 }
 
 const checkSchedule = Effect.fnUntraced(function* (named: Named) {
-  const executions = yield* Executions;
-  yield* executions.history(named).pipe(
-    Stream.take(1),
-    Stream.runForEach(({ record }) =>
-      record.kind === "start" && record.task?.schedule === undefined
-        ? new InvalidInput({
-          what: "schedule",
-          value: named.execution,
-          rule: "it was started to run once",
-        })
-        : Effect.void
-    ),
-  );
+  const { task } = yield* (yield* Executions).started(named);
+  if (task?.schedule !== undefined) return;
+  return yield* new InvalidInput({
+    what: "schedule",
+    value: named.execution,
+    rule: "it was started to run once",
+  });
 });
 
 const ask = Effect.fnUntraced(function* (named: Named, control: ScheduleControl, key?: string) {

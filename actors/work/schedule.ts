@@ -248,15 +248,14 @@ class ScheduleRun {
 
   async #obey(payload: Schema.Json | undefined): Promise<void> {
     const decoded = Option.getOrUndefined(decodeControl(payload));
-    switch (decoded?.type) {
-      case undefined:
-        return;
+    if (decoded === undefined) return;
+    switch (decoded.type) {
       case "trigger":
         return this.#begin(decoded.name, undefined);
       case "backfill":
         return this.#backfill(decoded);
       default:
-        this.#kept = changed(this.#kept, decoded!, await Effect.runPromise(this.#operations.now));
+        this.#kept = changed(this.#kept, decoded, await Effect.runPromise(this.#operations.now));
     }
   }
 

@@ -2,6 +2,7 @@
  * The command line in this process, with streams that are kept instead of shown. Nothing of the
  * machine's own environment reaches it. Real processes are started in `process_test.ts` alone.
  */
+import assert from "node:assert/strict";
 import * as ConfigProvider from "effect/ConfigProvider";
 import * as Effect from "effect/Effect";
 import * as FileSystem from "effect/FileSystem";
@@ -12,6 +13,7 @@ import * as Stdio from "effect/Stdio";
 import * as Terminal from "effect/Terminal";
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner";
 import { run } from "../../cli/weir.ts";
+import { eventually } from "../fixtures/server.ts";
 
 export interface Ran {
   readonly exitCode: number;
@@ -82,6 +84,25 @@ export const golden = (text: string): string =>
     .replace(/\bAw[\w-]{30,}/g, "CURSOR")
     .replace(/"(at|timestamp|startedAt|endedAt|since|asOf|durationMs|lastActiveAt)":\d+/g, '"$1":0')
     .replace(/127\.0\.0\.1:\d+/g, "ADDRESS");
+
+/** Commands to one server: what they end with, what they say, and what they say some day. */
+export const commandsTo = (url: () => string) => {
+  const command = (...words: ReadonlyArray<string>): Promise<Ran> =>
+    weir([...words, "--server", url()]);
+  const said = async (...words: ReadonlyArray<string>): Promise<string> => {
+    const { exitCode, stdout, stderr } = await command(...words);
+    assert.deepEqual([exitCode, stderr], [0, ""]);
+    return golden(stdout);
+  };
+  /** Runs it until it says what is expected, for what a worker or projector brings. */
+  const expect = (words: ReadonlyArray<string>, stdout: RegExp) =>
+    eventually(
+      `${words.join(" ")} says ${stdout}`,
+      async () => stdout.test(golden((await command(...words)).stdout)) || undefined,
+      30_000,
+    );
+  return { weir: command, said, expect };
+};
 
 /** The objects of JSON lines. */
 export const objects = (text: string): ReadonlyArray<Record<string, unknown>> =>

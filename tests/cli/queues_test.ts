@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { actor, connect, signal, type Weir, type Worker } from "../../mod.ts";
-import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
-import { golden, objects, type Ran, weir as bare } from "./command_line.ts";
+import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+import { commandsTo, objects } from "./command_line.ts";
 
 const waits = actor("waits", (ctx) => ctx.wait(signal("go")));
 
@@ -15,19 +15,7 @@ describe("weir queues", () => {
   let client: Weir;
   let worker: Worker;
   let folder: string;
-  const weir = (...words: ReadonlyArray<string>): Promise<Ran> =>
-    bare([...words, "--server", server.url]);
-  const said = async (...words: ReadonlyArray<string>): Promise<string> => {
-    const { exitCode, stdout, stderr } = await weir(...words);
-    assert.deepEqual([exitCode, stderr], [0, ""]);
-    return golden(stdout);
-  };
-  const expect = (words: ReadonlyArray<string>, stdout: RegExp) =>
-    eventually(
-      `${words.join(" ")} says ${stdout}`,
-      async () => stdout.test((await weir(...words)).stdout) || undefined,
-      30_000,
-    );
+  const { weir, said, expect } = commandsTo(() => server.url);
   const taskOf = async (id: string) => {
     const [start] = objects((await weir("history", id, "--json")).stdout);
     return (start!["record"] as { readonly task?: { readonly queue?: unknown } }).task;

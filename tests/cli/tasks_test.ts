@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { actor, connect, signal, type Weir, type Worker } from "../../mod.ts";
-import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
-import { golden, objects, type Ran, weir as bare } from "./command_line.ts";
+import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+import { commandsTo, objects } from "./command_line.ts";
 
 const go = signal("go");
 const extract = actor("extract", (_, rows: number) => rows * 2);
@@ -21,20 +21,7 @@ describe("weir submit and schedule", () => {
   let client: Weir;
   let worker: Worker;
   let folder: string;
-  const weir = (...words: ReadonlyArray<string>): Promise<Ran> =>
-    bare([...words, "--server", server.url]);
-  const said = async (...words: ReadonlyArray<string>): Promise<string> => {
-    const { exitCode, stdout, stderr } = await weir(...words);
-    assert.deepEqual([exitCode, stderr], [0, ""]);
-    return golden(stdout);
-  };
-  /** Runs it until its standard output is as expected, for what a worker or projector brings. */
-  const expect = (words: ReadonlyArray<string>, stdout: RegExp) =>
-    eventually(
-      `${words.join(" ")} says ${stdout}`,
-      async () => stdout.test(golden((await weir(...words)).stdout)) || undefined,
-      30_000,
-    );
+  const { weir, said, expect } = commandsTo(() => server.url);
   const file = async (name: string, text: string) => {
     await writeFile(join(folder, name), text);
     return join(folder, name);

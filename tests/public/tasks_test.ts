@@ -220,6 +220,27 @@ describe("the attempts of a task", () => {
     assert.equal(aborted, 1);
   });
 
+  for (const residentGrace of ["0 millis", "1 day"] as const) {
+    it(`give what undoes a cancelled one all the time it needs, kept ${residentGrace}`, async () => {
+      await using weir = await inMemory();
+      const trip = actor("trip", async (ctx) => {
+        try {
+          await ctx.wait(go);
+        } catch (error) {
+          await ctx.sleep("ask for the money back", "3 hours");
+          await ctx.run("give back", () => {});
+          throw error;
+        }
+      });
+      await weir.worker([trip], { residentGrace });
+      const run = await weir.submit(trip, undefined, { timeout: "1 hour" });
+      await weir.advance("30 minutes");
+      await run.cancel();
+      assert.equal((await run.outcome()).type, "cancelled");
+      assert.deepEqual(Object.keys((await run.describe()).steps), ["give back"]);
+    });
+  }
+
   it("do not begin before what comes before has ended", async () => {
     await using weir = await inMemory();
     await weir.worker(everything);
