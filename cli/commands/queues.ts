@@ -8,7 +8,6 @@ import * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
 import * as CliError from "effect/cli/CliError";
 import * as Command from "effect/cli/Command";
-import * as Flag from "effect/cli/Flag";
 import { Executions } from "../../actors/executions.ts";
 import * as Queues from "../../actors/queues.ts";
 import { duration, given, id, named } from "../flags.ts";
