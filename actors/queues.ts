@@ -122,9 +122,7 @@ const limitsNow = (queue: string) =>
 const standing = (queue: string) =>
   Effect.all([
     limitsNow(queue),
-    Effect.flatMap(Log, (log) => Seats.make(log).read(queue)).pipe(
-      Effect.map(({ seats }) => seats.map(({ seat }) => seat)),
-    ),
+    Effect.flatMap(Log, (log) => Seats.make(log).taken(queue)),
   ], { concurrency: 2 });
 
 export const configure = Effect.fnUntraced(function* (name: string, options: QueueOptions) {

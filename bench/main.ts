@@ -1,12 +1,12 @@
 /**
- * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [scale] [start]
- * [tasks]`: these benchmarks, or all of them, one after another, each with its tables and its file in
- * `bench/results/`; `capacity` tells what follows from these files. Options:
+ * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [queues] [scale]
+ * [start] [tasks]`: these benchmarks, or all of them, one after another, each with its tables and its
+ * file in `bench/results/`; `capacity` tells what follows from these files. Options:
  * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two,
- * `families` and `scale`; --parked N, how many executions are parked, and --parked-rounds N;
- * --events N, how many a reader of `families` catches up with; --sizes N,M of `list` and `scale`;
- * --timers N,M, how many are pending in `scale`; --only part,part of `engine` or `scale`; --quick, to see
- * that everything runs.
+ * `families`, `queues` and `scale`; --parked N, how many executions are parked, and --parked-rounds N;
+ * --events N, how many a reader of `families` catches up with; --sizes N,M of `list`, `queues` and
+ * `scale`; --timers N,M, how many are pending in `scale`; --only part,part of `engine`, `queues` or
+ * `scale`; --quick, to see that everything runs.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -20,6 +20,7 @@ import { reportFamilies } from "./families/families_report.ts";
 import { reportOutbox } from "./outbox/outbox_report.ts";
 import { reportOutput } from "./output/output_report.ts";
 import { type Measures, reportParts } from "./parts.ts";
+import { queues } from "./queues/queues_report.ts";
 import { scale } from "./scale/scale_report.ts";
 import { reportStart } from "./start_report.ts";
 import { tasks } from "./tasks/tasks_report.ts";
@@ -132,6 +133,13 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
         count: values.quick ? 100 : 10_000,
         watchMs: values.quick ? 1_000 : 10_000,
       },
+    }),
+  queues: () =>
+    reportParts("queues", queues, partsOf(queues), {
+      rounds: option(values.rounds, 5, 1),
+      milliseconds: option(values.milliseconds, 1_500, 300),
+      waiting: values.quick ? [1_000] : [10_000, 100_000],
+      sizes: numbers(values.sizes, [1_000, 10_000, 100_000, 1_000_000], [1_000, 10_000]),
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
   capacity: reportCapacity,

@@ -19,6 +19,8 @@ export const SeatRecord = Schema.Struct({
   key: Schema.optionalKey(Schema.String),
   priority: Schema.Int,
   since: Timestamp,
+  /** The last message of its mailbox that it has read. */
+  mail: Schema.optionalKey(Schema.Natural),
   route: Schema.optionalKey(Route),
 });
 export type SeatRecord = typeof SeatRecord.Type;

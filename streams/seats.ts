@@ -1,7 +1,7 @@
 /**
- * The seats of a queue, in the log: each is the last record under its subject, and gone when its
- * execution has given it up. Who admits does so under the fence of the execution that keeps the
- * queue; nobody else does.
+ * The seats of a queue, in the log: each is the last record under its subject, or given up if that
+ * says so; then who keeps the queue removes all of them. Who admits does so under the fence of the
+ * execution that keeps the queue; nobody else does.
  */
 import * as Effect from "effect/Effect";
 import * as Metric from "effect/Metric";
@@ -9,15 +9,9 @@ import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import { ExecutionId, Tenant } from "../schema/ids.ts";
 import { SeatRecord, seatRecord } from "../schema/seat_record.ts";
-import type { AppendError, Entry, Log, Message, ReadError } from "./log.ts";
+import type { AppendError, Entry, Log, Message, ReadError, RemoveError } from "./log.ts";
 import { skippedRecords } from "./metrics.ts";
 import { type Address, executionAddress, seatAddress, seatFilter } from "./subjects.ts";
-
-/**
- * How long it is told that a seat was given up: a keeper who hears nothing for longer finds it out by
- * looking, and so does the owner who takes a seat that late for a turn which is over.
- */
-const goneForSeconds = 60;
 
 /** The actor of the executions that keep queues, and whose they are. */
 export const queueActor = "weir-queue";
@@ -40,12 +34,13 @@ export const seatId = ({ tenant, execution, life, turn }: Turn): string =>
 /** What is known of a seat: its record, or that it was given up. */
 export interface SeatChange {
   readonly subject: string;
+  readonly sequence: number;
   readonly seat: SeatRecord | undefined;
 }
 
-/** A seat that is taken. */
-export interface Taken extends SeatChange {
-  readonly seat: SeatRecord;
+/** A seat as the log has it, with all that the log has of it, in order. */
+export interface Kept extends Omit<SeatChange, "sequence"> {
+  readonly sequences: ReadonlyArray<number>;
 }
 
 export const make = (log: Log["Service"]) => {
@@ -66,15 +61,25 @@ export const make = (log: Log["Service"]) => {
       Effect.catchTag("SequenceConflict", () => Effect.void),
     );
 
-  /** Gives a seat up; nothing is left of it. */
+  /**
+   * Gives a seat up. That is a record like the others: to have the server remove them in the same
+   * step takes it longer, the more has been stored since the first of them.
+   */
   const leave = (queue: string, turn: Turn): Effect.Effect<void, AppendError> =>
     Effect.asVoid(log.append(addressOf(queue, turn), {
       kind: "seat",
       body: new Uint8Array(),
-      replaces: true,
       removes: true,
-      ttlSeconds: goneForSeconds,
     }));
+
+  /** Removes what the log has of a seat that was given up; the word of that last. */
+  const remove = (
+    queue: string,
+    sequences: ReadonlyArray<number>,
+  ): Effect.Effect<void, RemoveError> => {
+    const { shard } = keeperOf(queue);
+    return Effect.forEach(sequences, (sequence) => log.remove(shard, sequence), { discard: true });
+  };
 
   /** Whether a seat is taken. */
   const isTaken = (queue: string, turn: Turn): Effect.Effect<boolean, ReadError> =>
@@ -88,34 +93,41 @@ export const make = (log: Log["Service"]) => {
     kind: "seat",
     of: addressOf(queue, seat),
     body: seatRecord.encode({ ...seat, state: "admitted" }),
-    replaces: true,
   });
 
   const changeOf = (entry: Entry): Effect.Effect<ReadonlyArray<SeatChange>> => {
-    const { subject, removed, body } = entry;
-    if (removed) return Effect.succeed([{ subject, seat: undefined }]);
+    const { subject, sequence, removed, body } = entry;
+    if (removed) return Effect.succeed([{ subject, sequence, seat: undefined }]);
     return seatRecord.decode(body, entry).pipe(
-      Effect.map((seat) => [{ subject, seat }]),
+      Effect.map((seat) => [{ subject, sequence, seat }]),
       Effect.catch(() => Effect.as(Metric.update(skippedRecords, 1), [])),
     );
   };
 
-  /** The seats that are taken, and the sequence up to which that is known. */
+  /** The seats, those that were given up as well, and the sequence up to which that is known. */
   const read = Effect.fnUntraced(function* (queue: string) {
     const filter = seatFilter(keeperOf(queue), queue);
     const { sequence: through } = yield* log.tail(filter.shard);
     const entries = yield* log.readThrough(filter, { through });
-    const last = new Map<string, Taken>();
-    for (const { subject, seat } of (yield* Effect.forEach(entries, changeOf)).flat()) {
-      // What came while it was read counts as well.
-      if (seat === undefined) last.delete(subject);
-      else last.set(subject, { subject, seat });
+    const last = new Map<string, Kept>();
+    for (const change of (yield* Effect.forEach(entries, changeOf)).flat()) {
+      const { subject, sequence, seat } = change;
+      const sequences = [...last.get(subject)?.sequences ?? [], sequence];
+      last.set(subject, { subject, seat, sequences });
     }
     return {
       seats: [...last.values()],
+      // What came while it was read counts as well.
       through: Math.max(through, entries.at(-1)?.sequence ?? 0),
     };
   });
+
+  /** The seats that are taken. */
+  const taken = (queue: string): Effect.Effect<ReadonlyArray<SeatRecord>, ReadError> =>
+    Effect.map(
+      read(queue),
+      ({ seats }) => seats.flatMap(({ seat }) => seat === undefined ? [] : [seat]),
+    );
 
   const follow = (queue: string, after: number): Stream.Stream<SeatChange, ReadError> =>
     log.follow(seatFilter(keeperOf(queue), queue), { after }).pipe(
@@ -123,7 +135,7 @@ export const make = (log: Log["Service"]) => {
       Stream.flatMap(Stream.fromIterable),
     );
 
-  return { keeperOf, enter, leave, isTaken, admitted, read, follow };
+  return { keeperOf, enter, leave, remove, isTaken, admitted, read, taken, follow };
 };
 
 export type Seats = ReturnType<typeof make>;

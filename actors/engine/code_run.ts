@@ -258,6 +258,7 @@ export class CodeRun {
           if (!this.#stopped) then();
         }),
       turn: turnOf(state()),
+      mail: () => state().mail,
       priority: start!.record.priority ?? 0,
       append,
       limit: (due) =>

@@ -57,6 +57,8 @@ export interface Host {
   readonly arm: (due: number, then: () => void) => void;
   /** The turn of a queue that this attempt needs, if it needs one. */
   readonly turn: Turn | undefined;
+  /** The last message of the mailbox that it has taken up. */
+  readonly mail: () => number;
   /** How urgent it is. */
   readonly priority: number;
   /** Appends records under the fence of the execution, beside its journal. */

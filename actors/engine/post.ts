@@ -204,6 +204,7 @@ export const make = (log: Log["Service"]) => {
   const enter = Effect.fnUntraced(function* (turn: Turn, as: ParentReference, more: {
     readonly priority: number;
     readonly since: Timestamp;
+    readonly mail: number;
   }) {
     const { key, name } = turn.queue;
     yield* seats.enter(name, {
@@ -220,17 +221,25 @@ export const make = (log: Log["Service"]) => {
   /** Gives a seat up. */
   const leave = (turn: Turn, as: ParentReference) => seats.leave(turn.queue.name, seatOf(turn, as));
 
-  /** Tells an execution that it is its turn. */
-  const admit = ({ tenant, execution, life, turn, route }: SeatRecord) => {
+  /**
+   * Tells an execution that it is its turn; right behind what it has read, if nothing else has come,
+   * which spares its owner a look at what may lie between.
+   */
+  const admit = ({ tenant, execution, life, turn, route, mail }: SeatRecord) => {
     const to = addressOf(execution, tenant);
     const id = idOf(to, life, "turn", turn);
-    return send(to, {
-      kind: "signal",
+    const signal = {
+      kind: "signal" as const,
       life,
       signalId: SignalId.make(id),
       name: turnSignal(turn),
       ...(route === undefined ? {} : { route }),
-    }, { id });
+    };
+    return mail === undefined ? send(to, signal, { id }) : Effect.catchTag(
+      send(to, signal, { id, guard: { after: mail } }),
+      ["SequenceConflict", "AlreadyExists"],
+      () => send(to, signal, { id }),
+    );
   };
 
   return {

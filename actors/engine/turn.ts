@@ -15,7 +15,11 @@ export const turnFor = (host: Host, perform: Perform): Effect.Effect<void, Opera
   const name = turnSignal(turn.turn);
   const enter = host.now.pipe(
     Effect.flatMap((since) =>
-      host.post.enter(turn, host.asParent(name), { priority: host.priority, since })
+      host.post.enter(turn, host.asParent(name), {
+        priority: host.priority,
+        since,
+        mail: host.mail(),
+      })
     ),
     Effect.retry({
       while: (error) => error.retryable,

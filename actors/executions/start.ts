@@ -124,17 +124,15 @@ export const makeStart = (
 
   const start: Executions["Service"]["start"] = Effect.fnUntraced(
     function* (actor, tenant, input, options = {}) {
+      const given = yield* Effect.forEach(
+        options.signals ?? [],
+        ({ name, payload, ...rest }) =>
+          Effect.map(checkSignal(name, payload), (value) => signalMail(name, value, rest)),
+      );
       const prepared = yield* prepare(actor, tenant, input, options);
       const { named, record } = prepared;
       const { route } = record;
-      const signals = yield* Effect.forEach(
-        options.signals ?? [],
-        ({ name, payload, ...rest }) =>
-          Effect.map(checkSignal(name, payload), (value) => ({
-            ...signalMail(name, value, rest),
-            ...(route === undefined ? {} : { route }),
-          })),
-      );
+      const signals = given.map((mail) => ({ ...mail, ...(route === undefined ? {} : { route }) }));
       yield* checkServed(actor, record, options);
       yield* checkAfter(prepared);
       const { created, life } = yield* post.start(addressOf(named), record, signals);

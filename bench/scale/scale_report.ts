@@ -71,7 +71,7 @@ export const scale = {
 } satisfies Measures<ScaleOptions>;
 
 /** Each against the first of its load. */
-const tellTurns = (what: string, all: ReadonlyArray<Seen>): void => {
+export const tellTurns = (what: string, all: ReadonlyArray<Seen>): void => {
   const asides = [...new Set(all.flatMap(({ aside }) => Object.keys(aside)))];
   for (const inFlight of new Set(all.map((seen) => seen.inFlight))) {
     const of = all.filter((seen) => seen.inFlight === inFlight);

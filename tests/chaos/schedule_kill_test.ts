@@ -62,8 +62,10 @@ const play = async (server: ScratchServer, points: ReadonlyArray<KillPoint>) => 
     const launch = async (number: number): Promise<WorkerProcess> => {
       const proxy = await startProxy(server.port);
       proxies.push(proxy);
-      watchWorker(proxy, points[number], () => launched.kill());
-      const launched = await scene.launch(`worker-${number}`, { url: proxy.url });
+      // It finds work as soon as it serves, and may come to its point before that is told.
+      const launched = scene.spawn(`worker-${number}`, { url: proxy.url });
+      watchWorker(proxy, points[number], launched.kill);
+      await launched.serves;
       return launched;
     };
     let worker = await launch(0);

@@ -15,15 +15,15 @@ import { changed, defaultLimits, QueueChange, QueueLimits } from "../../../schem
 import type { SeatRecord } from "../../../schema/seat_record.ts";
 import { readMoment } from "../../../streams/execution_records.ts";
 import type { JournalError } from "../../../streams/journal.ts";
-import { type AppendError, type Log, maxBatchSize, type ReadError } from "../../../streams/log.ts";
-import type { ServerClock } from "../../../streams/server_clock.ts";
 import {
-  queueActor,
-  queueTenant,
-  type SeatChange,
-  seatId,
-  type Taken,
-} from "../../../streams/seats.ts";
+  type AppendError,
+  type Log,
+  maxBatchSize,
+  type ReadError,
+  type RemoveError,
+} from "../../../streams/log.ts";
+import type { ServerClock } from "../../../streams/server_clock.ts";
+import { queueActor, queueTenant, type SeatChange, seatId } from "../../../streams/seats.ts";
 import { turnOf } from "../../core/decide.ts";
 import { takeUpToReplay } from "../../core/take_up.ts";
 import { readAll, unread } from "../../engine/history.ts";
@@ -68,6 +68,8 @@ class Keeper {
   /** The seats that are taken, by subject and by id, as the log last had them. */
   readonly #bySubject = new Map<string, SeatRecord>();
   readonly #byId = new Map<string, SeatRecord>();
+  /** What the log has of each seat. */
+  readonly #sequences = new Map<string, ReadonlyArray<number>>();
   /** Those whose turn it really is. */
   readonly #seen = new Set<string>();
   #lookAt = 0;
@@ -84,35 +86,52 @@ class Keeper {
   readonly run = Effect.gen({ self: this }, function* () {
     const { post } = this.#means;
     const { seats, through } = yield* post.seats.read(this.#queue);
-    for (const each of seats) this.#take(each);
-    const beside = yield* FiberSet.make<void, AppendError | LookError>();
-    // Who was let in by whoever kept it before may not have heard of it.
-    for (const { seat } of seats) {
-      if (seat.state === "admitted") yield* FiberSet.run(beside, Effect.asVoid(post.admit(seat)));
+    const beside = yield* FiberSet.make<void, LookError>();
+    for (const { subject, seat, sequences } of seats) {
+      this.#sequences.set(subject, sequences);
+      if (seat === undefined) yield* this.#remove(subject, beside);
+      else {
+        this.#take(subject, seat);
+        // Who was let in by whoever kept it before may not have heard of it.
+        if (seat.state === "admitted") yield* FiberSet.run(beside, Effect.asVoid(post.admit(seat)));
+      }
     }
     return yield* Effect.raceAllFirst([
-      Stream.runForEach(post.seats.follow(this.#queue, through), this.#hear),
+      Stream.runForEach(
+        post.seats.follow(this.#queue, through),
+        (change) => this.#hear(change, beside),
+      ),
       Effect.forever(this.#admitAll(beside)),
       Effect.andThen(FiberSet.join(beside), Effect.never),
     ]);
   }).pipe(Effect.scoped);
 
   /** What has become of a seat. */
-  readonly #hear = (change: SeatChange): Effect.Effect<void, AppendError> => {
-    const { subject, seat } = change;
+  #hear(
+    { subject, sequence, seat }: SeatChange,
+    beside: Beside,
+  ): Effect.Effect<unknown, AppendError> {
     const before = this.#bySubject.get(subject);
+    this.#sequences.set(subject, [...this.#sequences.get(subject) ?? [], sequence]);
     if (before === undefined && seat?.state === "admitted") {
       // It was given up before it was let in.
       return this.#means.post.seats.leave(this.#queue, seat);
     }
     if (seat === undefined) this.#forget(subject);
-    else this.#take({ subject, seat });
+    else this.#take(subject, seat);
     this.#isAwake = true;
     this.#wake?.();
-    return Effect.void;
-  };
+    return seat === undefined ? this.#remove(subject, beside) : Effect.void;
+  }
 
-  #take({ subject, seat }: Taken): void {
+  /** Removes what the log has of a seat that was given up. */
+  #remove(subject: string, beside: Beside): Effect.Effect<unknown> {
+    const sequences = this.#sequences.get(subject) ?? [];
+    this.#sequences.delete(subject);
+    return FiberSet.run(beside, this.#means.post.seats.remove(this.#queue, sequences));
+  }
+
+  #take(subject: string, seat: SeatRecord): void {
     this.#bySubject.set(subject, seat);
     this.#byId.set(seatId(seat), seat);
     if (seat.state === "waiting") this.#admission.enter(seatOf(seat));
@@ -130,7 +149,7 @@ class Keeper {
   }
 
   /** Lets in all who may begin now; or waits until somebody may, or it is time to look around. */
-  readonly #admitAll = (beside: FiberSet.FiberSet<void, AppendError | LookError>) =>
+  readonly #admitAll = (beside: Beside) =>
     Effect.gen({ self: this }, function* () {
       const { clock } = this.#means;
       this.#isAwake = false;
@@ -161,7 +180,7 @@ class Keeper {
   /** Nobody is told before it is stored; what is on its way to be stored is awaited in any case. */
   #letIn(
     admitted: ReadonlyArray<SeatRecord>,
-    beside: FiberSet.FiberSet<void, AppendError | LookError>,
+    beside: Beside,
   ): Effect.Effect<void, AppendError> {
     const { post } = this.#means;
     const lots = admitted.length <= fewAtOnce ? admitted.map((seat) => [seat]) : [admitted];
@@ -213,7 +232,9 @@ class Keeper {
   );
 }
 
-type LookError = AppendError | ReadError | JournalError;
+type LookError = AppendError | ReadError | RemoveError | JournalError;
+/** What goes on while it is decided who is next; if any of it fails, the queue is kept anew. */
+type Beside = FiberSet.FiberSet<void, LookError>;
 
 /** The code of the executions that keep queues. */
 export const queueCode = (means: Means): ActorCode => ({

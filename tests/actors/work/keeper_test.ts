@@ -27,14 +27,9 @@ const run: Run<Services> = (effect) =>
 const go = defineSignal("go");
 const kept = { queues: true } as const;
 
-const seatsOf = (queue: string) =>
-  Effect.flatMap(Log, (log) =>
-    Effect.map(
-      Post.make(log).seats.read(queue),
-      ({ seats }) => seats.map(({ seat }) => seat),
-    ));
+const seatsOf = (queue: string) => Effect.flatMap(Log, (log) => Post.make(log).seats.taken(queue));
 
-/** Longer than it is told that a seat was given up, and than it takes to look at all of them. */
+/** Longer than it takes until the keeper looks around. */
 const muchLater = Effect.sleep("3 minutes");
 
 /** Takes a seat as a worker would who stood still in between. */

@@ -29,12 +29,7 @@ import {
 const go = defineSignal("go");
 const kept = { queues: true } as const;
 
-const seatsOf = (queue: string) =>
-  Effect.flatMap(Log, (log) =>
-    Effect.map(
-      Post.make(log).seats.read(queue),
-      ({ seats }) => seats.map(({ seat }) => seat),
-    ));
+const seatsOf = (queue: string) => Effect.flatMap(Log, (log) => Post.make(log).seats.taken(queue));
 
 const untilEmpty = (queue: string) =>
   until(`nobody has a seat in ${queue}`, Effect.map(seatsOf(queue), ({ length }) => length === 0));
