@@ -48,6 +48,15 @@ export type {
   LimitInputs as BudgetLimits,
   Released as BudgetReleased,
 } from "./streams/budgets.ts";
+export type {
+  EngineChangeOptions,
+  EngineStanding,
+  EngineStatus,
+  EngineStatusQuery,
+  EngineVerbs,
+  EngineWhere,
+  EngineWhose,
+} from "./actors/engine_control.ts";
 export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
 export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
 export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
@@ -112,6 +121,7 @@ export {
   CursorGap,
   DependencyCycle,
   DimensionNotAllocated,
+  type EngineState,
   ExecutionCancelled,
   ExecutionEnded,
   type ExecutionEventInput,
@@ -122,6 +132,7 @@ export {
   Forbidden,
   InsideStep,
   type InstanceTagEvent,
+  IntakeClosed,
   InvalidBatch,
   InvalidCursor,
   InvalidInput,

@@ -18,6 +18,7 @@ import {
   type ExecutionFailed,
   type ExecutionNotEnded,
   type ExecutionNotFound,
+  type IntakeClosed,
   type NobodyKeepsQueues,
   type RetryLimitExceeded,
   type SignalLimitExceeded,
@@ -31,6 +32,7 @@ import type { SignalEffect } from "../schema/signal_delivery.ts";
 import type { RecordedWorkEvent } from "../schema/work_event.ts";
 import type { ExecutionStatus } from "../streams/execution_index/status.ts";
 import { Connection } from "../streams/connection.ts";
+import { EngineControl, type Standing } from "../streams/engine_control.ts";
 import { Leases } from "../streams/lease.ts";
 import { type AppendError, Log, type ReadError } from "../streams/log.ts";
 import { Mailboxes } from "../streams/mailbox.ts";
@@ -126,6 +128,8 @@ export interface Description extends Omit<Shown, "status"> {
   readonly deadline?: number;
   /** The queue in which it waits for its turn, if it was submitted to one. */
   readonly queue?: string;
+  /** What keeps it from being taken up, since somebody paused or disabled it. */
+  readonly heldBy?: Omit<Standing, "revision">;
 }
 
 /** One record of an execution, as the log has it. */
@@ -153,7 +157,7 @@ export class Executions extends Context.Service<Executions, {
     options?: StartOptions,
   ) => Effect.Effect<
     StartedExecution,
-    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues
+    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | IntakeClosed
   >;
   /** Starts all or none, if they are in one shard; each after those that it comes after otherwise. */
   readonly startAll: (
@@ -161,7 +165,12 @@ export class Executions extends Context.Service<Executions, {
     requests: ReadonlyArray<StartRequest>,
   ) => Effect.Effect<
     ReadonlyArray<StartedExecution>,
-    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | DependencyCycle
+    | SendError
+    | SignalLimitExceeded
+    | UnknownActor
+    | NobodyKeepsQueues
+    | IntakeClosed
+    | DependencyCycle
   >;
   /** What an execution was started with. */
   readonly started: (of: Named) => Effect.Effect<StartRecord, NotThere>;
@@ -193,7 +202,10 @@ export class Executions extends Context.Service<Executions, {
   readonly retry: (
     of: Named,
     options?: { readonly from?: "failure" | "start" },
-  ) => Effect.Effect<number, NotThere | ExecutionNotEnded | RetryLimitExceeded | AppendError>;
+  ) => Effect.Effect<
+    number,
+    NotThere | ExecutionNotEnded | RetryLimitExceeded | IntakeClosed | AppendError
+  >;
   /** Takes the execution from its present owner. */
   readonly revokeLease: (
     of: Named,
@@ -218,9 +230,10 @@ const make = Effect.gen(function* () {
   const leases = yield* Leases;
   const mailboxes = yield* Mailboxes;
   const clock = yield* ServerClock;
+  const control = yield* EngineControl;
   const completions = yield* Completions.make(log);
   const post = Post.make(log);
-  const means = { log, leases, completions, post };
+  const means = { log, leases, completions, post, control };
   const presence = makePresence(means);
   const { present, living, meant } = presence;
   const signal = makeSignal(means, presence);
@@ -288,7 +301,11 @@ const make = Effect.gen(function* () {
 });
 
 /** The verbs on a log. */
-export const layer: Layer.Layer<Executions, never, Log | Leases | Mailboxes | ServerClock> = Layer
+export const layer: Layer.Layer<
+  Executions,
+  never,
+  EngineControl | Log | Leases | Mailboxes | ServerClock
+> = Layer
   .effect(
     Executions,
     make,

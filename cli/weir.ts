@@ -12,6 +12,7 @@ import { cancel, pause, resume, retry } from "./commands/steer.ts";
 import { describe } from "./commands/describe.ts";
 import { dev } from "./commands/dev.ts";
 import { doctor } from "./commands/doctor.ts";
+import { engine } from "./commands/engine.ts";
 import { events } from "./commands/events.ts";
 import { grants } from "./commands/grants.ts";
 import { history } from "./commands/history.ts";
@@ -39,7 +40,7 @@ const weir = root.pipe(Command.withSubcommands([
   { group: "Steering", commands: [signal, cancel, pause, resume, retry] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Access", commands: [tenants, grants, ledger, permissions] },
-  { group: "Operation", commands: [dev, serve, workers, lanes, queues, budgets, doctor] },
+  { group: "Operation", commands: [dev, serve, engine, workers, lanes, queues, budgets, doctor] },
 ]));
 
 /** What the library logs is no result. */

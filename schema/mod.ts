@@ -60,6 +60,7 @@ export {
 export { LeaseHistoryEvent } from "./lease_history.ts";
 export { CompletionEvent, Outcome } from "./completion.ts";
 export { SignalDeliveryEvent, SignalEffect } from "./signal_delivery.ts";
+export { ControlRecord, EngineState } from "./control_record.ts";
 export { InstanceTagEvent } from "./instance_tags.ts";
 export {
   ExecutionError,
@@ -83,6 +84,7 @@ export {
   ExecutionNotFound,
   type ExecutionProblem,
   InsideStep,
+  IntakeClosed,
   KindMismatch,
   NameInUse,
   NobodyKeepsQueues,
@@ -134,6 +136,7 @@ export {
   workEventsAt,
 } from "./work_event.ts";
 export { workOfGrant, workOfLedger, workOfTenant } from "./work_events_of_access.ts";
+export { workOfControl } from "./work_events_of_control.ts";
 export { workOfBudget } from "./work_events_of_budget.ts";
 export { workOfSession } from "./work_events_of_session.ts";
 export { isFinal, isValidTransition, RunState } from "./run_state.ts";

@@ -29,6 +29,7 @@ export const bucketKinds = [
   "tenant",
   "grant",
   "seat",
+  "control",
 ] as const;
 
 /** The kinds that are plain subjects under the namespace. */

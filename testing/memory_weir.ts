@@ -22,6 +22,7 @@ import { actingOn } from "../actors/access/acting.ts";
 import type { NondeterministicProgram } from "../schema/execution_errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
+import * as EngineControl from "../streams/engine_control.ts";
 import * as Leases from "../streams/lease.ts";
 import * as ServerClock from "../streams/server_clock.ts";
 import * as Sessions from "../streams/session.ts";
@@ -82,7 +83,7 @@ export interface MemoryWeir extends Omit<Weir, "server" | "worker"> {
 const patience = "365 days";
 
 /** What a process makes of what it sees; nothing of it is shared with another. */
-const processServices = Layer.mergeAll(Leases.layer, ServerClock.layer).pipe(
+const processServices = Layer.mergeAll(Leases.layer, ServerClock.layer, EngineControl.layer).pipe(
   Layer.provideMerge(Sessions.layer),
 );
 

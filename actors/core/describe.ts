@@ -19,7 +19,8 @@ export type Reason =
   | "signal"
   | "child"
   | "queue"
-  | "operator";
+  | "operator"
+  | "paused";
 
 const awaitedBy = (state: ExecutionState): ReadonlyArray<Awaited> =>
   openOperations(state).flatMap(([key, operation]): ReadonlyArray<Awaited> => {

@@ -23,6 +23,7 @@ import {
 import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { type Route, servesRoute } from "../../schema/route.ts";
 import { Connection } from "../../streams/connection.ts";
+import { EngineControl } from "../../streams/engine_control.ts";
 import { ExecutionIndex } from "../../streams/execution_index.ts";
 import { HandOver } from "../../streams/hand_over.ts";
 import { Leases } from "../../streams/lease.ts";
@@ -36,6 +37,7 @@ import { type KeepOptions, makeKeep } from "../keep.ts";
 import { queueCode } from "../work/queue/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
 import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
+import { keepFor, makeHolds } from "./holds.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
 
@@ -88,6 +90,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   const mailboxes = yield* Mailboxes;
   const handOver = yield* HandOver;
   const clock = yield* ServerClock;
+  const control = yield* EngineControl;
   const effectClock = yield* Clock.Clock;
   const connection = yield* Effect.serviceOption(Connection);
   const index = yield* Effect.serviceOption(ExecutionIndex);
@@ -106,7 +109,9 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   } = options;
   for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
-  const actors = queues ? [...options.actors, queueCode({ log, post, clock })] : options.actors;
+  const actors = queues
+    ? [...options.actors, queueCode({ log, post, clock, control })]
+    : options.actors;
   const codes = new Map<string, ActorCode>(actors.map((code) => [code.name, code]));
   if (codes.size !== actors.length) {
     return yield* new InvalidInput({
@@ -143,10 +148,18 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     monotonicMs,
   });
 
+  const holds = makeHolds(control);
+
   const serves = (route: Route | undefined) => servesRoute(route, { lanes, capabilities });
 
   const activations = () =>
     [...residents.values()].filter((resident) => resident instanceof Activation);
+
+  const haltOrNot = (activation: Activation) => {
+    const { start } = activation.state;
+    const isHeld = start === undefined ? undefined : holds.known(activation, start.record);
+    if (isHeld !== undefined) activation.halt(isHeld);
+  };
 
   /** Puts one that only waits out of memory, if there is one. */
   const makeRoom = () => {
@@ -208,10 +221,23 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
    */
   const declineOrPassOn = Effect.fnUntraced(function* (delivery: Delivery) {
     const mail = yield* mailOf(delivery);
+    const kept = yield* keepBack(delivery, mail);
+    if (kept !== undefined) return kept.settle(delivery);
     const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
     if (passed === undefined) delivery.decline();
     else passed.settle(delivery);
   }, (effect, delivery) => Effect.catch(effect, () => Effect.sync(() => delivery.decline())));
+
+  /** Keeps back what may not be taken up now, unless it is for somebody who goes on with his code. */
+  const keepBack = Effect.fnUntraced(function* (delivery: Delivery, mail: MailRecord | undefined) {
+    const held = yield* holds.of(delivery, mail);
+    // What is cancelled may end without its code.
+    if (held === undefined || mail?.kind === "cancel") return undefined;
+    const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
+    if (passed !== undefined) return passed;
+    yield* keepFor(mailboxes, delivery, held, mail?.route);
+    return acked(delivery);
+  });
 
   /** Claims an execution for a delivery, and runs it. Says what becomes of what was offered. */
   const activate = Effect.fnUntraced(function* (delivery: Delivery, claiming: Claiming) {
@@ -221,6 +247,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       if (route !== undefined) yield* mailboxes.forward(delivery, route);
       return route === undefined ? later(askAgainMs) : acked(delivery);
     }
+    const kept = yield* keepBack(delivery, mail);
+    if (kept !== undefined) return kept;
     const claimed = yield* claim(delivery, mail);
     if ("settle" in claimed) return claimed;
     const { lease, history } = claimed;
@@ -235,17 +263,32 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       yield* mailboxes.forward(delivery, startRoute);
       return acked(delivery);
     }
+    const held = yield* Effect.tapError(
+      holds.of(delivery, start.record),
+      () => Effect.ignore(leases.release(lease, { atRest: lease.atRest })),
+    );
+    if (held !== undefined && mail?.kind !== "cancel") {
+      yield* leases.release(lease, { atRest: lease.atRest });
+      yield* keepFor(mailboxes, delivery, held, startRoute);
+      return acked(delivery);
+    }
     const activation = yield* Activation.make(
       engine,
       codes.get(delivery.actor)!,
       delivery,
       claimed,
+      held !== undefined,
     );
     for (const waiting of claiming.deliveries.splice(0)) activation.take(waiting);
     residents.set(executionKey(delivery.address), activation);
     if (draining) activation.drain();
+    haltOrNot(activation);
     const ending = yield* activation.run;
     claiming.deliveries.push(...activation.deliveries);
+    if (held !== undefined && ending === "released") {
+      yield* keepFor(mailboxes, delivery, held, startRoute);
+      return acked(delivery);
+    }
     switch (ending) {
       case "ended":
       case "suspended":
@@ -286,11 +329,17 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     }
     return Effect.map(resident.wake(mail), (read) => read ? "taken" : "unknown");
   });
+  // Before anything is offered: what is paused when a worker comes is not begun by it.
+  yield* control.listen(() => {
+    activations().forEach(haltOrNot);
+    serving?.lookAgain();
+  });
   serving = yield* mailboxes.serve({
     actors: [...codes.keys()] as Array<ActorName>,
     worker: identity,
     lanes,
     capabilities,
+    isOpen: holds.isOpen,
   }, handle);
 
   yield* Effect.sync(() => {

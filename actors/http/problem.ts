@@ -32,6 +32,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   InvalidBatch: 422,
   UnknownActor: 422,
   NobodyKeepsQueues: 422,
+  IntakeClosed: 503,
   DependencyCycle: 422,
   SignalLimitExceeded: 429,
   Unavailable: 503,

@@ -26,6 +26,7 @@ import {
 } from "../../../schema/ids.ts";
 import type { JournalRecord } from "../../../schema/journal_record.ts";
 import { EventStore } from "../../../streams/event_store.ts";
+import type { EngineControl } from "../../../streams/engine_control.ts";
 import type { ExecutionIndex } from "../../../streams/execution_index.ts";
 import type { HandOver } from "../../../streams/hand_over.ts";
 import type { Leases } from "../../../streams/lease.ts";
@@ -40,6 +41,7 @@ import { type Run, tenant, uniqueWorker } from "../subject_matter.ts";
 const problemOfWork = judgeOfWork(schema);
 
 export type Services =
+  | EngineControl
   | EventStore
   | ExecutionIndex
   | Executions
@@ -193,6 +195,7 @@ const withoutLease = ({
   requires: _requires,
   deadline: _deadline,
   queue: _queue,
+  heldBy: _heldBy,
   attempt,
   epoch,
   ...told
