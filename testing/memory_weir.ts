@@ -220,10 +220,13 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     const scope = Scope.makeUnsafe();
     const run = Effect.runPromiseWith(Context.merge(clock.context, process.services));
     const started = await run(
-      makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
-        Effect.provide(processServices),
-        Scope.provide(scope),
-      ),
+      Effect.flatMap(
+        Layer.build(processServices),
+        (services) =>
+          makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
+            Effect.provideContext(services),
+          ),
+      ).pipe(Scope.provide(scope)),
     );
     steps.add(underWay);
     const end = () => {

@@ -15,9 +15,10 @@ import {
   type Standing,
 } from "../../streams/engine_control.ts";
 import { keptName } from "../../streams/engine_control/scope.ts";
-import type { ReadError } from "../../streams/log.ts";
+import type { AppendError, ReadError } from "../../streams/log.ts";
 import type { Delivery, Mailboxes } from "../../streams/mailbox.ts";
 import { queueActor } from "../../streams/seats.ts";
+import { acked, askAgainMs, later, type Settlement } from "./claims.ts";
 
 /** The route that an execution asks for, whatever keeps its wake-up back. */
 const askedFor = (route: Route | undefined): Route | undefined => {
@@ -83,16 +84,21 @@ export const makeHolds = (control: EngineControl["Service"]) => ({
   },
 });
 
-/** Has a message come back when that is open again; then the delivery may be acked. */
+/** Has a message come back when that is open again, and says what becomes of the delivery. */
 export const keepFor = (
   mailboxes: Mailboxes["Service"],
   delivery: Delivery,
   { by, what }: Held,
   route: Route | undefined,
-) =>
-  mailboxes.forward(
+): Effect.Effect<Settlement, AppendError | ReadError> => {
+  const name = keptName(by, what);
+  // It lies there already: it came before the worker had heard, and once more would be a repetition.
+  if (keptBackBy(delivery.route)?.by === name) return Effect.succeed(later(askAgainMs));
+  const kept = mailboxes.forward(
     delivery,
-    heldRoute(keptName(by, what), askedFor(delivery.route ?? route)),
+    heldRoute(name, askedFor(delivery.route ?? route)),
     // What an earlier change kept back has come back since.
     `${by.revision}`,
   );
+  return Effect.as(kept, acked(delivery));
+};

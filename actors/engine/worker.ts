@@ -235,8 +235,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     if (held === undefined || mail?.kind === "cancel") return undefined;
     const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
     if (passed !== undefined) return passed;
-    yield* keepFor(mailboxes, delivery, held, mail?.route);
-    return acked(delivery);
+    return yield* keepFor(mailboxes, delivery, held, mail?.route);
   });
 
   /** Claims an execution for a delivery, and runs it. Says what becomes of what was offered. */
@@ -269,8 +268,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     );
     if (held !== undefined && mail?.kind !== "cancel") {
       yield* leases.release(lease, { atRest: lease.atRest });
-      yield* keepFor(mailboxes, delivery, held, startRoute);
-      return acked(delivery);
+      return yield* keepFor(mailboxes, delivery, held, startRoute);
     }
     const activation = yield* Activation.make(
       engine,
@@ -286,8 +284,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     const ending = yield* activation.run;
     claiming.deliveries.push(...activation.deliveries);
     if (held !== undefined && ending === "released") {
-      yield* keepFor(mailboxes, delivery, held, startRoute);
-      return acked(delivery);
+      return yield* keepFor(mailboxes, delivery, held, startRoute);
     }
     switch (ending) {
       case "ended":

@@ -17,7 +17,6 @@ import { Executions, layer as layerExecutions } from "../../../actors/executions
 import { layerMemory } from "../../../actors/layer.ts";
 import { neverStuck } from "../../../actors/never_stuck.ts";
 import { ActorName, ExecutionId, Tenant, WorkerInstanceId } from "../../../schema/ids.ts";
-import * as EngineControl from "../../../streams/engine_control.ts";
 import * as Leases from "../../../streams/lease.ts";
 import { Log } from "../../../streams/log.ts";
 import * as ServerClock from "../../../streams/server_clock.ts";
@@ -69,7 +68,7 @@ const early = (log: Log["Service"]): Log["Service"] => {
   };
 };
 
-const ofProcess = Layer.mergeAll(Leases.layer, ServerClock.layer, EngineControl.layer).pipe(
+const ofProcess = Layer.mergeAll(Leases.layer, ServerClock.layer).pipe(
   Layer.provideMerge(Sessions.layer),
 );
 

@@ -357,6 +357,31 @@ export const pausingSuite = (name: string, run: Run<Services>): void => {
         assert.equal(yield* resultOf(started), 1);
       }));
 
+    test("a worker that hears late loses nothing that it should not have been offered", (stage) =>
+      Effect.gen(function* () {
+        const tenant = uniqueTenant();
+        let ran = 0;
+        const echo = stage.actor("echo", (ctx) => ctx.run("count", () => ++ran));
+        yield* change({ tenant }, "paused");
+        const control = yield* EngineControl;
+        const prompt = yield* stage.work([echo]);
+        const first = yield* stage.start(echo, undefined, { tenant });
+        yield* untilKept(first);
+        // He takes what is kept back for open until he looks at what he was given.
+        yield* stage.work([echo]).pipe(
+          Effect.provideService(EngineControl, { ...control, known: () => new Map() }),
+        );
+        const second = yield* stage.start(echo, undefined, { tenant });
+        yield* untilKept(second);
+        yield* prompt.leave;
+        yield* Effect.sleep("3 seconds");
+        assert.equal(ran, 0);
+        yield* change({ tenant }, "open");
+        yield* resultOf(first);
+        yield* resultOf(second);
+        assert.equal(ran, 2);
+      }));
+
     test("what drains takes nothing new, and comes to its end", (stage) =>
       Effect.gen(function* () {
         const tenant = uniqueTenant();
