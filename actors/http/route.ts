@@ -12,7 +12,21 @@ import type { Access, Caller } from "./authorize.ts";
 export type ServedWeir =
   & Pick<
     Weir,
-    "tenant" | "submit" | "submitAll" | "schedule" | "getSchedule" | "get" | "list" | "workers"
+    | "tenant"
+    | "submit"
+    | "submitAll"
+    | "schedule"
+    | "getSchedule"
+    | "get"
+    | "list"
+    | "workers"
+    | "engine"
+    | "queues"
+    | "budgets"
+    | "subscriptions"
+    | "tenants"
+    | "grants"
+    | "ledgers"
   >
   & EventSources;
 
@@ -52,11 +66,13 @@ export interface Described {
 type Codec<A> = Schema.Codec<A, unknown>;
 
 interface Shape {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   /** The name of the route, as `authorize` is told it. */
   readonly verb: string;
   readonly access: Access | "anybody";
+  /** Whether it changes what holds for a whole namespace, which needs `control` as well. */
+  readonly steers?: boolean;
   readonly summary: string;
   readonly answers: Readonly<Record<number, Described>>;
   /** Request headers that mean something. */

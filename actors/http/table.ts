@@ -3,7 +3,12 @@
  */
 import { openApiOf } from "./openapi.ts";
 import { type Route, route, type ServedWeir } from "./route.ts";
+import { budgetRoutes } from "./routes/budgets.ts";
+import { engineRoutes } from "./routes/engine.ts";
+import { namespaceRoutes } from "./routes/namespace.ts";
 import { operationRoutes } from "./routes/operation.ts";
+import { outputRoutes } from "./routes/outputs.ts";
+import { platformRoutes } from "./routes/platform.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { scheduleRoutes } from "./routes/schedules.ts";
 import { steeringRoutes } from "./routes/steering.ts";
@@ -40,6 +45,11 @@ export const tableOf = (
     ...runRoutes({ most: maxWaits, count: 0 }),
     ...steeringRoutes,
     ...scheduleRoutes,
+    ...outputRoutes(heartbeatMs),
+    ...engineRoutes,
+    ...namespaceRoutes,
+    ...budgetRoutes,
+    ...platformRoutes,
     ...streamRoutes(base, heartbeatMs),
   ];
   return routes;
