@@ -125,7 +125,7 @@ describe("weir submit and schedule", () => {
     assert.equal(await said(...words), "extract/s  was there already\n");
     await expect(
       ["schedule", "show", "extract/s"],
-      /^schedule +extract\/s\nstatus +completed\nwhy .*\nrunning +0\ncreated +2\ncompleted +2\nfailed +0\n/,
+      /^schedule +extract\/s\nstatus +completed\nwhy .*\nruns +2 times, every 1s\nmisfire +fire-once\noverlap +allow\nrunning +0\ncreated +2\ncompleted +2\nfailed +0\n/,
     );
     await expect(
       ["schedule", "runs", "extract/s"],
