@@ -83,6 +83,7 @@ export const verbs = {
   "run.cancel": { needs: ["cancel"], concerns: "run" },
   "run.pause": { needs: ["cancel"], concerns: "run" },
   "run.resume": { needs: ["cancel"], concerns: "run" },
+  "run.promote": { needs: ["submit"], concerns: "run" },
   "run.retry": { needs: ["submit"], concerns: "run" },
   "run.revokeLease": { needs: ["administer"], concerns: "run" },
 

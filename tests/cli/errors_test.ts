@@ -30,6 +30,7 @@ const commands = {
   cancel: ["cancel", "order/o-1"],
   pause: ["pause", "order/o-1"],
   resume: ["resume", "order/o-1"],
+  promote: ["promote", "order/o-1"],
   retry: ["retry", "order/o-1"],
   tail: ["tail", "completions"],
   "subscriptions list": ["subscriptions", "list"],

@@ -10,6 +10,7 @@ import { oneLogSuite } from "./engine/one_log.ts";
 import { outboxSuite } from "./engine/outbox.ts";
 import { outputSuite } from "./engine/output.ts";
 import { owningSuite } from "./engine/owning.ts";
+import { promotingSuite } from "./engine/promoting.ts";
 import { queueingSuite } from "./engine/queueing.ts";
 import { recordedSuite } from "./engine/recorded.ts";
 import { refusingSuite } from "./engine/refusing.ts";
@@ -32,6 +33,7 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   joiningSuite(name, run);
   togetherSuite(name, run);
   queueingSuite(name, run);
+  promotingSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
   attemptsSuite(name, run);

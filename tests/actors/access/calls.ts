@@ -94,6 +94,7 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "run.cancel": (scene) => run(waiting)(scene).cancel(),
   "run.pause": (scene) => run(waiting)(scene).pause(),
   "run.resume": (scene) => run(waiting)(scene).resume(),
+  "run.promote": (scene) => run(waiting)(scene).promote(),
   "run.retry": (scene) => run(waiting)(scene).retry(),
   "run.revokeLease": (scene) => run(waiting)(scene).revokeLease(),
   "leaseHistory": family("leaseHistory"),
