@@ -155,6 +155,13 @@ export class Executions extends Context.Service<Executions, {
     StartedExecution,
     SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues
   >;
+  /** The start of an execution that somebody will start later, checked as if it were now. */
+  readonly prepare: (
+    actor: ActorName,
+    tenant: Tenant,
+    input: unknown,
+    options?: Omit<StartOptions, "signals">,
+  ) => Effect.Effect<StartRecord, InvalidInput | ReadError | UnknownActor | NobodyKeepsQueues>;
   /** Starts all or none, if they are in one shard; each after those that it comes after otherwise. */
   readonly startAll: (
     tenant: Tenant,
@@ -226,7 +233,7 @@ const make = Effect.gen(function* () {
   const presence = makePresence(means);
   const { present, living, meant } = presence;
   const signal = makeSignal(means, presence);
-  const { start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
+  const { prepare, start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
   const view = makeView(means, presence, clock, yield* Effect.serviceOption(Sessions));
   const { result, describe, history } = view;
 
@@ -285,6 +292,7 @@ const make = Effect.gen(function* () {
   );
 
   return Executions.of({
+    prepare,
     start,
     startAll,
     started: (of) => Effect.map(present(of), ({ start }) => start),

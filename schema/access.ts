@@ -137,6 +137,12 @@ export const verbs = {
   "tenants.list": { needs: ["read"], concerns: "eachTenant" },
   "tenants.history": { needs: ["read"], concerns: 0, hidden: "noTenant" },
 
+  "triggers.create": { needs: ["submit"], concerns: 0, signs: ["by", 0] },
+  "triggers.list": { needs: ["read"], concerns: 0 },
+  "triggers.describe": { needs: ["read"], concerns: 1 },
+  "triggers.cancel": { needs: ["cancel"], concerns: 1, signs: ["by", 1] },
+  "emit": { needs: ["submit"], concerns: 2 },
+
   "grants.assign": changesGrants,
   "grants.unassign": changesGrants,
   "grants.grant": changesGrants,
