@@ -21,6 +21,7 @@ import { stepsSuite } from "./engine/steps.ts";
 import { stoppingSuite } from "./engine/stopping.ts";
 import { toldAsWorkSuite } from "./engine/told_as_work.ts";
 import { togetherSuite } from "./engine/together.ts";
+import { triggeringSuite } from "./engine/triggering.ts";
 import { waitingSuite } from "./engine/waiting.ts";
 import type { Run } from "./subject_matter.ts";
 
@@ -34,6 +35,7 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   togetherSuite(name, run);
   queueingSuite(name, run);
   promotingSuite(name, run);
+  triggeringSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
   attemptsSuite(name, run);

@@ -62,7 +62,12 @@ export const promotingSuite = (name: string, run: Run<Services>): void => {
             return tries;
           });
           yield* stage.work([flaky], { residentGrace });
-          const retry = { attempts: 5, backoff: "fixed", delay: "30 minutes", jitter: false } as const;
+          const retry = {
+            attempts: 5,
+            backoff: "fixed",
+            delay: "30 minutes",
+            jitter: false,
+          } as const;
           const failing = yield* stage.start(flaky, undefined, { retry });
           for (const failed of [1, 2]) {
             yield* until(
