@@ -28,6 +28,7 @@ import { submit } from "./commands/submit.ts";
 import { subscriptions } from "./commands/subscriptions.ts";
 import { tail } from "./commands/tail.ts";
 import { tenants } from "./commands/tenants.ts";
+import { emit, triggers } from "./commands/triggers.ts";
 import { workers } from "./commands/workers.ts";
 import { explain, layerPresenter, succeeded } from "./failure.ts";
 import { root } from "./root.ts";
@@ -36,7 +37,7 @@ import { version } from "./version.ts";
 
 const weir = root.pipe(Command.withSubcommands([
   { group: "Executions", commands: [start, submit, schedule, ls, describe, history, events] },
-  { group: "Steering", commands: [signal, cancel, pause, resume, promote, retry] },
+  { group: "Steering", commands: [signal, cancel, pause, resume, promote, retry, triggers, emit] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Access", commands: [tenants, grants, ledger, permissions] },
   { group: "Operation", commands: [dev, serve, workers, lanes, queues, budgets, doctor] },
