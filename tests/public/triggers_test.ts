@@ -125,6 +125,23 @@ describe("a trigger", () => {
     assert.deepEqual([rest, fired, last?.failure], [undefined, 1, undefined]);
   });
 
+  it("has failed at nothing that its keeper had done before it died", async () => {
+    await using weir = await inMemory();
+    await weir.worker([waits]);
+    const keeper = await weir.worker([], kept);
+    const told = await weir.start(waits, undefined, { id: "t" });
+    await weir.triggers.create({ id: "t", when: { event: "e" }, then: { signal: told, name: go } });
+    await weir.advance("1 second");
+    const crashed = keeper.crashAt({ append: keeper.appends + 2 }, "after");
+    await weir.emit("e", 7);
+    await crashed;
+    assert.equal(await told.result(), 7);
+    await weir.worker([], kept);
+    await weir.advance("1 minute");
+    const { acting, fired, last } = await weir.triggers.describe("t");
+    assert.deepEqual([acting, fired, last?.failure], [undefined, 1, undefined]);
+  });
+
   it("leads to fifty others at most", async () => {
     await using weir = await inMemory();
     await weir.worker([echo], kept);

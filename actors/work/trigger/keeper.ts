@@ -95,10 +95,14 @@ class Keeper {
 
   /** What cannot be read keeps one trigger from firing, and no other. */
   #keepAlone(record: TriggerRecord, kept: Kept, beside: Beside): Effect.Effect<void, KeepError> {
-    return Effect.catchTag(
-      this.#keep(record, kept, beside),
-      ["CorruptRecord", "UnsupportedRecordVersion"],
-      (error) => Effect.logWarning(`the trigger ${record.id} cannot be kept: ${error.message}`),
+    const leave = (why: string) =>
+      Effect.logWarning(`the trigger ${record.id} cannot be kept: ${why}`);
+    return this.#keep(record, kept, beside).pipe(
+      Effect.catchTag(
+        ["CorruptRecord", "UnsupportedRecordVersion"],
+        (error) => leave(error.message),
+      ),
+      Effect.catchDefect((defect) => leave(String(defect))),
     );
   }
 
