@@ -83,6 +83,20 @@ export type {
   Rights,
 } from "./actors/grants.ts";
 export type { LedgerEntryInput, LedgerVerbs } from "./actors/ledgers.ts";
+export type {
+  ByActor,
+  ByExecution,
+  CreateTriggerOptions,
+  Emit,
+  EmitOptions,
+  EmittedEvent,
+  TriggerDescription,
+  TriggerFiring,
+  TriggerSubmitOptions,
+  TriggerThen,
+  TriggerVerbs,
+  TriggerWhen,
+} from "./actors/triggers.ts";
 export type { TenantEntry } from "./streams/tenants.ts";
 export type { Grant } from "./streams/grants.ts";
 export type { AppendedEntry, ReadLedgerOptions } from "./streams/ledgers.ts";
@@ -130,6 +144,7 @@ export {
   type LedgerEntry,
   NameInUse,
   NobodyKeepsQueues,
+  NobodyKeepsTriggers,
   NondeterministicProgram,
   NonRetryable,
   NoSpace,
@@ -154,6 +169,7 @@ export {
   TenantNotFound,
   TooManyDimensions,
   TopologyDrift,
+  TriggerNotFound,
   Unavailable,
   UnknownActor,
   UnsupportedRecordVersion,

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import type * as Schema from "effect/Schema";
 import type * as Stream from "effect/Stream";
-import type { InvalidInput, LeaseNotHeld } from "../schema/errors.ts";
+import { InvalidInput, type LeaseNotHeld } from "../schema/errors.ts";
 import {
   type DependencyCycle,
   type ExecutionCancelled,
@@ -155,6 +155,13 @@ export class Executions extends Context.Service<Executions, {
     StartedExecution,
     SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues
   >;
+  /** The start of an execution that somebody will start later, checked as if it were now. */
+  readonly prepare: (
+    actor: ActorName,
+    tenant: Tenant,
+    input: unknown,
+    options?: Omit<StartOptions, "signals">,
+  ) => Effect.Effect<StartRecord, InvalidInput | ReadError | UnknownActor | NobodyKeepsQueues>;
   /** Starts all or none, if they are in one shard; each after those that it comes after otherwise. */
   readonly startAll: (
     tenant: Tenant,
@@ -189,6 +196,8 @@ export class Executions extends Context.Service<Executions, {
     options?: { readonly reason?: string },
   ) => Effect.Effect<void, SendError>;
   readonly resume: (of: Named) => Effect.Effect<void, SendError>;
+  /** Has an execution that waits for its time, or to be tried again, wait no longer. */
+  readonly promote: (of: Named) => Effect.Effect<void, SendError>;
   /** Runs a finished execution again, and gives the sequence behind which its next end counts. */
   readonly retry: (
     of: Named,
@@ -224,7 +233,7 @@ const make = Effect.gen(function* () {
   const presence = makePresence(means);
   const { present, living, meant } = presence;
   const signal = makeSignal(means, presence);
-  const { start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
+  const { prepare, start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
   const view = makeView(means, presence, clock, yield* Effect.serviceOption(Sessions));
   const { result, describe, history } = view;
 
@@ -258,6 +267,20 @@ const make = Effect.gen(function* () {
     },
   );
 
+  const promote: Executions["Service"]["promote"] = Effect.fn("Executions.promote")(
+    function* (of) {
+      const found = yield* living(of);
+      if (found.start.task?.schedule !== undefined) {
+        return yield* new InvalidInput({
+          what: "execution",
+          value: of.execution,
+          rule: "it is a schedule, of which trigger starts a run",
+        });
+      }
+      yield* post.send(found.address, { kind: "promote", ...meant(found) });
+    },
+  );
+
   const revokeLease: Executions["Service"]["revokeLease"] = Effect.fn("Executions.revokeLease")(
     function* (of, { reason } = {}) {
       const { address } = yield* present(of);
@@ -269,6 +292,7 @@ const make = Effect.gen(function* () {
   );
 
   return Executions.of({
+    prepare,
     start,
     startAll,
     started: (of) => Effect.map(present(of), ({ start }) => start),
@@ -277,6 +301,7 @@ const make = Effect.gen(function* () {
     cancel,
     pause,
     resume,
+    promote,
     retry: makeRetry(means, presence, view),
     revokeLease,
     describe,

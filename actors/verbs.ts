@@ -13,6 +13,7 @@ import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
 import type { Log } from "../streams/log.ts";
+import type { Mailboxes } from "../streams/mailbox.ts";
 import type { ServerClock } from "../streams/server_clock.ts";
 import type { Grants } from "../streams/grants.ts";
 import type { Ledgers } from "../streams/ledgers.ts";
@@ -35,6 +36,7 @@ import { makeSchedule } from "./schedule.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
 import { makeTenants } from "./tenants.ts";
+import { makeTriggers } from "./triggers.ts";
 import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
 
 /** What does not depend on where the services run. */
@@ -42,6 +44,7 @@ export type Verbs =
   & Pick<
     Weir,
     | "budgets"
+    | "emit"
     | "events"
     | "start"
     | "submit"
@@ -53,6 +56,7 @@ export type Verbs =
     | "queues"
     | "subscriptions"
     | "tenants"
+    | "triggers"
     | "grants"
     | "ledgers"
     | "workers"
@@ -69,6 +73,7 @@ export const makeVerbs = (
     | Grants
     | Ledgers
     | Log
+    | Mailboxes
     | ServerClock
     | Sessions
     | Subscriptions
@@ -117,6 +122,7 @@ export const makeVerbs = (
 
   return {
     ...makeFamilies(runtime, tenant),
+    ...makeTriggers(runtime, tenant),
     budgets: makeBudgets(runtime, tenant),
     events: makeEvents(runtime, tenant),
     queues: makeQueues(runtime),

@@ -34,6 +34,7 @@ import type { SignalDefinition } from "./signal.ts";
 import type { Run } from "./run.ts";
 import type { SubscriptionVerbs } from "./subscriptions.ts";
 import type { TenantVerbs } from "./tenants.ts";
+import type { Emit, TriggerVerbs } from "./triggers.ts";
 import { opened } from "./unclosed.ts";
 import { makeVerbs, makeWorker } from "./verbs.ts";
 
@@ -131,6 +132,10 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
   readonly subscriptions: SubscriptionVerbs;
   /** The tenants that were created. */
   readonly tenants: TenantVerbs;
+  /** What is done when something happens. */
+  readonly triggers: TriggerVerbs;
+  /** Emits an event, for the triggers that wait for it. */
+  readonly emit: Emit;
   /** Who may do what in which tenant. */
   readonly grants: GrantVerbs;
   /** What was decided, seen or done; appended and read, never changed. */

@@ -83,6 +83,7 @@ export const verbs = {
   "run.cancel": { needs: ["cancel"], concerns: "run" },
   "run.pause": { needs: ["cancel"], concerns: "run" },
   "run.resume": { needs: ["cancel"], concerns: "run" },
+  "run.promote": { needs: ["submit"], concerns: "run" },
   "run.retry": { needs: ["submit"], concerns: "run" },
   "run.revokeLease": { needs: ["administer"], concerns: "run" },
 
@@ -135,6 +136,12 @@ export const verbs = {
   "tenants.get": { needs: ["read"], concerns: 0, hidden: "noTenant" },
   "tenants.list": { needs: ["read"], concerns: "eachTenant" },
   "tenants.history": { needs: ["read"], concerns: 0, hidden: "noTenant" },
+
+  "triggers.create": { needs: ["submit"], concerns: 0, signs: ["by", 0] },
+  "triggers.list": { needs: ["read"], concerns: 0 },
+  "triggers.describe": { needs: ["read"], concerns: 1 },
+  "triggers.cancel": { needs: ["cancel"], concerns: 1, signs: ["by", 1] },
+  "emit": { needs: ["submit"], concerns: 2 },
 
   "grants.assign": changesGrants,
   "grants.unassign": changesGrants,

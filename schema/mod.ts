@@ -115,6 +115,9 @@ export {
   TooManyDimensions,
   ZeroLimit,
 } from "./budget_errors.ts";
+export { OutcomeType, TriggerId, When } from "./trigger.ts";
+export { EmittedRecord, Happening, TriggerRecord } from "./trigger_record.ts";
+export { NobodyKeepsTriggers, TriggerNotFound, type TriggerProblem } from "./trigger_errors.ts";
 export { type Awaited, type ExecutionState, executionStateOf } from "./execution_state.ts";
 export { Failure } from "./failure.ts";
 export { ExecutionSnapshot } from "./execution_snapshot.ts";
@@ -135,6 +138,7 @@ export {
 } from "./work_event.ts";
 export { workOfGrant, workOfLedger, workOfTenant } from "./work_events_of_access.ts";
 export { workOfBudget } from "./work_events_of_budget.ts";
+export { workOfTrigger } from "./work_events_of_trigger.ts";
 export { workOfSession } from "./work_events_of_session.ts";
 export { isFinal, isValidTransition, RunState } from "./run_state.ts";
 export {

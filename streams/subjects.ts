@@ -29,6 +29,7 @@ export const bucketKinds = [
   "tenant",
   "grant",
   "seat",
+  "trigger",
 ] as const;
 
 /** The kinds that are plain subjects under the namespace. */
@@ -55,6 +56,7 @@ export const subjectKinds = [
   "reply",
   "spend",
   "ledger",
+  "emitted",
 ] as const;
 
 export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];

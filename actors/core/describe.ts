@@ -6,7 +6,7 @@ import * as HashMap from "effect/HashMap";
 import type { Awaited, ExecutionState as Rebuilt } from "../../schema/execution_state.ts";
 import type { StepResult } from "../../schema/journal_record.ts";
 import type { ExecutionStatus } from "../../streams/execution_index/status.ts";
-import { type ExecutionState, openOperations, turnSignal } from "./state.ts";
+import { beginOf, type ExecutionState, openOperations, turnSignal } from "./state.ts";
 
 /** What keeps an execution from going on, in a word that programs can match. */
 export type Reason =
@@ -108,8 +108,7 @@ export const publicStatus = (
   }
   if (isOwned) return "active";
   if (state.paused !== undefined) return "paused";
-  const begin = Math.max(state.start?.record.notBefore ?? 0, state.retryAt ?? 0);
-  if (begin > now) return "delayed";
+  if (beginOf(state) > now) return "delayed";
   return openOperations(state).length > 0 ? "suspended" : "waiting";
 };
 

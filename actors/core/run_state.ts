@@ -10,6 +10,7 @@ import type { LeaseState } from "../../streams/lease.ts";
 import { turnOf } from "./decide.ts";
 import {
   afterKey,
+  beginOf,
   type ExecutionState,
   openOperations,
   operation,
@@ -58,12 +59,13 @@ export const runStateOf = (
   now: number,
 ): RunState => {
   const known = takeUpRest(state);
-  const { cancel, done, paused, retryAt = 0, start } = known;
+  const { cancel, done, paused, promoted = Infinity } = known;
   if (done !== undefined) return ends[done.record.outcome.type];
+  const retryAt = Math.min(known.retryAt ?? 0, promoted);
   if (retryAt > now) return "retryWait";
   const isHeld = lease?.held === true;
   const begun = isBegun(known);
-  const isDue = (start?.record.notBefore ?? 0) <= now && isSatisfied(known);
+  const isDue = beginOf(known) <= now && isSatisfied(known);
   if (!begun && !isDue) return "scheduled";
   if (!hasTurn(known)) return "ready";
   if (isHeld) {

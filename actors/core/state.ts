@@ -109,6 +109,8 @@ export interface ExecutionState {
   /** Attempts that failed since the start or the last replay, and when the next begins. */
   readonly failures: number;
   readonly retryAt: Timestamp | undefined;
+  /** When somebody said that it is to wait for its time no more. */
+  readonly promoted: Timestamp | undefined;
   readonly attempt: number;
   readonly epoch: number;
   readonly replays: number;
@@ -146,6 +148,7 @@ export const initial: ExecutionState = {
   expired: false,
   failures: 0,
   retryAt: undefined,
+  promoted: undefined,
   attempt: 0,
   epoch: 0,
   replays: 0,
@@ -160,6 +163,16 @@ export const initial: ExecutionState = {
 export const operation = (state: ExecutionState, key: string): Operation | undefined => {
   const found = HashMap.get(state.operations, key);
   return found._tag === "Some" ? found.value : undefined;
+};
+
+/** When the present attempt may begin. */
+export const beginOf = ({ start, retryAt, promoted }: ExecutionState): number =>
+  promoted === undefined ? Math.max(start?.record.notBefore ?? 0, retryAt ?? 0) : 0;
+
+/** The timer that announces when it may begin; none, if it waits for no time. */
+export const beginTimer = ({ start, retryAt, failures }: ExecutionState): string | undefined => {
+  if (retryAt !== undefined) return attemptTimer(failures);
+  return start?.record.notBefore === undefined ? undefined : delayTimer;
 };
 
 /** What the code is given. */

@@ -33,7 +33,8 @@ import {
 } from "../core/decide.ts";
 import {
   attemptTimer,
-  delayTimer,
+  beginOf,
+  beginTimer,
   type ExecutionState,
   limitTimer,
   operation,
@@ -101,9 +102,10 @@ type Event =
       | "release"
       | "rest"
       | "expire"
-      | "suspend"
-      | "retry";
+      | "suspend";
   }
+  /** The next attempt may begin, after so many that failed. */
+  | { readonly type: "retry"; readonly failures: number }
   | { readonly type: "limit"; readonly run: CodeRun };
 
 /** Ends the loop of an activation. */
@@ -337,17 +339,14 @@ export class Activation {
         yield* this.#follow(turns.map((turn) => ({ type: "leave", turn })));
       }
       const now = yield* this.#now;
-      const { notBefore } = start.record;
       const deadline = deadlineOf(this.state);
       if (deadline !== undefined && deadline <= now) return yield* this.#end({ type: "expired" });
       if (deadline !== undefined) {
         this.#deadlines.watch(deadline, () => this.#offer({ type: "expire" }));
       }
-      const begin = Math.max(notBefore ?? 0, this.state.retryAt ?? 0);
-      if (begin > now && this.state.cancel === undefined) {
-        const key = this.state.retryAt === undefined
-          ? delayTimer
-          : attemptTimer(this.state.failures);
+      const begin = beginOf(this.state);
+      const key = beginTimer(this.state);
+      if (key !== undefined && begin > now && this.state.cancel === undefined) {
         yield* this.#deadlines.schedule(this.#ownership, key, Timestamp.make(begin));
         return yield* this.#letGo("suspended");
       }
@@ -455,7 +454,9 @@ export class Activation {
           ? this.#letGo("released")
           : Effect.void;
       case "retry":
-        if (this.#codeRun === undefined) this.#startCode();
+        if (this.#codeRun === undefined && event.failures === this.state.failures) {
+          this.#startCode();
+        }
         return Effect.void;
       case "suspend":
         // What was offered in between was for other reasons; the grace is over.
@@ -550,7 +551,7 @@ export class Activation {
   }
 
   #afterTakingUp(before: ExecutionState): Effect.Effect<void, Over | AppendError> {
-    const { cancel, done, expired, paused } = this.state;
+    const { cancel, done, expired, paused, promoted } = this.state;
     // Nothing of the actor's code can have run yet.
     const isUnbegun = before.index === 0 && this.#ownership.reclaims === 0 && !this.#hasBegun;
     if (done !== undefined) {
@@ -564,9 +565,10 @@ export class Activation {
     }
     if (cancel !== undefined && before.cancel === undefined) {
       this.#codeRun?.cancel();
-      if (this.#hasBegun) this.#offer({ type: "retry" });
+      if (this.#hasBegun) this.#retry();
       return this.#follow(childrenToCancel(this.state));
     }
+    if (promoted !== undefined && before.promoted === undefined && this.#hasBegun) this.#retry();
     if (paused !== undefined && before.paused === undefined) this.#codeRun?.hold();
     if (paused === undefined && before.paused !== undefined) this.#codeRun?.proceed();
     return Effect.void;
@@ -609,10 +611,18 @@ export class Activation {
         yield* this.#deadlines.schedule(this.#ownership, key, retryAt);
         return yield* this.#letGo("suspended");
       }
+      const { failures } = this.state;
       this.#fork(
-        Effect.sleep(pause).pipe(Effect.andThen(Effect.sync(() => this.#offer({ type: "retry" })))),
+        Effect.sleep(pause).pipe(
+          Effect.andThen(Effect.sync(() => this.#offer({ type: "retry", failures }))),
+        ),
       );
     });
+  }
+
+  /** Has the next attempt begin, if one waits to. */
+  #retry(): void {
+    this.#offer({ type: "retry", failures: this.state.failures });
   }
 
   /** Gives up the turn that it had before, if it needs another now. */

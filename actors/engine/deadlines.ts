@@ -9,7 +9,7 @@ import { mailRecord } from "../../schema/mail_record.ts";
 import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { timers } from "../core/decide.ts";
-import { type ExecutionState, operation } from "../core/state.ts";
+import { beginTimer, type ExecutionState, operation } from "../core/state.ts";
 import type { Ownership } from "./ownership.ts";
 
 /** Deadlines further off than this are looked at again before they are awaited. */
@@ -33,6 +33,9 @@ export class Deadlines {
   constructor(options: DeadlinesOptions, state: ExecutionState) {
     this.#options = options;
     this.#scheduled = new Set(timers(state).map(({ key }) => key));
+    // The time that somebody who was promoted need not wait for may still be to come.
+    const begin = state.promoted === undefined ? undefined : beginTimer(state);
+    if (begin !== undefined) this.#scheduled.add(begin);
   }
 
   /** The server's time. */

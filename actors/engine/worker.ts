@@ -34,6 +34,7 @@ import { Sessions } from "../../streams/session.ts";
 import { serveJanitor } from "../janitor.ts";
 import { type KeepOptions, makeKeep } from "../keep.ts";
 import { queueCode } from "../work/queue/keeper.ts";
+import { triggersCode } from "../work/trigger/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
 import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
 import type { ActorCode } from "./operations.ts";
@@ -59,6 +60,8 @@ export interface WorkerOptions {
   readonly keep?: KeepOptions;
   /** Whether it keeps queues as well; each is kept by one of those that do. False if left out. */
   readonly queues?: boolean;
+  /** Whether it keeps triggers as well; those of a tenant are kept by one. False if left out. */
+  readonly triggers?: boolean;
 }
 
 /** A worker as its process holds it. */
@@ -103,10 +106,15 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     drainTimeout = "30 seconds",
     keep = {},
     queues = false,
+    triggers = false,
   } = options;
   for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
-  const actors = queues ? [...options.actors, queueCode({ log, post, clock })] : options.actors;
+  const actors = [
+    ...options.actors,
+    ...(queues ? [queueCode({ log, post, clock })] : []),
+    ...(triggers ? [triggersCode({ log, post, clock })] : []),
+  ];
   const codes = new Map<string, ActorCode>(actors.map((code) => [code.name, code]));
   if (codes.size !== actors.length) {
     return yield* new InvalidInput({

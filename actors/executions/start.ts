@@ -122,6 +122,14 @@ export const makeStart = (
       { concurrency: 16, discard: true },
     );
 
+  const prepareOnly: Executions["Service"]["prepare"] = Effect.fnUntraced(
+    function* (actor, tenant, input, options = {}) {
+      const { record } = yield* prepare(actor, tenant, input, options);
+      yield* checkServed(actor, record, options);
+      return record;
+    },
+  );
+
   const start: Executions["Service"]["start"] = Effect.fnUntraced(
     function* (actor, tenant, input, options = {}) {
       const given = yield* Effect.forEach(
@@ -212,5 +220,5 @@ export const makeStart = (
     traced("Executions.startAll"),
   );
 
-  return { start, startAll };
+  return { prepare: prepareOnly, start, startAll };
 };

@@ -10,6 +10,7 @@ import { oneLogSuite } from "./engine/one_log.ts";
 import { outboxSuite } from "./engine/outbox.ts";
 import { outputSuite } from "./engine/output.ts";
 import { owningSuite } from "./engine/owning.ts";
+import { promotingSuite } from "./engine/promoting.ts";
 import { queueingSuite } from "./engine/queueing.ts";
 import { recordedSuite } from "./engine/recorded.ts";
 import { refusingSuite } from "./engine/refusing.ts";
@@ -20,6 +21,7 @@ import { stepsSuite } from "./engine/steps.ts";
 import { stoppingSuite } from "./engine/stopping.ts";
 import { toldAsWorkSuite } from "./engine/told_as_work.ts";
 import { togetherSuite } from "./engine/together.ts";
+import { triggeringSuite } from "./engine/triggering.ts";
 import { waitingSuite } from "./engine/waiting.ts";
 import type { Run } from "./subject_matter.ts";
 
@@ -32,6 +34,8 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   joiningSuite(name, run);
   togetherSuite(name, run);
   queueingSuite(name, run);
+  promotingSuite(name, run);
+  triggeringSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
   attemptsSuite(name, run);

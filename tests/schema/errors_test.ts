@@ -7,6 +7,7 @@ import * as budget from "../../schema/budget_errors.ts";
 import * as errors from "../../schema/errors.ts";
 import * as execution from "../../schema/execution_errors.ts";
 import * as outbox from "../../schema/outbox_errors.ts";
+import * as trigger from "../../schema/trigger_errors.ts";
 import * as surface from "../../schema/mod.ts";
 
 const failure = { name: "CardDeclined", message: "no funds" };
@@ -18,6 +19,7 @@ const samples: ReadonlyArray<
   | errors.WeirError
   | execution.ExecutionProblem
   | outbox.OutboxProblem
+  | trigger.TriggerProblem
 > = [
   new errors.InvalidInput({ what: "tenant", value: "", rule: "expected a non-empty string" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "no" }),
@@ -75,6 +77,8 @@ const samples: ReadonlyArray<
   new execution.UnknownActor({ actor: "order" }),
   new execution.DependencyCycle({ executions: ["load/a", "load/b"] }),
   new execution.NobodyKeepsQueues({ queue: "cards" }),
+  new trigger.NobodyKeepsTriggers({ trigger: "on-paid" }),
+  new trigger.TriggerNotFound({ trigger: "on-paid" }),
   new execution.ScheduleFailed({ execution: "report/r", created: 5 }),
   new execution.SignalLimitExceeded({ execution: "order/o-1", limit: 10_000 }),
   new execution.RetryLimitExceeded({ execution: "order/o-1", limit: 10 }),
@@ -133,7 +137,14 @@ const samples: ReadonlyArray<
   new budget.TooManyDimensions({ budget: "task:t-1", limit: 32 }),
 ];
 
-const classes = Object.entries({ ...access, ...budget, ...errors, ...execution, ...outbox }).filter(
+const classes = Object.entries({
+  ...access,
+  ...budget,
+  ...errors,
+  ...execution,
+  ...outbox,
+  ...trigger,
+}).filter(
   (
     [, value],
   ) => typeof value === "function" && value.prototype instanceof Error,

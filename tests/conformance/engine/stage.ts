@@ -25,6 +25,7 @@ import {
   type Tenant,
 } from "../../../schema/ids.ts";
 import type { JournalRecord } from "../../../schema/journal_record.ts";
+import type { Budgets } from "../../../streams/budgets.ts";
 import { EventStore } from "../../../streams/event_store.ts";
 import type { ExecutionIndex } from "../../../streams/execution_index.ts";
 import type { HandOver } from "../../../streams/hand_over.ts";
@@ -40,6 +41,7 @@ import { type Run, tenant, uniqueWorker } from "../subject_matter.ts";
 const problemOfWork = judgeOfWork(schema);
 
 export type Services =
+  | Budgets
   | EventStore
   | ExecutionIndex
   | Executions
