@@ -175,6 +175,7 @@ describe("executions over HTTP", () => {
     await weir.advance("1 minute");
     assert.deepEqual((await ask("GET", at("waits/w-3"))).body.paused, { reason: "audit" });
     assert.equal((await ask("POST", at("waits/w-3", "/resume"))).status, 202);
+    assert.equal((await ask("POST", at("waits/w-3", "/promote"))).status, 202);
     await weir.advance("1 minute");
     assert.equal((await ask("GET", at("waits/w-3"))).body.paused, undefined);
     const early = await ask("POST", at("waits/w-3", "/retry"));

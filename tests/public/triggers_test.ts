@@ -106,6 +106,45 @@ describe("a trigger", () => {
     });
   });
 
+  it("fires for a budget each time that usage comes there, not while it is there", async () => {
+    await using weir = await inMemory();
+    await weir.worker([waits], kept);
+    const told = await weir.start(waits, undefined, { id: "t" });
+    const spend = (token: number, execution?: string) =>
+      weir.budgets.consume("b", { token }, execution === undefined ? {} : { execution });
+    await weir.budgets.allocate("b", { token: 10 }, { resetEvery: "5 minutes" });
+    await spend(9);
+    await weir.triggers.create({
+      id: "t",
+      when: { budget: "b", dimension: "token", percent: 80 },
+      then: { signal: told, name: "most" },
+      standing: true,
+    });
+    const fired = async () => {
+      await weir.advance("1 second");
+      return (await weir.triggers.describe("t")).fired;
+    };
+    await spend(1);
+    assert.equal(await fired(), 0); // it was there already
+    await weir.advance("5 minutes"); // the interval is over, and nobody writes that
+    await spend(8, "waits/t");
+    assert.equal(await fired(), 1);
+    await weir.budgets.release("waits/t");
+    await spend(7);
+    assert.equal(await fired(), 1);
+    await spend(1);
+    assert.equal(await fired(), 2);
+    await weir.budgets.replenish("b", { token: 20 });
+    await spend(15);
+    assert.equal(await fired(), 2);
+    await spend(2);
+    assert.equal(await fired(), 3);
+    await weir.budgets.delete("b");
+    await weir.budgets.allocate("b", { token: 10 });
+    await spend(8);
+    assert.equal(await fired(), 4);
+  });
+
   it("fires once although its keeper dies right after it has decided to", async () => {
     await using weir = await inMemory();
     await weir.worker([waits]);
@@ -152,7 +191,7 @@ describe("a trigger", () => {
       standing: true,
     });
     await (await weir.start(echo, 0)).result();
-    await weir.advance("1 hour");
+    await weir.advance("1 minute");
     const { fired, state, refused } = await weir.triggers.describe("again");
     assert.deepEqual([fired, state], [50, "active"]);
     assert.ok(refused !== undefined);

@@ -46,7 +46,10 @@ const behind = (level: Level, event: unknown, dimension: string): Level => {
       return limits === undefined ? level : { used: 0, limit: limitOf(limits) };
     }
     case "consumed":
-      return { ...level, used: level.used + (own(event.amounts, dimension) ?? 0) };
+      // What a budget does not limit, it does not count.
+      return level.limit === undefined
+        ? level
+        : { ...level, used: level.used + (own(event.amounts, dimension) ?? 0) };
     case "released":
       return { ...level, used: Math.max(0, level.used - (own(event.amounts, dimension) ?? 0)) };
     case "reset":

@@ -26,8 +26,6 @@ import {
   type Stage,
   until,
   untilStatus,
-  untilTrue,
-  verb,
 } from "./stage.ts";
 
 const go = defineSignal<unknown>("go");
@@ -96,8 +94,8 @@ export const triggeringSuite = (
         yield* Triggers.emit(tenant, "paid", 5);
         yield* untilFired(tenant, "last");
         assert.deepEqual(yield* signalsOf(each), [1, 2, 3, 5]);
-        for (const  of of[once, each]) yield* signal(of, "end");
-        for (const  of of[once, each]) yield* resultOf(of);
+        for (const waiting of [once, each]) yield* signal(waiting, "end");
+        for (const waiting of [once, each]) yield* resultOf(waiting);
       }));
 
     test("an end makes one fire that came before it, and one that comes after", (stage) =>
