@@ -12,7 +12,7 @@ import { BudgetNotFound } from "../schema/budget_errors.ts";
 import { type BudgetEvent, budgetRecord, isBudgetEvent } from "../schema/budget_record.ts";
 import type { InvalidInput } from "../schema/errors.ts";
 import type { ExecutionId, Tenant } from "../schema/ids.ts";
-import { type ClerkError, make as makeClerk } from "./budgets/clerk.ts";
+import { type Clerk, type ClerkError, make as makeClerk } from "./budgets/clerk.ts";
 import type { Changed, Consumed, LimitInputs, Released } from "./budgets/command.ts";
 import { spendingOf } from "./budgets/facts.ts";
 import type { AllocateOptions, ConsumeOptions, KeyOptions, ResetOptions } from "./budgets/input.ts";
@@ -101,10 +101,12 @@ export class Budgets extends Context.Service<Budgets, {
   ) => Stream.Stream<BudgetChange, ReadError>;
 }>()("@weir/weir/streams/Budgets") {}
 
-const make = Effect.gen(function* () {
-  const log = yield* Log;
-  const clock = yield* ServerClock;
-  const clerk = yield* makeClerk(log, clock);
+/** Budgets on a log, by whoever does what is asked of them. */
+export const makeBudgets = (
+  log: Log["Service"],
+  clock: ServerClock["Service"],
+  clerk: Clerk,
+): Budgets["Service"] => {
   const { shelf } = clerk;
 
   /** All budgets of a tenant in which an execution may have spent something. */
@@ -186,6 +188,12 @@ const make = Effect.gen(function* () {
         Stream.flattenIterable,
       ),
   });
+};
+
+const make = Effect.gen(function* () {
+  const log = yield* Log;
+  const clock = yield* ServerClock;
+  return makeBudgets(log, clock, yield* makeClerk(log, clock));
 });
 
 export const layer: Layer.Layer<Budgets, never, Log | ServerClock> = Layer.effect(Budgets, make);

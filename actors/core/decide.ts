@@ -9,18 +9,22 @@ import { type ActorName, type ExecutionId, type Tenant, Timestamp } from "../../
 import type { JournalRecord, LogRecord, TagRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Route } from "../../schema/route.ts";
-import type { Queued } from "../../schema/task.ts";
+import type { Bound, Queued } from "../../schema/task.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
   attemptNote,
   deadlineTimer,
   type ExecutionState,
+  isOpen,
   isSignal,
+  type Lack,
+  lackOf,
   limitTimer,
   type Mail,
   openOperations,
   operation,
   type OperationKind,
+  roomKey,
   tryTimer,
   turnSignal,
 } from "./state.ts";
@@ -55,6 +59,55 @@ export const turnOf = (state: ExecutionState): Turn | undefined => {
   return { queue, turn: queue.hold === "per-attempt" ? `attempt ${attempt}` : `run ${replays}` };
 };
 
+/** The budgets that it is bound to; what a schedule says of them is for its runs. */
+export const budgetsOf = (state: ExecutionState): ReadonlyArray<Bound> => {
+  const { budgets = [], schedule } = state.start?.record.task ?? {};
+  return schedule === undefined ? budgets : [];
+};
+
+/** How often the present attempt has waited for room in a budget, with the time that it waits now. */
+const waitsForRoom = (state: ExecutionState): number => {
+  if (budgetsOf(state).length === 0) return 0;
+  const prefix = roomKey(`${state.attempt}.`);
+  return HashMap.reduce(
+    state.operations,
+    0,
+    (count, _, key) => key.startsWith(prefix) ? count + 1 : count,
+  );
+};
+
+/** The present attempt, which is another for the clock each time that it has waited for a budget. */
+export const attemptName = (state: ExecutionState): string => {
+  const waits = waitsForRoom(state);
+  return waits === 0 ? `${state.attempt}` : `${state.attempt}.${waits}`;
+};
+
+/** The wait for room in a budget that is under way, of this attempt or one before, or the next. */
+export const roomTurn = (
+  state: ExecutionState,
+): { readonly turn: string; readonly signal?: string } => {
+  if (budgetsOf(state).length === 0) return { turn: "" };
+  for (const [key, operation] of HashMap.entries(state.operations)) {
+    if (!isOpen(operation) || operation.kind !== "wait" || !key.startsWith(roomKey(""))) continue;
+    return { turn: key.slice(roomKey("").length), signal: operation.signal };
+  }
+  return { turn: `${state.attempt}.${waitsForRoom(state) + 1}` };
+};
+
+/** Whether the present attempt may run as far as budgets are concerned, and has said so. */
+export const hasRoom = (state: ExecutionState): boolean =>
+  budgetsOf(state).length === 0 ||
+  operation(state, attemptNote(attemptName(state)))?.settled !== undefined;
+
+/** Whether the present attempt has begun, but waits for room in a budget. */
+export const isHeldUp = (state: ExecutionState): boolean =>
+  !hasRoom(state) &&
+  HashMap.some(
+    state.operations,
+    (_, key) =>
+      key === attemptNote(`${state.attempt}`) || key.startsWith(attemptNote(`${state.attempt}.`)),
+  );
+
 /** The turns that it had before, which its owner then may have died before giving up. */
 export const formerTurns = (state: ExecutionState): ReadonlyArray<Turn> => {
   const present = turnOf(state);
@@ -73,6 +126,7 @@ export interface Turn {
 /** What must happen after an execution has ended; each may happen twice without harm. */
 export type FollowUp =
   | { readonly type: "leave"; readonly turn: Turn }
+  | ({ readonly type: "giveUp"; readonly turn: string } & Lack)
   | { readonly type: "cancelChild"; readonly child: Child }
   | {
     readonly type: "notify";
@@ -191,8 +245,9 @@ const deliver = (
   if (key !== undefined && isKnownKey(state, key)) {
     return { ...delivery, effect: "deduped", count: state.signals };
   }
-  // However many others have sent, it is to learn that it is its turn.
-  const isTooMany = state.signals >= limits.signals && !name.startsWith(turnSignal(""));
+  // However many others have sent, it is to learn that it may go on.
+  const isOwn = name.startsWith(turnSignal("")) || name.startsWith(roomKey(""));
+  const isTooMany = state.signals >= limits.signals && !isOwn;
   if (state.done !== undefined || isTooMany) {
     const raw = state.done === undefined ? "limit_exceeded" : "execution_ended";
     return { ...delivery, effect: { type: "other", raw }, count: state.signals };
@@ -217,8 +272,11 @@ export const afterEnd = (
   const parent = state.start?.record.parent;
   const interested = parent === undefined ? state.joins : [parent, ...state.joins];
   const turn = turnOf(state);
+  const room = roomTurn(state);
+  const lack = room.signal === undefined ? undefined : lackOf(room.signal);
   return [
     ...(turn === undefined ? [] : [{ type: "leave", turn } as const]),
+    ...(lack === undefined ? [] : [{ type: "giveUp", turn: room.turn, ...lack } as const]),
     ...interested.map((parent): FollowUp => ({ type: "notify", parent, outcome })),
     ...childrenToCancel(state),
   ];
@@ -241,7 +299,7 @@ export const deadlineOf = (state: ExecutionState): Timestamp | undefined =>
 export const attemptLimit = (state: ExecutionState): Timestamp | undefined => {
   const timeoutMs = state.start?.record.task?.timeoutMs;
   if (timeoutMs === undefined || state.cancel !== undefined) return undefined;
-  const result = operation(state, attemptNote(state.attempt))?.settled?.result;
+  const result = operation(state, attemptNote(attemptName(state)))?.settled?.result;
   return result?.type === "value" && typeof result.value === "number"
     ? Timestamp.make(Math.ceil(result.value) + timeoutMs)
     : undefined;
@@ -255,7 +313,7 @@ export const timers = (
   const deadline = deadlineOf(state);
   const limit = attemptLimit(state);
   return [
-    ...(limit === undefined ? [] : [{ key: limitTimer(state.attempt), due: limit }]),
+    ...(limit === undefined ? [] : [{ key: limitTimer(attemptName(state)), due: limit }]),
     ...openOperations(state).flatMap(([key, operation]) => {
       if (operation.kind === "run") {
         const { retryAt, tries } = operation;

@@ -20,9 +20,12 @@ import type { Leases } from "../../streams/lease.ts";
 import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
 import type { Delivery } from "../../streams/mailbox.ts";
 import { removeLater } from "../../streams/retention.ts";
+import type { WaitingRoom } from "../../streams/budgets/waiting.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import {
   afterEnd,
+  attemptLimit,
+  attemptName,
   beforeTakingUp,
   childrenToCancel,
   type Command,
@@ -60,6 +63,7 @@ export interface Engine {
   readonly leases: Leases["Service"];
   readonly clock: ServerClock["Service"];
   readonly post: Post;
+  readonly budgets: WaitingRoom;
   /** How long an execution stays in memory although everything that it awaits is far off. */
   readonly residentMs: number;
   readonly maxReclaims: number;
@@ -106,7 +110,7 @@ type Event =
   }
   /** The next attempt may begin, after so many that failed. */
   | { readonly type: "retry"; readonly failures: number }
-  | { readonly type: "limit"; readonly run: CodeRun };
+  | { readonly type: "limit"; readonly run: CodeRun; readonly due: number };
 
 /** Ends the loop of an activation. */
 class Over {
@@ -377,6 +381,7 @@ export class Activation {
       state: () => this.state,
       isContinued,
       post: this.#engine.post,
+      budgets: this.#engine.budgets,
       now: this.#now,
       emit: (emitted) => this.#outputs.emit(emitted),
       watch: (due, then) => this.#deadlines.watch(due, then),
@@ -387,7 +392,7 @@ export class Activation {
       onRest: () => this.#offer({ type: "rest" }),
       onFinish: () => this.#offer({ type: "finish", run }),
       append: (messages) => this.#append(messages),
-      onLimit: () => this.#offer({ type: "limit", run }),
+      onLimit: (due) => this.#offer({ type: "limit", run, due }),
     });
     this.#codeRun = run;
     if (this.state.paused !== undefined) run.hold();
@@ -424,9 +429,9 @@ export class Activation {
           ? this.#finish(event.run.exit)
           : Effect.void;
       case "limit":
-        // What undoes a cancelled execution runs to its end.
+        // What undoes a cancelled execution runs to its end, and who waits for a budget has time.
         return event.run === this.#codeRun && event.run.exit === undefined &&
-            this.state.cancel === undefined
+            attemptLimit(this.state) === event.due
           ? this.#failed(timedOut(this.#code.timeoutMs))
           : Effect.void;
       case "unemitted":
@@ -605,7 +610,7 @@ export class Activation {
       const before = this.state;
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
       yield* this.#leaveTurnOf(before);
-      yield* this.#deadlines.forget(this.#ownership, limitTimer(before.attempt));
+      yield* this.#deadlines.forget(this.#ownership, limitTimer(attemptName(before)));
       if (pause > this.#engine.residentMs) {
         const key = attemptTimer(this.state.failures);
         yield* this.#deadlines.schedule(this.#ownership, key, retryAt);

@@ -19,6 +19,7 @@ export const tell = (
       return post.notify(followUp.parent, as.execution, followUp.outcome);
     }
     if (followUp.type === "leave") return post.leave(followUp.turn, as);
+    if (followUp.type === "giveUp") return post.giveUp(followUp, as);
     const { execution, tenant, route } = followUp.child;
     return post.cancelChild(post.addressOf(execution, tenant), as, route);
   }, { discard: true });

@@ -22,6 +22,7 @@ import type { Keep } from "../keep.ts";
 import type { Emit } from "./emit.ts";
 import type { AddEvent } from "./outbox.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
+import type { Room } from "./room.ts";
 
 type Json = Schema.Json;
 
@@ -136,8 +137,10 @@ export interface Operations {
   readonly turn: Effect.Effect<void, OperationError>;
   /** Appends records under the fence of the execution, beside its journal; for the engine's own code. */
   readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
-  /** Gives the attempt so much time, from when this was first asked on. */
-  readonly limitAttempt: (timeoutMs: number) => Effect.Effect<void, OperationError>;
+  /** Waits for room in budgets, of those that the execution is bound to. */
+  readonly room: Room;
+  /** Says that the attempt begins, and gives it so much time, from when this was first asked on. */
+  readonly beginAttempt: (timeoutMs: number | undefined) => Effect.Effect<void, OperationError>;
   readonly uuid: () => string;
   readonly random: () => number;
   /** Whether what is called so has a result already, so that to ask for it begins nothing. */

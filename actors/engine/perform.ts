@@ -20,6 +20,7 @@ import { failureIn, type Host, type Perform } from "./host.ts";
 import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
 import { eventsOf } from "./outbox.ts";
 import { runStep } from "./step.ts";
+import { roomFor } from "./room.ts";
 import { turnFor } from "./turn.ts";
 import { checkJson } from "./to_json.ts";
 
@@ -38,7 +39,7 @@ export const operationsOf = (host: Host): Operations => {
   /** What is done again after it was continued is done anew. */
   const life = host.continuations === 0 ? `${host.life}` : `${host.life}.${host.continuations}`;
 
-  const perform: Perform = (name, kind, begin) =>
+  const perform: Perform = (name, kind, begin, leavesCancel = false) =>
     Effect.callback((resume) => {
       let key: string;
       try {
@@ -50,6 +51,7 @@ export const operationsOf = (host: Host): Operations => {
       program.request({
         key,
         kind,
+        leavesCancel,
         begin: (known) => {
           const effect = begin(key, known, (error) => {
             program.withdraw(key);
@@ -216,11 +218,15 @@ export const operationsOf = (host: Host): Operations => {
     turn: turnFor(host, perform),
     append: host.append,
     now: noted("weir.now"),
-    limitAttempt: (timeoutMs) =>
-      Effect.map(
-        noted(attemptNote(host.attempt)),
-        (begun) => host.limit(Math.ceil(begun) + timeoutMs),
-      ),
+    room: roomFor(host, perform),
+    beginAttempt: (timeoutMs) =>
+      Effect.suspend(() => {
+        // A request to stop is for the code to hear.
+        if (host.isCancelled()) return Effect.void;
+        return Effect.map(noted(attemptNote(host.attemptName())), (begun) => {
+          if (timeoutMs !== undefined) host.limit(Math.ceil(begun) + timeoutMs);
+        });
+      }),
     uuid: () => {
       const bytes = draw();
       bytes[6] = (bytes[6]! & 0x0f) | 0x40;

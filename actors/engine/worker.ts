@@ -31,6 +31,9 @@ import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../st
 import { Expiries } from "../../streams/retention.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
+import { make as makeClerk } from "../../streams/budgets/clerk.ts";
+import { makeWaiting } from "../../streams/budgets/waiting.ts";
+import { makeAnswer } from "../bells.ts";
 import { serveJanitor } from "../janitor.ts";
 import { type KeepOptions, makeKeep } from "../keep.ts";
 import { queueCode } from "../work/queue/keeper.ts";
@@ -110,6 +113,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   } = options;
   for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
+  const budgets = makeWaiting(log, yield* makeClerk(log, clock));
   const actors = [
     ...options.actors,
     ...(queues ? [queueCode({ log, post, clock })] : []),
@@ -129,6 +133,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     leases,
     clock,
     post,
+    budgets,
     residentMs: millis(residentGrace),
     maxReclaims,
     keepMs: yield* makeKeep(keep, options.actors),
@@ -317,7 +322,11 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   if (Option.isSome(index)) yield* Effect.forkScoped(index.value.project);
   if (Option.isSome(expiries)) {
     yield* Effect.forkScoped(
-      Effect.provideService(serveJanitor, Expiries, expiries.value),
+      Effect.provideService(
+        serveJanitor(makeAnswer(log, post, budgets)),
+        Expiries,
+        expiries.value,
+      ),
     );
   }
   if (Option.isSome(connection)) {

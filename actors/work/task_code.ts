@@ -79,7 +79,7 @@ const awaitAll = (
 export const asTask = (code: ActorCode, start: StartRecord | undefined): TaskCode => {
   const task = start?.task;
   if (task === undefined) return code;
-  const { after = [], retry, timeoutMs, schedule } = task;
+  const { after = [], budgets, retry, timeoutMs, schedule } = task;
   return {
     ...code,
     ...(retry === undefined ? {} : { retry: retryOf(retry) }),
@@ -90,8 +90,16 @@ export const asTask = (code: ActorCode, start: StartRecord | undefined): TaskCod
         if (schedule !== undefined) {
           return yield* runSchedule(operations, start!, schedule, input);
         }
+        yield* Effect.catchTag(
+          operations.room.toBegin,
+          "Cancelled",
+          // What it has done it may undo.
+          (error) => operations.isBehind() ? Effect.void : Effect.fail(error),
+        );
         yield* operations.turn;
-        if (timeoutMs !== undefined) yield* operations.limitAttempt(timeoutMs);
+        if (timeoutMs !== undefined || budgets !== undefined) {
+          yield* operations.beginAttempt(timeoutMs);
+        }
         return yield* code.run({ ...operations, results }, input);
       }),
   };

@@ -28,6 +28,7 @@ import type {
 import { type Book, consume, type Decided } from "./consume.ts";
 import { knowsKey, spendingOf, withKey, withoutSpending } from "./facts.ts";
 import { after, atTime, type BudgetState, type Held, mapValues, own, zeroed } from "./state.ts";
+import { elapse, wait } from "./wait.ts";
 
 export type { Book, Decided } from "./consume.ts";
 
@@ -182,6 +183,10 @@ const decideAny = (
       return Result.succeed(release(book, command, now));
     case "delete":
       return Result.succeed(remove(book, command));
+    case "await":
+      return Result.succeed(wait(book, command, now));
+    case "elapse":
+      return Result.succeed(elapse(book, command, now));
   }
 };
 

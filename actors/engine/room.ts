@@ -1,0 +1,102 @@
+/**
+ * Waiting for room in the budgets that an execution is bound to. Its place among those who wait is
+ * taken before it is recorded that it waits, in the same step in which the budget is looked at; a
+ * signal says that there is room, and then it looks again. Whoever takes over after a crash finds
+ * that it waits, or takes the same place anew.
+ */
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Schedule from "effect/Schedule";
+import * as Semaphore from "effect/Semaphore";
+import type { Amounts, BudgetName } from "../../schema/budget.ts";
+import { attemptNote, roomKey, roomSignal } from "../core/state.ts";
+import type { ClerkError } from "../../streams/budgets/clerk.ts";
+import type { Awaited } from "../../streams/budgets/command.ts";
+import type { Host, Perform } from "./host.ts";
+import type { OperationError } from "./operations.ts";
+
+export type RoomError = OperationError | ClerkError;
+
+export interface Room {
+  /** For an attempt to begin; a request to cancel it ends the wait and is still to be told. */
+  readonly toBegin: Effect.Effect<void, RoomError>;
+  /** For what has begun to go on; says whether it had to wait. */
+  readonly of: (
+    budgets: ReadonlyArray<BudgetName>,
+    needs?: Amounts,
+  ) => Effect.Effect<boolean, RoomError>;
+}
+
+export const roomFor = (host: Host, perform: Perform): Room => {
+  const { bound, execution, life, tenant } = host;
+  const names = bound.map(({ name }) => name);
+  /** One wait at a time is recorded. */
+  const alone = Semaphore.makeUnsafe(1);
+
+  const look = (budgets: ReadonlyArray<BudgetName>, needs: Amounts | undefined) =>
+    Effect.suspend(() => {
+      const { turn } = host.roomTurn();
+      const { route } = host.asParent("");
+      const waiter = { execution, life, turn, ...(route === undefined ? {} : { route }) };
+      let found: Exit.Exit<Awaited, ClerkError> = Exit.die("nothing was asked");
+      return host.budgets.wait(tenant, budgets, waiter, needs).pipe(
+        Effect.retry({
+          while: (error) => error.retryable && !host.cancelled.aborted,
+          schedule: Schedule.spaced("1 second"),
+        }),
+        Effect.exit,
+        Effect.map((exit) => void (found = exit)),
+        host.whileBusy,
+        Effect.andThen(Effect.suspend(() => found)),
+        Effect.map((awaited) => ({ turn, ...awaited })),
+      );
+    });
+
+  const wait = (turn: string, signal: string, leavesCancel: boolean) =>
+    perform(roomKey(turn), "wait", (key, known) => {
+      if (known === undefined) host.submit({ kind: "waiting", key, signal });
+      return undefined;
+    }, leavesCancel);
+
+  const all = Effect.fnUntraced(function* (
+    budgets: ReadonlyArray<BudgetName>,
+    needs: Amounts | undefined,
+    leavesCancel: boolean,
+  ): Effect.fn.Return<boolean, RoomError> {
+    for (let waits = 0;; waits++) {
+      if (host.isCancelled()) return yield* host.cancelledError();
+      const known = host.roomTurn();
+      if (known.signal !== undefined) {
+        yield* wait(known.turn, known.signal, leavesCancel);
+        continue;
+      }
+      const found = yield* look(budgets, needs);
+      if (found.outcome === "open") return waits > 0;
+      yield* wait(found.turn, roomSignal(found.turn, found), leavesCancel);
+    }
+  });
+
+  const of: Room["of"] = (budgets, needs) =>
+    Effect.suspend(() => {
+      // What undoes a cancelled execution does not wait.
+      if (budgets.length === 0 || host.isCancelled()) return Effect.succeed(false);
+      return Effect.callback<boolean, RoomError>((resume) => {
+        // What is recorded as waiting is awaited, also if the caller has lost patience.
+        host.fork(
+          Effect.suspend(() => all(budgets, needs, false)).pipe(
+            alone.withPermits(1),
+            Effect.exit,
+            Effect.map((exit) => resume(exit)),
+          ),
+        );
+      });
+    });
+
+  const toBegin = Effect.suspend(() => {
+    const hasBegun = host.operation(attemptNote(host.attemptName()))?.settled !== undefined;
+    if (names.length === 0 || hasBegun) return Effect.void;
+    return Effect.asVoid(all(names, undefined, true));
+  });
+
+  return { toBegin, of };
+};
