@@ -272,15 +272,24 @@ export const afterEnd = (
   const parent = state.start?.record.parent;
   const interested = parent === undefined ? state.joins : [parent, ...state.joins];
   const turn = turnOf(state);
-  const room = roomTurn(state);
-  const lack = room.signal === undefined ? undefined : lackOf(room.signal);
   return [
     ...(turn === undefined ? [] : [{ type: "leave", turn } as const]),
-    ...(lack === undefined ? [] : [{ type: "giveUp", turn: room.turn, ...lack } as const]),
+    ...waitsLeft(state),
     ...interested.map((parent): FollowUp => ({ type: "notify", parent, outcome })),
     ...childrenToCancel(state),
   ];
 };
+
+/** The places among those who wait for a budget that nobody has called. */
+const waitsLeft = (state: ExecutionState): ReadonlyArray<FollowUp> =>
+  budgetsOf(state).length === 0
+    ? []
+    : [...HashMap.entries(state.operations)].flatMap(([key, operation]): Array<FollowUp> => {
+      const lack = operation.kind === "wait" ? lackOf(operation.signal) : undefined;
+      const isLeft = isOpen(operation) || operation.settled?.result.type === "cancelled";
+      if (lack === undefined || !isLeft) return [];
+      return [{ type: "giveUp", turn: key.slice(roomKey("").length), ...lack }];
+    });
 
 /** The children that do not outlive what called them. */
 export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp> =>

@@ -1,0 +1,263 @@
+/** What budgets promise to tasks: none begins when nothing is left, and all go on as soon as there is. */
+import assert from "node:assert/strict";
+import { suite } from "node:test";
+import * as Effect from "effect/Effect";
+import * as Stream from "effect/Stream";
+import * as Post from "../../../actors/engine/post.ts";
+import type { Named } from "../../../actors/executions.ts";
+import { signal as defineSignal } from "../../../actors/signal.ts";
+import { BudgetName } from "../../../schema/budget.ts";
+import { Budgets } from "../../../streams/budgets.ts";
+import { spendAddress, spendFilter } from "../../../streams/budgets/places.ts";
+import { Leases } from "../../../streams/lease.ts";
+import { Log } from "../../../streams/log.ts";
+import { type Run, tenant } from "../subject_matter.ts";
+import {
+  atOnce,
+  describe,
+  engineTests,
+  resultOf,
+  type Services,
+  signal,
+  type Stage,
+  until,
+  untilStatus,
+  untilTrue,
+  verb,
+} from "./stage.ts";
+
+const go = defineSignal("go");
+
+/** A budget that no other test has, with something left of it or nothing. */
+const budget = (stage: Stage, name: string, used: number) =>
+  Effect.gen(function* () {
+    const budgets = yield* Budgets;
+    const own = BudgetName.make(stage.name(name));
+    yield* budgets.allocate(tenant, own, { token: 10 });
+    if (used > 0) yield* budgets.consume(tenant, [own], { token: used });
+    return own;
+  });
+
+const use = <A, E>(act: (budgets: Budgets["Service"]) => Effect.Effect<A, E>) =>
+  Effect.flatMap(Budgets, act);
+
+const reset = (name: BudgetName) => use((budgets) => budgets.reset(tenant, name));
+const drain = (name: BudgetName) =>
+  use((budgets) => budgets.consume(tenant, [name], { token: 10 }, { overage: "allow" }));
+
+const waitsForBudget = (of: Named) =>
+  until(
+    `${of.execution} waits for a budget`,
+    Effect.map(describe(of), ({ reason }) => reason === "budget"),
+  );
+
+const waitersOf = (name: BudgetName) =>
+  Effect.gen(function* () {
+    const log = yield* Log;
+    const filter = spendFilter(spendAddress(log.layout, tenant, name, "waiters"));
+    const found = yield* Stream.runCollect(log.read(filter));
+    return Array.from(found).filter(({ removed }) => !removed).length;
+  });
+
+/** The words of work in which an execution was told to rest and to go on. */
+const restsOf = (of: Named) =>
+  verb((executions) =>
+    Effect.map(
+      Stream.runCollect(executions.workHistory(of)),
+      (events) =>
+        Array.from(events).flatMap((event) =>
+          event.kind === "runSuspended"
+            ? [event.reason]
+            : event.kind === "runResumed"
+            ? ["resumed"]
+            : []
+        ),
+    )
+  );
+
+const depose = (of: Named) =>
+  Effect.gen(function* () {
+    const post = Post.make(yield* Log);
+    yield* (yield* Leases).revoke(post.addressOf(of.execution, of.tenant), { by: "operator" });
+  }).pipe(Effect.catchTag("LeaseNotHeld", () => Effect.void));
+
+export const budgetingSuite = (name: string, run: Run<Services>): void => {
+  const test = engineTests(run);
+  suite(`${name}: budgeting`, () => {
+    for (const residentGrace of ["5 seconds" as const, atOnce]) {
+      test(`what is bound to an exhausted budget begins when that is reset (${residentGrace})`, (stage) =>
+        Effect.gen(function* () {
+          let begun = 0;
+          const one = stage.actor("one", (ctx) => ctx.run("begin", () => ++begun));
+          yield* stage.work([one], { residentGrace });
+          const flow = yield* budget(stage, "flow", 10);
+          const waits = yield* stage.start(one, undefined, { budgets: [flow] });
+          yield* waitsForBudget(waits);
+          assert.deepEqual((yield* describe(waits)).budget, { name: flow, dimension: "token" });
+          assert.deepEqual([begun, yield* waitersOf(flow)], [0, 1]);
+          yield* reset(flow);
+          assert.equal(yield* resultOf(waits), 1);
+          yield* until("nobody waits", Effect.map(waitersOf(flow), (count) => count === 0));
+          // It had not begun, so it was never suspended.
+          assert.deepEqual(yield* restsOf(waits), []);
+        }));
+
+      test(`the next attempt waits, and its time does not run (${residentGrace})`, (stage) =>
+        Effect.gen(function* () {
+          let attempts = 0;
+          const flow = yield* budget(stage, "flow", 0);
+          const flaky = stage.actor("flaky", async (ctx) => {
+            await ctx.run("kept", () => attempts);
+            if (++attempts === 1) throw new Error("not yet");
+            return ctx.run("last", () => attempts);
+          });
+          yield* stage.work([flaky], { residentGrace });
+          yield* drain(flow);
+          const one = yield* stage.start(flaky, undefined, {
+            budgets: [flow],
+            retry: { attempts: 2, delay: "10 millis" },
+            timeout: "2 seconds",
+          });
+          yield* waitsForBudget(one);
+          yield* reset(flow);
+          yield* untilTrue("the first attempt has failed", () => attempts === 1);
+          yield* resultOf(one);
+          assert.deepEqual([attempts, (yield* describe(one)).steps["kept"]], [
+            2,
+            { type: "value", value: 0 },
+          ]);
+        }));
+    }
+
+    test("an attempt that failed is followed by one that waits", (stage) =>
+      Effect.gen(function* () {
+        let attempts = 0;
+        const flow = yield* budget(stage, "flow", 0);
+        const budgets = yield* Budgets;
+        const flaky = stage.actor("flaky", async (ctx) => {
+          await ctx.run(
+            "use up",
+            () =>
+              Effect.runPromise(
+                budgets.consume(tenant, [flow], { token: 10 }, { overage: "allow" }),
+              ),
+          );
+          if (++attempts === 1) throw new Error("not yet");
+        });
+        yield* stage.work([flaky], { residentGrace: atOnce });
+        const one = yield* stage.start(flaky, undefined, {
+          budgets: [flow],
+          retry: { attempts: 2, delay: "1 millis" },
+        });
+        yield* waitsForBudget(one);
+        assert.equal(attempts, 1);
+        yield* depose(one);
+        yield* reset(flow);
+        yield* resultOf(one);
+        assert.equal(attempts, 2);
+      }));
+
+    test("who is cancelled while it waits is told of nothing, by force as well", (stage) =>
+      Effect.gen(function* () {
+        const one = stage.actor("one", (ctx) => ctx.run("begin", () => 1));
+        yield* stage.work([one], { residentGrace: atOnce });
+        const flow = yield* budget(stage, "flow", 10);
+        for (const force of [true, false]) {
+          const waits = yield* stage.start(one, undefined, { id: `${force}`, budgets: [flow] });
+          yield* waitsForBudget(waits);
+          yield* verb((verbs) => verbs.cancel(waits, { force }));
+          yield* untilStatus(waits, "cancelled");
+          yield* until("nobody waits", Effect.map(waitersOf(flow), (count) => count === 0));
+        }
+        yield* reset(flow);
+      }));
+
+    test("what has something to undo undoes it when it is cancelled between two attempts", (stage) =>
+      Effect.gen(function* () {
+        const undone: Array<string> = [];
+        const flow = yield* budget(stage, "flow", 0);
+        let attempts = 0;
+        const books = stage.actor("books", async (ctx) => {
+          await ctx.run("book", () => 1);
+          try {
+            if (++attempts === 1) throw new Error("not yet");
+            await ctx.wait(go);
+          } catch (error) {
+            if (ctx.cancelled.aborted) await ctx.run("undo", () => void undone.push("book"));
+            throw error;
+          }
+        });
+        yield* stage.work([books], { residentGrace: atOnce });
+        const one = yield* stage.start(books, undefined, {
+          budgets: [flow],
+          retry: { attempts: 3, delay: "500 millis" },
+        });
+        yield* untilTrue("it has failed", () => attempts === 1);
+        yield* drain(flow);
+        yield* waitsForBudget(one);
+        yield* verb((verbs) => verbs.cancel(one));
+        yield* untilStatus(one, "cancelled");
+        assert.deepEqual(undone, ["book"]);
+      }));
+
+    test("a budget comes before a queue: who waits for it takes no seat", (stage) =>
+      Effect.gen(function* () {
+        const one = stage.actor("one", (ctx) => ctx.run("begin", () => 1));
+        yield* stage.work([one], { residentGrace: atOnce, queues: true });
+        const flow = yield* budget(stage, "flow", 10);
+        const queue = { name: stage.name("q"), key: "k" };
+        const waits = yield* stage.start(one, undefined, { id: "a", budgets: [flow], queue });
+        yield* waitsForBudget(waits);
+        yield* resultOf(yield* stage.start(one, undefined, { id: "b", queue }));
+        yield* reset(flow);
+        assert.equal(yield* resultOf(waits), 1);
+      }));
+
+    test("children are bound to what their parent is bound to", (stage) =>
+      Effect.gen(function* () {
+        const child = stage.actor("child", (ctx) => ctx.run("begin", () => 1));
+        const parent = stage.actor("parent", async (ctx) => {
+          await ctx.wait(go);
+          return ctx.call(child, undefined, { id: `of-${stage.name("child")}` });
+        });
+        yield* stage.work([child, parent], { residentGrace: atOnce });
+        const flow = yield* budget(stage, "flow", 0);
+        const one = yield* stage.start(parent, undefined, {
+          budgets: [{ name: flow, onExhausted: "warn" }],
+        });
+        yield* untilStatus(one, "suspended");
+        yield* drain(flow);
+        yield* signal(one, "go");
+        const execution = yield* until(
+          "the child is called",
+          Effect.map(describe(one), ({ waitingFor: [first] }) =>
+            first?.kind === "call" && first.execution),
+        );
+        const called = stage.follow(execution);
+        yield* waitsForBudget(called);
+        yield* reset(flow);
+        assert.equal(yield* resultOf(one), 1);
+      }));
+
+    test("many that wait in many workers all begin, each once", (stage) =>
+      Effect.gen(function* () {
+        const begun: Array<string> = [];
+        const one = stage.actor(
+          "one",
+          (ctx) => ctx.run("begin", () => void begun.push(ctx.executionId)),
+        );
+        for (let i = 0; i < 3; i++) yield* stage.work([one], { residentGrace: atOnce });
+        const flow = yield* budget(stage, "flow", 10);
+        const started = yield* Effect.forEach(
+          Array.from({ length: 40 }, (_, i) => `many-${i}`),
+          (id) => stage.start(one, undefined, { id, budgets: [flow] }),
+          { concurrency: 8 },
+        );
+        yield* Effect.forEach(started, waitsForBudget, { concurrency: 8 });
+        yield* reset(flow);
+        yield* Effect.forEach(started, (each) => resultOf(each), { concurrency: "unbounded" });
+        assert.equal(begun.length, 40);
+        assert.equal(new Set(begun).size, 40);
+      }));
+  });
+};
