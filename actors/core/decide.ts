@@ -53,11 +53,13 @@ export type Command =
 export const turnOf = (state: ExecutionState): Turn | undefined => {
   const { queue, schedule } = state.start?.record.task ?? {};
   if (queue === undefined || schedule !== undefined) return undefined;
-  const { replays, continued, failures } = state;
-  // A takeover is an attempt as well, but the turn that it goes on with is the same.
-  const attempt = `${replays}.${continued?.count ?? 0}.${failures}`;
-  return { queue, turn: queue.hold === "per-attempt" ? `attempt ${attempt}` : `run ${replays}` };
+  const perAttempt = `attempt ${roundOf(state)}`;
+  return { queue, turn: queue.hold === "per-attempt" ? perAttempt : `run ${state.replays}` };
 };
+
+/** The present attempt for who does not care how many owners it has had. */
+export const roundOf = ({ replays, continued, failures }: ExecutionState): string =>
+  `${replays}.${continued?.count ?? 0}.${failures}`;
 
 /** The budgets that it is bound to; what a schedule says of them is for its runs. */
 export const budgetsOf = (state: ExecutionState): ReadonlyArray<Bound> => {

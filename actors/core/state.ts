@@ -215,6 +215,10 @@ export const roomKey = (turn: string): string => `weir.budget/${turn}`;
 export const roomSignal = (turn: string, { budget, dimension }: Lack): string =>
   `${roomKey(turn)}/${dimension}/${budget}`;
 
+/** What is noted when something was not begun for want of a budget. */
+export const lackNote = (round: string, before: string): string =>
+  `weir.exhausted/${round}/${before}`;
+
 /** What there is too little of. */
 export interface Lack {
   readonly budget: string;

@@ -20,7 +20,6 @@ import type { Leases } from "../../streams/lease.ts";
 import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
 import type { Delivery } from "../../streams/mailbox.ts";
 import { removeLater } from "../../streams/retention.ts";
-import type { WaitingRoom } from "../../streams/budgets/waiting.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import {
   afterEnd,
@@ -50,7 +49,7 @@ import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
 import { failureOfCause } from "./failure_of.ts";
 import { tell } from "./follow_up.ts";
-import type { ActorCode } from "./operations.ts";
+import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { Outputs } from "./outputs.ts";
 import { type Claimed, Ownership } from "./ownership.ts";
 import type { Post } from "./post.ts";
@@ -63,7 +62,7 @@ export interface Engine {
   readonly leases: Leases["Service"];
   readonly clock: ServerClock["Service"];
   readonly post: Post;
-  readonly budgets: WaitingRoom;
+  readonly budgets: BudgetMeans;
   /** How long an execution stays in memory although everything that it awaits is far off. */
   readonly residentMs: number;
   readonly maxReclaims: number;

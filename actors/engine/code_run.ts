@@ -12,12 +12,11 @@ import { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { AppendError, Message } from "../../streams/log.ts";
-import type { WaitingRoom } from "../../streams/budgets/waiting.ts";
-import { attemptName, budgetsOf, type Command, roomTurn, turnOf } from "../core/decide.ts";
+import { attemptName, budgetsOf, type Command, roomTurn, roundOf, turnOf } from "../core/decide.ts";
 import { type ExecutionState, inputOf, operation } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
 import type { Host } from "./host.ts";
-import type { ActorCode } from "./operations.ts";
+import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { operationsOf } from "./perform.ts";
 import type { Post } from "./post.ts";
 import { Program } from "./program.ts";
@@ -30,7 +29,7 @@ export interface CodeRunOptions {
   /** Whether a run before this one may have left something half done. */
   readonly isContinued: boolean;
   readonly post: Post;
-  readonly budgets: WaitingRoom;
+  readonly budgets: BudgetMeans;
   readonly now: Effect.Effect<Timestamp>;
   /** Calls back at a time of the server's clock. */
   readonly watch: (due: number, then: () => void) => void;
@@ -246,6 +245,7 @@ export class CodeRun {
       post,
       budgets,
       bound: budgetsOf(state()),
+      round: roundOf(state()),
       isCancelled: () => state().cancel !== undefined,
       attemptName: () => attemptName(state()),
       roomTurn: () => roomTurn(state()),

@@ -10,7 +10,7 @@ import type { Failure } from "../../schema/failure.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { Bound } from "../../schema/task.ts";
-import type { WaitingRoom } from "../../streams/budgets/waiting.ts";
+import type { BudgetMeans } from "./operations.ts";
 import type { AppendError, Message } from "../../streams/log.ts";
 import type { Command, Turn } from "../core/decide.ts";
 import type { Operation, OperationKind, Result } from "../core/state.ts";
@@ -36,9 +36,11 @@ export interface Host {
   /** Whether the journal has such a signal that no wait has taken. */
   readonly isSignalled: (signal: string) => boolean;
   readonly post: Post;
-  readonly budgets: WaitingRoom;
+  readonly budgets: BudgetMeans;
   /** The budgets that it is bound to. */
   readonly bound: ReadonlyArray<Bound>;
+  /** The attempt, for who does not care how many owners it has had. */
+  readonly round: string;
   /** Whether it was asked to stop. */
   readonly isCancelled: () => boolean;
   /** The present attempt, which is another for the clock behind each wait for a budget. */

@@ -15,6 +15,7 @@ import { attemptNote, type OperationKind } from "../core/state.ts";
 import { TagName, TagValue } from "../tags.ts";
 import { childrenOf } from "./children.ts";
 import { millisOf } from "./duration.ts";
+import { consumeFor } from "./consume.ts";
 import { emitterOf } from "./emit.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
 import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
@@ -205,6 +206,7 @@ export const operationsOf = (host: Host): Operations => {
     results: {},
     cancelled: host.cancelled,
     isKnown: (name) => host.operation(name)?.settled !== undefined,
+    isNextKnown: (name) => program.next(name) !== undefined,
     isBegun: (name) => host.operation(name) !== undefined,
     isSignalled: host.isSignalled,
     isBehind: () => program.isBehind,
@@ -212,6 +214,7 @@ export const operationsOf = (host: Host): Operations => {
     continueAs,
     awaitWhile: (name, isAwaited) => program.awaitWhile(name, isAwaited),
     run,
+    consume: consumeFor(host, run),
     sleep,
     wait,
     ...children,

@@ -30,7 +30,13 @@ export interface Request {
 }
 
 /** What the engine records as it likes, which says nothing about how far the code is. */
-const enginesOwn = [startTag(""), turnSignal(""), roomKey(""), attemptNote("")];
+const enginesOwn = [
+  startTag(""),
+  turnSignal(""),
+  roomKey(""),
+  attemptNote(""),
+  "weir.exhausted/",
+];
 
 interface Outstanding extends Request {
   begun: boolean;

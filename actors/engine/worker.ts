@@ -31,6 +31,7 @@ import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../st
 import { Expiries } from "../../streams/retention.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
+import { makeBudgets } from "../../streams/budgets.ts";
 import { make as makeClerk } from "../../streams/budgets/clerk.ts";
 import { makeWaiting } from "../../streams/budgets/waiting.ts";
 import { makeAnswer } from "../bells.ts";
@@ -113,7 +114,9 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   } = options;
   for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
-  const budgets = makeWaiting(log, yield* makeClerk(log, clock));
+  const clerk = yield* makeClerk(log, clock);
+  const { consume, release } = makeBudgets(log, clock, clerk);
+  const budgets = { ...makeWaiting(log, clock, clerk), consume, release };
   const actors = [
     ...options.actors,
     ...(queues ? [queueCode({ log, post, clock })] : []),

@@ -13,6 +13,7 @@ import type { TaskRetry } from "../../schema/task.ts";
 import { afterKey } from "../core/state.ts";
 import type { ActorCode, OperationError, Operations } from "../engine/operations.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
+import { boundOperations } from "./bound_operations.ts";
 import { runSchedule } from "./schedule.ts";
 
 type Json = Schema.Json;
@@ -100,7 +101,10 @@ export const asTask = (code: ActorCode, start: StartRecord | undefined): TaskCod
         if (timeoutMs !== undefined || budgets !== undefined) {
           yield* operations.beginAttempt(timeoutMs);
         }
-        return yield* code.run({ ...operations, results }, input);
+        const own = budgets === undefined
+          ? operations
+          : boundOperations(operations, budgets, timeoutMs);
+        return yield* code.run({ ...own, results }, input);
       }),
   };
 };

@@ -237,5 +237,5 @@ export const make = (log: Log["Service"]) => {
     );
   });
 
-  return { look, read, recall, write, forget, list };
+  return { heldBy, look, read, recall, write, forget, list };
 };

@@ -4,7 +4,7 @@
  * the other. It reads no clock and stores nothing.
  */
 import type { BudgetName } from "../../schema/budget.ts";
-import type { Await, Awaited, Elapse, Elapsed } from "./command.ts";
+import type { Await, Awaited, Elapse, Elapsed, ExhaustedDimension } from "./command.ts";
 import type { Book, Decided } from "./consume.ts";
 import { after, atTime, type BudgetState, type Held, own } from "./state.ts";
 
@@ -22,6 +22,12 @@ const lacking = (
   Object.keys(state.dimensions)
     .map((name) => [name, needs === undefined ? 1 : own(needs, name) ?? 0] as const)
     .find(([name, need]) => need > 0 && leftOf(state, name) < need);
+
+/** What there is nothing left of in a budget. */
+export const lackOf = (budget: BudgetName, { state }: Held): ExhaustedDimension | undefined => {
+  const found = state === undefined ? undefined : lacking(state, undefined);
+  return found === undefined ? undefined : { budget, dimension: found[0] };
+};
 
 /** Whether somebody who waits may go on. */
 const hasRoom = (state: BudgetState): boolean =>

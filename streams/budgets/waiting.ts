@@ -4,14 +4,19 @@
  * there is room, is decided in `wait.ts`.
  */
 import * as Effect from "effect/Effect";
+import * as Stream from "effect/Stream";
 import type { Amounts, BudgetName } from "../../schema/budget.ts";
 import { type WaiterRecord, waiterRecord } from "../../schema/budget_record.ts";
 import type { Tenant, Timestamp } from "../../schema/ids.ts";
 import type { AppendError, Log, ReadError } from "../log.ts";
 import type { Bell } from "../retention.ts";
+import type { ServerClock } from "../server_clock.ts";
 import type { Clerk, ClerkError } from "./clerk.ts";
-import type { Awaited, Elapsed, Waiter } from "./command.ts";
-import { spendAddress, spendFilter, waiterKey } from "./places.ts";
+import type { Awaited, Elapsed, ExhaustedDimension, Waiter } from "./command.ts";
+import { subjectOf } from "../subjects.ts";
+import { budgetAddress, spendAddress, spendFilter, waiterKey } from "./places.ts";
+import { atTime } from "./state.ts";
+import { lackOf } from "./wait.ts";
 
 /** One who waits, and where his record is. */
 export interface Waiting {
@@ -19,7 +24,41 @@ export interface Waiting {
   readonly sequence: number;
 }
 
-export const makeWaiting = (log: Log["Service"], clerk: Clerk) => ({
+export const makeWaiting = (
+  log: Log["Service"],
+  clock: ServerClock["Service"],
+  clerk: Clerk,
+) => ({
+  /** The first of these of which there is nothing left. */
+  lack: Effect.fnUntraced(function* (tenant: Tenant, budgets: ReadonlyArray<BudgetName>) {
+    const now = yield* clock.now;
+    const found = yield* Effect.forEach(
+      budgets,
+      (budget) =>
+        Effect.map(clerk.shelf.look(tenant, budget), (held) => lackOf(budget, atTime(held, now))),
+      { concurrency: "unbounded" },
+    );
+    return found.find((lack) => lack !== undefined);
+  }),
+
+  /** What a budget has nothing left of now, and whenever it changes; ends only with an error. */
+  watch: (
+    tenant: Tenant,
+    budget: BudgetName,
+  ): Stream.Stream<ExhaustedDimension | undefined, ReadError> =>
+    Stream.unwrap(Effect.gen(function* () {
+      const held = yield* clerk.shelf.look(tenant, budget);
+      const { shard, ...rest } = budgetAddress(log.layout, tenant, budget);
+      const filter = { shard, subject: subjectOf({ shard, ...rest }, "budget") };
+      return Stream.concat(
+        Stream.make(held),
+        Stream.mapEffect(log.follow(filter, { after: held.revision }), clerk.shelf.heldBy),
+      ).pipe(
+        Stream.mapEffect((held) => Effect.map(clock.now, (now) => atTime(held, now))),
+        Stream.map((held) => lackOf(budget, held)),
+      );
+    })),
+
   /** Has an execution told when there is enough, unless there is now. */
   wait: (
     tenant: Tenant,

@@ -7,6 +7,7 @@ import * as Post from "../../../actors/engine/post.ts";
 import type { Named } from "../../../actors/executions.ts";
 import { signal as defineSignal } from "../../../actors/signal.ts";
 import { BudgetName } from "../../../schema/budget.ts";
+import { BudgetExhausted } from "../../../schema/execution_errors.ts";
 import { Budgets } from "../../../streams/budgets.ts";
 import { spendAddress, spendFilter } from "../../../streams/budgets/places.ts";
 import { Leases } from "../../../streams/lease.ts";
@@ -16,6 +17,8 @@ import {
   atOnce,
   describe,
   engineTests,
+  errorOf,
+  gate,
   resultOf,
   type Services,
   signal,
@@ -258,6 +261,195 @@ export const budgetingSuite = (name: string, run: Run<Services>): void => {
         yield* Effect.forEach(started, (each) => resultOf(each), { concurrency: "unbounded" });
         assert.equal(begun.length, 40);
         assert.equal(new Set(begun).size, 40);
+      }));
+
+    for (const residentGrace of ["5 seconds" as const, atOnce]) {
+      test(`what runs is suspended before its next step, and goes on there (${residentGrace})`, (stage) =>
+        Effect.gen(function* () {
+          const done: Array<string> = [];
+          const flow = yield* budget(stage, "flow", 0);
+          const two = stage.actor("two", async (ctx) => {
+            await ctx.run("first", () => void done.push("first"));
+            await ctx.wait(go);
+            await ctx.run("second", () => void done.push("second"));
+            await ctx.run("third", () => void done.push("third"));
+          });
+          yield* stage.work([two], { residentGrace });
+          const one = yield* stage.start(two, undefined, { budgets: [flow], timeout: "1 hour" });
+          yield* untilTrue("it is half done", () => done.length === 1);
+          yield* drain(flow);
+          yield* signal(one, "go");
+          yield* waitsForBudget(one);
+          assert.deepEqual(done, ["first"]);
+          yield* depose(one);
+          yield* reset(flow);
+          yield* resultOf(one);
+          assert.deepEqual(done, ["first", "second", "third"]);
+          const rests = (yield* restsOf(one)).filter((rest) => rest?.startsWith("budget"));
+          assert.deepEqual(rests, [`budget: no token left in ${flow}`]);
+        }));
+    }
+
+    test("being suspended ten times is no attempt, and the time of one begins anew", (stage) =>
+      Effect.gen(function* () {
+        const flow = yield* budget(stage, "flow", 0);
+        let failures = 0;
+        const steps = Array.from({ length: 10 }, (_, i) => `step ${i}`);
+        const many = stage.actor("many", async (ctx) => {
+          for (const step of steps) {
+            await ctx.wait(go);
+            await ctx.run(step, () => step);
+          }
+          failures++;
+          throw new Error("at last");
+        });
+        yield* stage.work([many], { residentGrace: atOnce });
+        const one = yield* stage.start(many, undefined, {
+          budgets: [flow],
+          retry: { attempts: 2, delay: "1 millis" },
+          timeout: "2 seconds",
+        });
+        for (const step of steps) {
+          yield* drain(flow);
+          yield* signal(one, "go");
+          yield* waitsForBudget(one);
+          if (step === "step 5") yield* Effect.sleep("3 seconds");
+          yield* reset(flow);
+          yield* until(
+            `${step} is done`,
+            Effect.map(describe(one), ({ steps }) => steps[step] !== undefined),
+          );
+        }
+        yield* untilStatus(one, "failed");
+        assert.equal(failures, 2);
+        assert.equal((yield* describe(one)).attempt, 1);
+      }));
+
+    test("one that is to fail is told so at its next step, also when it runs again", (stage) =>
+      Effect.gen(function* () {
+        const flow = yield* budget(stage, "flow", 0);
+        const told: Array<string> = [];
+        const careful = stage.actor("careful", async (ctx) => {
+          await ctx.wait(go);
+          try {
+            await ctx.run("dear", () => void told.push("dear"));
+          } catch (error) {
+            assert.ok(error instanceof BudgetExhausted);
+            told.push(`${error.budget === flow} ${error.dimension}`);
+          }
+          await ctx.wait(go, { name: "again" });
+          return ctx.run("dear", () => "done");
+        });
+        yield* stage.work([careful], { residentGrace: atOnce });
+        const one = yield* stage.start(careful, undefined, {
+          budgets: [{ name: flow, onExhausted: "fail" }],
+        });
+        yield* untilStatus(one, "suspended");
+        yield* drain(flow);
+        yield* signal(one, "go");
+        yield* until(
+          "it was told",
+          Effect.map(describe(one), ({ waitingFor: [first] }) => first?.key === "again"),
+        );
+        yield* reset(flow);
+        yield* signal(one, "go");
+        assert.equal(yield* resultOf(one), "done");
+        assert.deepEqual(new Set(told), new Set(["true token"]));
+      }));
+
+    test("one that is only warned goes on, and is told while it is at it", (stage) =>
+      Effect.gen(function* () {
+        const flow = yield* budget(stage, "flow", 0);
+        const begun = gate();
+        const careful = stage.actor("careful", async (ctx) => {
+          const { exhausted } = ctx.budget(flow);
+          const why = await ctx.run("long", () => {
+            begun.open();
+            return new Promise<string>((resolve) =>
+              exhausted.addEventListener("abort", () => resolve(String(exhausted.reason.budget)))
+            );
+          });
+          return [why, await ctx.run("next", () => "next")];
+        });
+        yield* stage.work([careful]);
+        const one = yield* stage.start(careful, undefined, {
+          budgets: [{ name: flow, onExhausted: "warn" }],
+        });
+        yield* Effect.promise(() => begun.passed);
+        yield* drain(flow);
+        assert.deepEqual(yield* resultOf(one), [flow, "next"]);
+      }));
+
+    test("what is consumed counts once, whoever dies, and is given back when it fails", (stage) =>
+      Effect.gen(function* () {
+        const flow = yield* budget(stage, "flow", 0);
+        const eats = stage.actor("eats", async (ctx) => {
+          const { outcome } = await ctx.consume("eat", { token: 4 });
+          await ctx.wait(go);
+          return [outcome, (await ctx.consume("eat", { token: 3 })).outcome];
+        });
+        yield* stage.work([eats], { residentGrace: atOnce });
+        const one = yield* stage.start(eats, undefined, { budgets: [flow] });
+        yield* untilStatus(one, "suspended");
+        yield* depose(one);
+        yield* signal(one, "go");
+        assert.deepEqual(yield* resultOf(one), ["ok", "ok"]);
+        const { dimensions } = yield* use((budgets) => budgets.describe(tenant, flow));
+        assert.equal(dimensions["token"]?.used, 7);
+        yield* use((budgets) => budgets.release(tenant, one.execution));
+        const after = yield* use((budgets) => budgets.describe(tenant, flow));
+        assert.equal(after.dimensions["token"]?.used, 0);
+      }));
+
+    test("who consumes more than is left waits until there is as much, fails, or is told", (stage) =>
+      Effect.gen(function* () {
+        const flow = yield* budget(stage, "flow", 0);
+        const eats = stage.actor(
+          "eats",
+          async (ctx) => (await ctx.consume("eat", { token: 8 })).outcome,
+        );
+        yield* stage.work([eats], { residentGrace: atOnce });
+        yield* use((budgets) => budgets.consume(tenant, [flow], { token: 5 }));
+        const bound = (onExhausted: "suspend" | "fail" | "warn") => [{ name: flow, onExhausted }];
+        const waits = yield* stage.start(eats, undefined, { budgets: bound("suspend") });
+        yield* waitsForBudget(waits);
+        const told = yield* stage.start(eats, undefined, { budgets: bound("warn") });
+        assert.equal(yield* resultOf(told), "hardBreach");
+        const fails = yield* stage.start(eats, undefined, { budgets: bound("fail") });
+        const error = yield* errorOf(resultOf(fails));
+        assert.ok(error._tag === "ExecutionFailed");
+        assert.equal(error.failure.name, "BudgetExhausted");
+        // It is more, but not enough.
+        yield* use((budgets) => budgets.allocate(tenant, flow, { token: 12 }));
+        yield* waitsForBudget(waits);
+        assert.equal(yield* waitersOf(flow), 1);
+        yield* use((budgets) => budgets.allocate(tenant, flow, { token: 13 }));
+        assert.equal(yield* resultOf(waits), "ok");
+      }));
+
+    test("what was used is counted whatever is left, and what undoes is held up by nothing", (stage) =>
+      Effect.gen(function* () {
+        const flow = yield* budget(stage, "flow", 0);
+        const undone: Array<string> = [];
+        const eats = stage.actor("eats", async (ctx) => {
+          try {
+            const { outcome } = await ctx.consume("eat", { token: 25 }, { overage: "allow" });
+            await ctx.consume("eat", { token: 5 }, { overage: "allow" });
+            undone.push(outcome);
+            await ctx.run("more", () => undone.push("more"));
+          } catch (error) {
+            await ctx.run("undo", () => void undone.push("undo"));
+            throw error;
+          }
+        });
+        yield* stage.work([eats], { residentGrace: atOnce });
+        const one = yield* stage.start(eats, undefined, { budgets: [flow] });
+        yield* waitsForBudget(one);
+        yield* verb((verbs) => verbs.cancel(one));
+        yield* untilStatus(one, "cancelled");
+        assert.deepEqual(new Set(undone), new Set(["ok", "undo"]));
+        const { dimensions } = yield* use((budgets) => budgets.describe(tenant, flow));
+        assert.equal(dimensions["token"]?.used, 30);
       }));
   });
 };
