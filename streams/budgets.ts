@@ -35,7 +35,7 @@ export type { AllocateOptions, ConsumeOptions, KeyOptions, ResetOptions } from "
 
 export type BudgetError = ClerkError | InvalidInput;
 
-export interface ReleaseOptions {
+export interface ReleaseOptions extends KeyOptions {
   /** All of the tenant, if left out, which takes a look at each. */
   readonly budgets?: ReadonlyArray<BudgetName>;
 }
@@ -133,14 +133,19 @@ export const makeBudgets = (
     reset: Effect.fn("Budgets.reset")(function* (tenant, name, options = {}) {
       return yield* clerk.do(tenant, yield* Input.reset(name, options));
     }),
-    release: Effect.fn("Budgets.release")(function* (tenant, execution, { budgets } = {}) {
+    release: Effect.fn("Budgets.release")(function* (tenant, execution, { budgets, key } = {}) {
       const names = budgets === undefined
         ? yield* spentIn(tenant, execution)
         : yield* Input.stackOf(budgets);
       const amounts: Array<readonly [string, Amounts]> = [];
       for (let i = 0; i < names.length; i += Input.maxStack) {
         const some = names.slice(i, i + Input.maxStack);
-        const released = yield* clerk.do(tenant, { type: "release", budgets: some, execution });
+        const released = yield* clerk.do(tenant, {
+          type: "release",
+          budgets: some,
+          execution,
+          ...(key === undefined ? {} : { key }),
+        });
         amounts.push(...Object.entries(released.amounts));
       }
       const outcome = amounts.length === 0 ? "nothingSpent" : "released";

@@ -9,6 +9,7 @@ import { type ActorName, type ExecutionId, type Tenant, Timestamp } from "../../
 import type { JournalRecord, LogRecord, TagRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Route } from "../../schema/route.ts";
+import type { BudgetName } from "../../schema/budget.ts";
 import type { Bound, Queued } from "../../schema/task.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
@@ -129,6 +130,12 @@ export interface Turn {
 export type FollowUp =
   | { readonly type: "leave"; readonly turn: Turn }
   | ({ readonly type: "giveUp"; readonly turn: string } & Lack)
+  /** What it has consumed is taken back, once for each time that it has ended. */
+  | {
+    readonly type: "release";
+    readonly budgets: ReadonlyArray<BudgetName>;
+    readonly replays: number;
+  }
   | { readonly type: "cancelChild"; readonly child: Child }
   | {
     readonly type: "notify";
@@ -277,9 +284,18 @@ export const afterEnd = (
   return [
     ...(turn === undefined ? [] : [{ type: "leave", turn } as const]),
     ...waitsLeft(state),
+    ...(outcome.type === "success" ? [] : released(state)),
     ...interested.map((parent): FollowUp => ({ type: "notify", parent, outcome })),
     ...childrenToCancel(state),
   ];
+};
+
+/** The budgets that have back what a task has consumed that does not succeed. */
+const released = (state: ExecutionState): ReadonlyArray<FollowUp> => {
+  const budgets = budgetsOf(state).flatMap(({ name, release }) =>
+    release === "on-failure" ? [name] : []
+  );
+  return budgets.length === 0 ? [] : [{ type: "release", budgets, replays: state.replays }];
 };
 
 /** The places among those who wait for a budget that nobody has called. */

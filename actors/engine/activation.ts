@@ -704,7 +704,7 @@ export class Activation {
 
   #follow(followUps: ReadonlyArray<FollowUp>): Effect.Effect<void, AppendError> {
     const as = asParent(this.execution, this.tenant, this.state, "weir.cancel");
-    return tell(this.#engine.post, as, followUps);
+    return tell(this.#engine, as, followUps);
   }
 
   /**

@@ -154,6 +154,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     leases,
     handOver,
     post,
+    budgets,
     clock,
     acquire: { worker: identity, ttl: leaseTtl, session: true },
     monotonicMs,

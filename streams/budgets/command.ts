@@ -47,6 +47,7 @@ export interface Release {
   readonly type: "release";
   readonly budgets: ReadonlyArray<BudgetName>;
   readonly execution: ExecutionId;
+  readonly key?: BudgetKey;
 }
 
 export interface Delete {

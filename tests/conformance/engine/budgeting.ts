@@ -451,5 +451,30 @@ export const budgetingSuite = (name: string, run: Run<Services>): void => {
         const { dimensions } = yield* use((budgets) => budgets.describe(tenant, flow));
         assert.equal(dimensions["token"]?.used, 30);
       }));
+
+    test("what does not succeed gives back what it has consumed, if it is to, once", (stage) =>
+      Effect.gen(function* () {
+        const flow = yield* budget(stage, "flow", 0);
+        const eats = stage.actor("eats", async (ctx, end: string) => {
+          await ctx.consume("eat", { token: 3 });
+          if (end === "fails") throw new Error("as it should");
+          if (end === "waits") await ctx.wait(go);
+        });
+        yield* stage.work([eats], { residentGrace: atOnce });
+        const used = use((budgets) => budgets.describe(tenant, flow)).pipe(
+          Effect.map(({ dimensions }) => dimensions["token"]?.used),
+        );
+        const budgets = [{ name: flow, release: "on-failure" as const }];
+        yield* errorOf(resultOf(yield* stage.start(eats, "fails", { id: "fails", budgets })));
+        yield* until("it is given back", Effect.map(used, (used) => used === 0));
+        yield* resultOf(yield* stage.start(eats, "succeeds", { id: "succeeds", budgets }));
+        assert.equal(yield* used, 3);
+        const waits = yield* stage.start(eats, "waits", { id: "waits", budgets });
+        yield* untilStatus(waits, "suspended");
+        assert.equal(yield* used, 6);
+        yield* verb((verbs) => verbs.cancel(waits));
+        yield* untilStatus(waits, "cancelled");
+        yield* until("it is given back", Effect.map(used, (used) => used === 3));
+      }));
   });
 };
