@@ -7,6 +7,7 @@ import { describe, it } from "node:test";
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
+import type * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
 import { layerMemory } from "../../../actors/layer.ts";
 import { BudgetName } from "../../../schema/budget.ts";
@@ -76,7 +77,7 @@ const called = Effect.gen(function* () {
   return found;
 });
 
-const play = <A>(effect: Effect.Effect<A, unknown, Budgets | Log | ServerClock>) =>
+const play = <A>(effect: Effect.Effect<A, unknown, Budgets | Log | ServerClock | Scope.Scope>) =>
   Effect.runPromise(
     Effect.gen(function* () {
       const budgets = yield* Budgets;
