@@ -31,7 +31,8 @@ const open = async () => {
 describe("a worker that dies while tasks wait for a budget", () => {
   it("leaves none that waits for ever, or that has begun too early", async () => {
     let deaths = 0;
-    for (let append = 1, died = true; died; append++) {
+    let died = true;
+    for (let append = 1; died; append++) {
       for (const moment of moments) {
         const { weir, work, seen, first } = await open();
         await using _ = weir;
