@@ -26,10 +26,12 @@ export {
   type ActorContext,
   type ActorOptions,
   type ChildOptions,
+  type ConsumeContextOptions,
   type Outbox,
   type SpawnedChild,
   type StateCell,
   type StepContext,
+  type WatchedBudget,
 } from "./actors/actor.ts";
 export type {
   AllocateBudgetOptions,
@@ -115,6 +117,7 @@ export {
   AlreadyExists,
   type Amounts,
   type Budget,
+  BudgetExhausted,
   BudgetNotFound,
   Cancelled,
   ChildFailed,

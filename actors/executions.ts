@@ -126,6 +126,8 @@ export interface Description extends Omit<Shown, "status"> {
   readonly deadline?: number;
   /** The queue in which it waits for its turn, if it was submitted to one. */
   readonly queue?: string;
+  /** The budget for which it waits, and of what there is too little, if it does. */
+  readonly budget?: { readonly name: string; readonly dimension: string };
 }
 
 /** One record of an execution, as the log has it. */

@@ -7,7 +7,7 @@ import * as Flag from "effect/cli/Flag";
 import { Executions, type StartedExecution } from "../actors/executions.ts";
 import type { TaskOptions } from "../actors/executions/task.ts";
 import { Lane } from "../schema/ids.ts";
-import { Queued } from "../schema/task.ts";
+import { Bound, Queued } from "../schema/task.ts";
 import { checked, duration, given, jsonArgument } from "./flags.ts";
 import { json, printOne } from "./report.ts";
 
@@ -84,6 +84,15 @@ export const taskFlags = {
     Flag.withDescription("How long it keeps its turn, with --queue (through-retries)"),
     Flag.optional,
   ),
+  budgets: Flag.String("budget").pipe(
+    Flag.withMetavar("name"),
+    Flag.withDescription("A budget that it is bound to; as often as needed"),
+    Flag.atLeast(0),
+  ),
+  onExhausted: Flag.Literals("on-exhausted", Bound.fields.onExhausted.literals).pipe(
+    Flag.withDescription("What becomes of it when a budget has nothing left (suspend)"),
+    Flag.optional,
+  ),
   description: Flag.String("description").pipe(
     Flag.withMetavar("text"),
     Flag.withDescription("What it is for, for who looks later"),
@@ -118,10 +127,9 @@ export const checkQueue = (
     : Effect.void;
 
 export const taskOptions = (
-  { after, attempts, retryDelay, timeout, queue, key, hold, description }: Values<
-    typeof taskFlags
-  >,
+  flags: Values<typeof taskFlags>,
 ): TaskOptions => {
+  const { after, attempts, retryDelay, timeout, queue, key, hold, budgets, description } = flags;
   const retry = { ...given("attempts", attempts), ...given("delay", retryDelay) };
   return {
     ...(after.length === 0 ? {} : { after }),
@@ -130,6 +138,9 @@ export const taskOptions = (
     ...(Option.isSome(queue)
       ? { queue: { name: queue.value, ...given("key", key), ...given("hold", hold) } }
       : {}),
+    ...(budgets.length === 0
+      ? {}
+      : { budgets: budgets.map((name) => ({ name, ...given("onExhausted", flags.onExhausted) })) }),
     ...given("description", description),
   };
 };

@@ -388,6 +388,22 @@ export class VersionNotSupported
   }
 }
 
+/** A budget that the execution is bound to has nothing left, or too little. */
+export class BudgetExhausted
+  extends Schema.TaggedError<BudgetExhausted>("@weir/weir/BudgetExhausted")(
+    "BudgetExhausted",
+    { execution: Schema.String, budget: Schema.String, dimension: Schema.String },
+  ) {
+  readonly code = "WEIR_BUDGET_EXHAUSTED";
+  readonly retryable = true;
+  override get message(): string {
+    return `${this.execution} is bound to the budget ${
+      JSON.stringify(this.budget)
+    }, of which too ` +
+      `little ${this.dimension} is left. Replenish it, or wait for the end of its interval.`;
+  }
+}
+
 /** Every error that speaks of an execution. */
 export type ExecutionProblem =
   | ExecutionNotFound
@@ -407,6 +423,7 @@ export type ExecutionProblem =
   | StepFailed
   | ChildFailed
   | Cancelled
+  | BudgetExhausted
   | NonRetryable
   | OutputClosed
   | NotAwaited

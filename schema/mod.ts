@@ -71,6 +71,7 @@ export {
   RetryPolicy,
 } from "./execution_event.ts";
 export {
+  BudgetExhausted,
   Cancelled,
   ChildFailed,
   ContextClosed,

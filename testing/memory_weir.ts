@@ -23,6 +23,7 @@ import type { NondeterministicProgram } from "../schema/execution_errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import * as Leases from "../streams/lease.ts";
+import { Expiries } from "../streams/retention.ts";
 import * as ServerClock from "../streams/server_clock.ts";
 import * as Sessions from "../streams/session.ts";
 import { type Moment, MortalProcess } from "./process.ts";
@@ -150,6 +151,11 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
   );
   const context = await runtime.context();
   const verbs = makeVerbs(runtime, tenant);
+  const { serve } = Context.get(context, Expiries);
+  /** Who waits for a budget is told; what has ended stays, however far a test moves the time. */
+  const bells = Expiries.of({
+    serve: (handle) => serve((due) => handle(due.filter(({ kind }) => kind === "bell"))),
+  });
   const workers = new Set<Worker>();
   /** By tenant and execution. */
   const secondRuns = new Map<string, Array<Promise<NondeterministicProgram | undefined>>>();
@@ -221,6 +227,7 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     const started = await run(
       makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
         Effect.provide(processServices),
+        Effect.provideService(Expiries, bells),
         Scope.provide(scope),
       ),
     );

@@ -7,13 +7,14 @@ import * as HashMap from "effect/HashMap";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { RunState } from "../../schema/run_state.ts";
 import type { LeaseState } from "../../streams/lease.ts";
-import { turnOf } from "./decide.ts";
+import { hasRoom, isHeldUp, turnOf } from "./decide.ts";
 import {
   afterKey,
   beginOf,
   type ExecutionState,
   openOperations,
   operation,
+  roomKey,
   startTag,
   turnSignal,
 } from "./state.ts";
@@ -45,7 +46,7 @@ const hasTurn = (state: ExecutionState): boolean => {
 };
 
 /** What is there before any of its code. */
-const prefixes = [startTag(""), afterKey(""), turnSignal("")];
+const prefixes = [startTag(""), afterKey(""), turnSignal(""), roomKey("")];
 
 /** Whether its code has left anything behind. */
 const isBegun = ({ operations, failures, continued }: ExecutionState): boolean =>
@@ -67,7 +68,8 @@ export const runStateOf = (
   const begun = isBegun(known);
   const isDue = beginOf(known) <= now && isSatisfied(known);
   if (!begun && !isDue) return "scheduled";
-  if (!hasTurn(known)) return "ready";
+  if (isHeldUp(known)) return "suspended";
+  if (!hasTurn(known) || !hasRoom(known)) return "ready";
   if (isHeld) {
     const isBeginning = begun || (paused === undefined && cancel === undefined);
     return isBeginning ? "running" : "leased";

@@ -197,8 +197,8 @@ export const deadlineTimer = "weir.deadline";
 export const delayTimer = "weir.delay";
 export const attemptTimer = (failures: number): string => `weir.attempt/${failures}`;
 /** What is noted when an attempt begins whose time is limited, and the timer of its end. */
-export const attemptNote = (attempt: number): string => `weir.attempt/${attempt}`;
-export const limitTimer = (attempt: number): string => `weir.limit/${attempt}`;
+export const attemptNote = (attempt: string): string => `weir.attempt/${attempt}`;
+export const limitTimer = (attempt: string): string => `weir.limit/${attempt}`;
 export const tryTimer = (key: string, tries: number): string => `weir.try/${tries}/${key}`;
 
 /** The key under which a tag is known that the execution was started with. */
@@ -209,6 +209,28 @@ export const afterKey = (execution: string): string => `weir.after/${execution}`
 
 /** The signal by which an execution learns that it is its turn, and what waits for it. */
 export const turnSignal = (turn: string): string => `weir.turn/${turn}`;
+
+/** What waits for room in a budget, and all that its signal is to say. */
+export const roomKey = (turn: string): string => `weir.budget/${turn}`;
+export const roomSignal = (turn: string, { budget, dimension }: Lack): string =>
+  `${roomKey(turn)}/${dimension}/${budget}`;
+
+/** What is noted when something was not begun for want of a budget. */
+export const lackNote = (round: string, before: string): string =>
+  `weir.exhausted/${round}/${before}`;
+
+/** What there is too little of. */
+export interface Lack {
+  readonly budget: string;
+  readonly dimension: string;
+}
+
+/** What a signal of the engine's own is awaited for; nothing, if it is another. */
+export const lackOf = (signal: string): Lack | undefined => {
+  if (!signal.startsWith(roomKey(""))) return undefined;
+  const [, , dimension = "", ...rest] = signal.split("/");
+  return { dimension, budget: rest.join("/") };
+};
 
 /** The key under which the end of a spawned child is known. */
 export const endOf = (key: string): string => `weir.end/${key}`;

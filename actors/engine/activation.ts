@@ -23,6 +23,8 @@ import { removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import {
   afterEnd,
+  attemptLimit,
+  attemptName,
   beforeTakingUp,
   childrenToCancel,
   type Command,
@@ -47,7 +49,7 @@ import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
 import { failureOfCause } from "./failure_of.ts";
 import { tell } from "./follow_up.ts";
-import type { ActorCode } from "./operations.ts";
+import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { Outputs } from "./outputs.ts";
 import { type Claimed, Ownership } from "./ownership.ts";
 import type { Post } from "./post.ts";
@@ -60,6 +62,7 @@ export interface Engine {
   readonly leases: Leases["Service"];
   readonly clock: ServerClock["Service"];
   readonly post: Post;
+  readonly budgets: BudgetMeans;
   /** How long an execution stays in memory although everything that it awaits is far off. */
   readonly residentMs: number;
   readonly maxReclaims: number;
@@ -106,7 +109,7 @@ type Event =
   }
   /** The next attempt may begin, after so many that failed. */
   | { readonly type: "retry"; readonly failures: number }
-  | { readonly type: "limit"; readonly run: CodeRun };
+  | { readonly type: "limit"; readonly run: CodeRun; readonly due: number };
 
 /** Ends the loop of an activation. */
 class Over {
@@ -377,6 +380,7 @@ export class Activation {
       state: () => this.state,
       isContinued,
       post: this.#engine.post,
+      budgets: this.#engine.budgets,
       now: this.#now,
       emit: (emitted) => this.#outputs.emit(emitted),
       watch: (due, then) => this.#deadlines.watch(due, then),
@@ -387,7 +391,7 @@ export class Activation {
       onRest: () => this.#offer({ type: "rest" }),
       onFinish: () => this.#offer({ type: "finish", run }),
       append: (messages) => this.#append(messages),
-      onLimit: () => this.#offer({ type: "limit", run }),
+      onLimit: (due) => this.#offer({ type: "limit", run, due }),
     });
     this.#codeRun = run;
     if (this.state.paused !== undefined) run.hold();
@@ -424,9 +428,9 @@ export class Activation {
           ? this.#finish(event.run.exit)
           : Effect.void;
       case "limit":
-        // What undoes a cancelled execution runs to its end.
+        // What undoes a cancelled execution runs to its end, and who waits for a budget has time.
         return event.run === this.#codeRun && event.run.exit === undefined &&
-            this.state.cancel === undefined
+            attemptLimit(this.state) === event.due
           ? this.#failed(timedOut(this.#code.timeoutMs))
           : Effect.void;
       case "unemitted":
@@ -605,7 +609,7 @@ export class Activation {
       const before = this.state;
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
       yield* this.#leaveTurnOf(before);
-      yield* this.#deadlines.forget(this.#ownership, limitTimer(before.attempt));
+      yield* this.#deadlines.forget(this.#ownership, limitTimer(attemptName(before)));
       if (pause > this.#engine.residentMs) {
         const key = attemptTimer(this.state.failures);
         yield* this.#deadlines.schedule(this.#ownership, key, retryAt);
@@ -700,7 +704,7 @@ export class Activation {
 
   #follow(followUps: ReadonlyArray<FollowUp>): Effect.Effect<void, AppendError> {
     const as = asParent(this.execution, this.tenant, this.state, "weir.cancel");
-    return tell(this.#engine.post, as, followUps);
+    return tell(this.#engine, as, followUps);
   }
 
   /**

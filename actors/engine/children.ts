@@ -17,6 +17,7 @@ import {
 } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import type { AppendError, ReadError } from "../../streams/log.ts";
+import type { Task } from "../../schema/task.ts";
 import { endOf, type Result as OperationResult } from "../core/state.ts";
 import { Tags } from "../tags.ts";
 import { failureOf } from "./failure_of.ts";
@@ -40,6 +41,12 @@ export const childrenOf = (
     return ExecutionId.make(executionText(actor, `${name}/${key}${suffix}`));
   };
 
+  /** What a child costs is its parent's matter as well. */
+  const inheriting = ({ tenant, task }: ChildOptions): Task | undefined =>
+    task?.budgets === undefined && host.bound.length > 0 && tenant === host.tenant
+      ? { ...task, budgets: host.bound }
+      : task;
+
   /** Starts a child, or joins the one that has its id already. */
   const startChild = Effect.fnUntraced(function* (
     key: string,
@@ -47,7 +54,8 @@ export const childrenOf = (
     execution: ExecutionId,
     options: ChildOptions,
   ) {
-    const { input, tenant, route, requires, tags, priority, task } = options;
+    const { input, tenant, route, requires, tags, priority } = options;
+    const task = inheriting(options);
     const parent = host.asParent(endKey);
     const to = host.post.addressOf(execution, tenant);
     const start: StartRecord = {

@@ -27,6 +27,7 @@ import { readMailbox, removeForsaken } from "../janitor/forsaken.ts";
 import { tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
 import type { Claimed } from "./ownership.ts";
+import type { BudgetMeans } from "./operations.ts";
 import type { Post } from "./post.ts";
 import { readHistory } from "./snapshot.ts";
 
@@ -40,6 +41,7 @@ export interface ClaimsOptions {
   readonly leases: Leases["Service"];
   readonly handOver: HandOver["Service"];
   readonly post: Post;
+  readonly budgets: BudgetMeans;
   readonly clock: ServerClock["Service"];
   readonly acquire: AcquireOptions;
   /** A clock for intervals. */
@@ -265,7 +267,7 @@ export const makeClaims = (options: ClaimsOptions) => {
       return isConcluded;
     }
     yield* tell(
-      post,
+      options,
       { execution, tenant, life: state.life, key: "weir.cancel" },
       afterEnd(state, outcome),
     );

@@ -9,6 +9,8 @@ import type { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
+import type { Bound } from "../../schema/task.ts";
+import type { BudgetMeans } from "./operations.ts";
 import type { AppendError, Message } from "../../streams/log.ts";
 import type { Command, Turn } from "../core/decide.ts";
 import type { Operation, OperationKind, Result } from "../core/state.ts";
@@ -34,6 +36,17 @@ export interface Host {
   /** Whether the journal has such a signal that no wait has taken. */
   readonly isSignalled: (signal: string) => boolean;
   readonly post: Post;
+  readonly budgets: BudgetMeans;
+  /** The budgets that it is bound to. */
+  readonly bound: ReadonlyArray<Bound>;
+  /** The attempt, for who does not care how many owners it has had. */
+  readonly round: string;
+  /** Whether it was asked to stop. */
+  readonly isCancelled: () => boolean;
+  /** The present attempt, which is another for the clock behind each wait for a budget. */
+  readonly attemptName: () => string;
+  /** The wait for a budget that is under way, with its signal, or the next. */
+  readonly roomTurn: () => { readonly turn: string; readonly signal?: string };
   readonly program: Program;
   /** The server's time in milliseconds. */
   readonly now: Effect.Effect<Timestamp>;
@@ -83,6 +96,8 @@ export type Perform = (
   name: string,
   kind: OperationKind,
   begin: Begin,
+  /** A request to cancel ends it, and is still to be told to the code. */
+  leavesCancel?: boolean,
 ) => Effect.Effect<readonly [key: string, result: Result], OperationError>;
 
 /** Why an operation did not succeed. */

@@ -31,6 +31,10 @@ import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../st
 import { Expiries } from "../../streams/retention.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
+import { makeBudgets } from "../../streams/budgets.ts";
+import { make as makeClerk } from "../../streams/budgets/clerk.ts";
+import { makeWaiting } from "../../streams/budgets/waiting.ts";
+import { makeAnswer } from "../bells.ts";
 import { serveJanitor } from "../janitor.ts";
 import { type KeepOptions, makeKeep } from "../keep.ts";
 import { queueCode } from "../work/queue/keeper.ts";
@@ -110,6 +114,9 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   } = options;
   for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
+  const clerk = yield* makeClerk(log, clock);
+  const { consume, release } = makeBudgets(log, clock, clerk);
+  const budgets = { ...makeWaiting(log, clock, clerk), consume, release };
   const actors = [
     ...options.actors,
     ...(queues ? [queueCode({ log, post, clock })] : []),
@@ -129,6 +136,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     leases,
     clock,
     post,
+    budgets,
     residentMs: millis(residentGrace),
     maxReclaims,
     keepMs: yield* makeKeep(keep, options.actors),
@@ -146,6 +154,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     leases,
     handOver,
     post,
+    budgets,
     clock,
     acquire: { worker: identity, ttl: leaseTtl, session: true },
     monotonicMs,
@@ -317,7 +326,11 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   if (Option.isSome(index)) yield* Effect.forkScoped(index.value.project);
   if (Option.isSome(expiries)) {
     yield* Effect.forkScoped(
-      Effect.provideService(serveJanitor, Expiries, expiries.value),
+      Effect.provideService(
+        serveJanitor(makeAnswer(log, post, budgets)),
+        Expiries,
+        expiries.value,
+      ),
     );
   }
   if (Option.isSome(connection)) {

@@ -52,6 +52,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   StepFailed: 500,
   ChildFailed: 500,
   Cancelled: 500,
+  BudgetExhausted: 500,
   NonRetryable: 500,
   OutputClosed: 500,
   NotAwaited: 500,

@@ -13,6 +13,7 @@ import type { TaskRetry } from "../../schema/task.ts";
 import { afterKey } from "../core/state.ts";
 import type { ActorCode, OperationError, Operations } from "../engine/operations.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
+import { boundOperations } from "./bound_operations.ts";
 import { runSchedule } from "./schedule.ts";
 
 type Json = Schema.Json;
@@ -79,7 +80,7 @@ const awaitAll = (
 export const asTask = (code: ActorCode, start: StartRecord | undefined): TaskCode => {
   const task = start?.task;
   if (task === undefined) return code;
-  const { after = [], retry, timeoutMs, schedule } = task;
+  const { after = [], budgets, retry, timeoutMs, schedule } = task;
   return {
     ...code,
     ...(retry === undefined ? {} : { retry: retryOf(retry) }),
@@ -90,9 +91,20 @@ export const asTask = (code: ActorCode, start: StartRecord | undefined): TaskCod
         if (schedule !== undefined) {
           return yield* runSchedule(operations, start!, schedule, input);
         }
+        yield* Effect.catchTag(
+          operations.room.toBegin,
+          "Cancelled",
+          // What it has done it may undo.
+          (error) => operations.isBehind() ? Effect.void : Effect.fail(error),
+        );
         yield* operations.turn;
-        if (timeoutMs !== undefined) yield* operations.limitAttempt(timeoutMs);
-        return yield* code.run({ ...operations, results }, input);
+        if (timeoutMs !== undefined || budgets !== undefined) {
+          yield* operations.beginAttempt(timeoutMs);
+        }
+        const own = budgets === undefined
+          ? operations
+          : boundOperations(operations, budgets, timeoutMs);
+        return yield* code.run({ ...own, results }, input);
       }),
   };
 };

@@ -3,6 +3,7 @@
  * the engine on that log; nothing here knows which one it is.
  */
 import { attemptsSuite } from "./engine/attempts.ts";
+import { budgetingSuite } from "./engine/budgeting.ts";
 import { childrenSuite } from "./engine/children.ts";
 import { joiningSuite } from "./engine/joining.ts";
 import { listingSuite } from "./engine/listing.ts";
@@ -36,6 +37,7 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   queueingSuite(name, run);
   promotingSuite(name, run);
   triggeringSuite(name, run);
+  budgetingSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
   attemptsSuite(name, run);

@@ -131,6 +131,11 @@ const samples: ReadonlyArray<
   }),
   new outbox.PublishFailed({ event: "e-1", eventType: "order.paid", reason: "no answer" }),
   new outbox.PublishRefused({ event: "e-1", eventType: "order.paid", reason: "no such topic" }),
+  new execution.BudgetExhausted({
+    execution: "order/o-1",
+    budget: "task:t-1",
+    dimension: "token",
+  }),
   new budget.BudgetNotFound({ budget: "task:t-1" }),
   new budget.DimensionNotAllocated({ budgets: ["task:t-1", "tenant"], dimension: "token" }),
   new budget.ZeroLimit({ budget: "task:t-1", dimension: "token" }),

@@ -195,6 +195,7 @@ const withoutLease = ({
   requires: _requires,
   deadline: _deadline,
   queue: _queue,
+  budget: _budget,
   attempt,
   epoch,
   ...told
