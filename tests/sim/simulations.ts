@@ -1,0 +1,23 @@
+/** Every simulation, by the name under which it is asked for. */
+import { problemOf } from "./schedule.ts";
+import type { Simulation } from "./simulate.ts";
+
+interface Known {
+  readonly simulation: Simulation;
+  /** What holds in it. */
+  readonly what: string;
+  /** How often the gate runs it. */
+  readonly inGate: number;
+}
+
+export const simulations = {
+  owners: {
+    simulation: problemOf,
+    what: "the core comes to the same end under all its owners",
+    inGate: 10_000,
+  },
+} as const satisfies Readonly<Record<string, Known>>;
+
+export type Name = keyof typeof simulations;
+
+export const isName = (name: string): name is Name => Object.hasOwn(simulations, name);
