@@ -1,6 +1,7 @@
 /** Every simulation, by the name under which it is asked for. */
-import { problemOf } from "./schedule.ts";
+import { problemOf as problemOfOwners } from "./schedule.ts";
 import type { Simulation } from "./simulate.ts";
+import { problemOf as problemOfWorkers } from "./workers.ts";
 
 interface Known {
   readonly simulation: Simulation;
@@ -12,9 +13,14 @@ interface Known {
 
 export const simulations = {
   owners: {
-    simulation: problemOf,
+    simulation: problemOfOwners,
     what: "the core comes to the same end under all its owners",
     inGate: 10_000,
+  },
+  workers: {
+    simulation: problemOfWorkers,
+    what: "workers bring every execution to its end",
+    inGate: 1_000,
   },
 } as const satisfies Readonly<Record<string, Known>>;
 

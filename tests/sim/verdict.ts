@@ -240,6 +240,9 @@ const judgeOutcome = (
       return isPossible(program, outcome.value as ReadonlyArray<string>);
     case "cancelled":
       return isCancelled;
+    case "failure":
+      // What is cancelled is not tried again.
+      return isCancelled && program.failingAttempts > 0;
     case "expired":
       return deadline !== undefined && deadline <= at;
     default:
