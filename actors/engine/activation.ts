@@ -541,7 +541,7 @@ export class Activation {
         const before = this.state;
         const record = beforeTakingUp(before);
         const mail = before.inbox[0]!.record;
-        if (mail.kind === "timer") this.#deadlines.announced(mail.key);
+        if (mail.kind === "timer") this.#deadlines.announced(mail.key, mail.due);
         if (record === undefined) this.#ownership.takeUp();
         else yield* this.#ownership.store(record);
         yield* this.#afterTakingUp(before);

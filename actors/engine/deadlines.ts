@@ -27,6 +27,8 @@ export class Deadlines {
   readonly #options: DeadlinesOptions;
   /** The server's time when it was last asked for. */
   #reading = { serverMs: 0, monotonicMs: 0 };
+  /** What the server's clock has come to at least, since it has announced that. */
+  #reachedMs = 0;
   /** The timers that the server has been given, and not taken back. */
   readonly #scheduled: Set<string>;
 
@@ -40,7 +42,8 @@ export class Deadlines {
 
   /** The server's time. */
   readonly now: Effect.Effect<Timestamp, ReadError> = Effect.suspend(() => this.#options.clock.now)
-    .pipe(Effect.map((now) => {
+    .pipe(Effect.map((read) => {
+      const now = Math.max(read, this.#reachedMs);
       this.#reading = { serverMs: now, monotonicMs: this.#options.monotonicMs() };
       return Timestamp.make(Math.round(now));
     }));
@@ -87,9 +90,13 @@ export class Deadlines {
     return this.#append(ownership, key, { schedule: { at: due }, body: mailRecord.encode(mail) });
   }
 
-  /** The server has announced it. */
-  announced(key: string): void {
+  /**
+   * The server has announced it, so that it is due whatever our idea of the server's time: set once
+   * more, it would be announced at once, and so on until that idea is right.
+   */
+  announced(key: string, due: Timestamp): void {
     this.#scheduled.delete(key);
+    this.#reachedMs = Math.max(this.#reachedMs, due);
   }
 
   /** Takes back, beside the work, what was met otherwise. */

@@ -11,6 +11,7 @@ import * as Random from "effect/Random";
 import * as Scheduler from "effect/Scheduler";
 import type { Choices } from "./choices.ts";
 import type { World } from "./world.ts";
+import { Wrong } from "./wrong.ts";
 
 interface Sleeper {
   readonly at: number;
@@ -18,6 +19,8 @@ interface Sleeper {
 }
 
 const maxOpsBeforeYield = 2048;
+/** Who has something to do after so many rounds, at one moment, will always have. */
+const mostRounds = 10_000;
 
 export class Process {
   readonly name: string;
@@ -87,7 +90,9 @@ export class Process {
       this.#tasks.push(sleeper.wake);
     }
     const did = this.#tasks.length > 0;
+    let rounds = 0;
     while (this.#tasks.length > 0 && !this.isDead) {
+      if (rounds++ > mostRounds) throw new Wrong(`${this.name} never rests`);
       const tasks = this.#tasks;
       this.#tasks = [];
       if (tasks.length > 1 && choices?.oneIn(4) === true) tasks.push(tasks.shift()!);

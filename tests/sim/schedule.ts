@@ -7,8 +7,9 @@ import assert from "node:assert/strict";
 import { Cast } from "./cast.ts";
 import type { Choices } from "./choices.ts";
 import { Owner } from "./owner.ts";
-import { judgeOwner, Wrong } from "./verdict.ts";
+import { judgeOwner } from "./verdict.ts";
 import { type Item, World } from "./world.ts";
+import { Wrong } from "./wrong.ts";
 
 interface Worker {
   readonly name: string;

@@ -24,11 +24,11 @@ import type { Choices } from "./choices.ts";
 import { Network } from "./network.ts";
 import { PostOffice } from "./post_office.ts";
 import { Process } from "./process.ts";
-import { Wrong } from "./verdict.ts";
 import { World } from "./world.ts";
+import { Wrong } from "./wrong.ts";
 
 /** Who takes more turns than this will never come to rest. */
-const restlessTurns = 20_000;
+const restlessTurns = 3_000;
 /** In which nothing happens, although nothing is far off; longer than any lease or pause. */
 const patienceMs = 180_000;
 const silentForMs = 2_000;

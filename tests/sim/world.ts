@@ -16,6 +16,7 @@ import { layerMemory } from "../../streams/log_memory.ts";
 import { Sessions } from "../../streams/session.ts";
 import type { Address } from "../../streams/subjects.ts";
 import type { Choices } from "./choices.ts";
+import { problemOfTimer } from "./sequence.ts";
 
 export const tenant = Tenant.make("acme");
 const layout = { namespace: Namespace.make("memory"), shards: 1, parts: 4 };
@@ -49,6 +50,8 @@ export class World {
   readonly died = new Set<string>();
   /** How many records there are, but for those of leases. */
   records = 0;
+  /** What was seen to be wrong as it was stored. */
+  wrong: string | undefined;
   readonly #items = new Map<string, Array<Item>>();
   readonly #timers = new Map<string, Timer>();
   /** The workers of which the server knows that they are alive. */
@@ -178,6 +181,9 @@ export class World {
       this.offerAgain(to, sequence);
     }
     const name = `${to.label} ${key ?? ""}`;
+    if (schedule !== undefined) {
+      this.wrong ??= problemOfTimer(to, { at: schedule.at, body, key: name });
+    }
     if (schedule !== undefined) this.#timers.set(name, { to, due: schedule.at, body });
     if (unschedules === true) this.#timers.delete(name);
   }
