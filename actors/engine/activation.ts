@@ -300,8 +300,11 @@ export class Activation {
     this.#engine.runFork(Effect.forkIn(effect, this.#scope));
   }
 
-  /** The server's time; who cannot know it gives the execution up. */
-  get #now(): Effect.Effect<Timestamp> {
+  /**
+   * The server's time, for the code; if it cannot be known, the execution is given up. What handles
+   * events must not wait for that, or nobody would.
+   */
+  get #nowForCode(): Effect.Effect<Timestamp> {
     return this.#deadlines.now.pipe(
       Effect.catch((error) =>
         Effect.sync(() => this.#offer({ type: "release" })).pipe(
@@ -338,7 +341,7 @@ export class Activation {
         const turns = formerTurns(this.state);
         yield* this.#follow(turns.map((turn) => ({ type: "leave", turn })));
       }
-      const now = yield* this.#now;
+      const now = yield* this.#deadlines.now;
       const deadline = deadlineOf(this.state);
       if (deadline !== undefined && deadline <= now) return yield* this.#end({ type: "expired" });
       if (deadline !== undefined) {
@@ -377,7 +380,7 @@ export class Activation {
       state: () => this.state,
       isContinued,
       post: this.#engine.post,
-      now: this.#now,
+      now: this.#nowForCode,
       emit: (emitted) => this.#outputs.emit(emitted),
       watch: (due, then) => this.#deadlines.watch(due, then),
       runFork: this.#engine.runFork,
@@ -535,7 +538,7 @@ export class Activation {
     });
   }
 
-  #takeUpMail(): Effect.Effect<void, Over | AppendError> {
+  #takeUpMail(): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       while (this.state.inbox.length > 0) {
         const before = this.state;
@@ -550,7 +553,9 @@ export class Activation {
     });
   }
 
-  #afterTakingUp(before: ExecutionState): Effect.Effect<void, Over | AppendError> {
+  #afterTakingUp(
+    before: ExecutionState,
+  ): Effect.Effect<void, Over | AppendError | ReadError> {
     const { cancel, done, expired, paused, promoted } = this.state;
     // Nothing of the actor's code can have run yet.
     const isUnbegun = before.index === 0 && this.#ownership.reclaims === 0 && !this.#hasBegun;
@@ -574,7 +579,9 @@ export class Activation {
     return Effect.void;
   }
 
-  #finish(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void, Over | AppendError> {
+  #finish(
+    exit: Exit.Exit<unknown, unknown>,
+  ): Effect.Effect<void, Over | AppendError | ReadError> {
     if (Exit.isSuccess(exit)) {
       try {
         const value = toJson("the result", exit.value);
@@ -592,7 +599,7 @@ export class Activation {
     return this.#failed(failureOfCause(exit.cause));
   }
 
-  #failed(failure: Failure): Effect.Effect<void, Over | AppendError> {
+  #failed(failure: Failure): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       const policy = this.#code.retry;
       const pause = policy === undefined || this.state.cancel !== undefined
@@ -601,7 +608,7 @@ export class Activation {
       if (pause === undefined) return yield* this.#end({ type: "failure", failure });
       if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
       this.#codeRun = undefined;
-      const retryAt = Timestamp.make(Math.ceil((yield* this.#now) + pause));
+      const retryAt = Timestamp.make(Math.ceil((yield* this.#deadlines.now) + pause));
       const before = this.state;
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
       yield* this.#leaveTurnOf(before);
@@ -654,7 +661,7 @@ export class Activation {
     });
   }
 
-  #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError> {
+  #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       this.#codeRun?.abandon();
       const before = this.state;
@@ -684,10 +691,13 @@ export class Activation {
   }
 
   /** How long its records stay when it ends now. */
-  get #keep(): Effect.Effect<{ readonly keepUntil?: Timestamp }> {
+  get #keep(): Effect.Effect<{ readonly keepUntil?: Timestamp }, ReadError> {
     const keepMs = this.#engine.keepMs(this.tenant, this.#code.name);
     return Number.isFinite(keepMs)
-      ? Effect.map(this.#now, (now) => ({ keepUntil: Timestamp.make(Math.ceil(now + keepMs)) }))
+      ? Effect.map(
+        this.#deadlines.now,
+        (now) => ({ keepUntil: Timestamp.make(Math.ceil(now + keepMs)) }),
+      )
       : Effect.succeed({});
   }
 

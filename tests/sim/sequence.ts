@@ -111,6 +111,8 @@ export const judgeTries = (
     if (record.kind === "attemptFailed" || record.kind === "replayed") tries.clear();
     if (record.kind !== "step" && record.kind !== "stepFailed") continue;
     const { key } = record;
+    // A failure may be recorded twice, as any command may be given twice.
+    if (record.kind === "stepFailed" && record.tries === tries.get(key)) continue;
     const next = (tries.get(key) ?? 0) + 1;
     tries.set(key, next);
     const isLast = next > (failures.get(key) ?? 0);
