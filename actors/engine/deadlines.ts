@@ -58,7 +58,7 @@ export class Deadlines {
   watch(due: number, then: () => void): void {
     const wait = Effect.gen({ self: this }, function* () {
       for (;;) {
-        const rest = due - (yield* this.#options.clock.now);
+        const rest = due - Math.max(yield* this.#options.clock.now, this.#reachedMs);
         if (rest <= 0) break;
         yield* Effect.sleep(Math.min(rest, longestSleepMs));
       }
