@@ -10,8 +10,14 @@ import * as Logger from "effect/Logger";
 import * as Random from "effect/Random";
 import * as Scheduler from "effect/Scheduler";
 import type { Choices } from "./choices.ts";
-import type { World } from "./world.ts";
+
 import { Wrong } from "./wrong.ts";
+
+/** What every process lives by. */
+export interface Time {
+  readonly now: number;
+  say(what: string | (() => string)): void;
+}
 
 interface Sleeper {
   readonly at: number;
@@ -29,15 +35,15 @@ export class Process {
   isDead = false;
   /** How far its wall clock is off. */
   skewMs = 0;
-  readonly #world: World;
+  readonly #time: Time;
   readonly #began: number;
   #tasks: Array<() => void> = [];
   readonly #sleepers = new Set<Sleeper>();
 
-  constructor(world: World, name: string, random: number) {
-    this.#world = world;
+  constructor(time: Time, name: string, random: number) {
+    this.#time = time;
     this.name = name;
-    this.#began = world.now;
+    this.#began = time.now;
     let drawn = random;
     const nextIntUnsafe = () => drawn = (Math.imul(drawn, 1_103_515_245) + 12_345) & 0x7fffffff;
     this.context = Context.make(Clock.Clock, this.#clock()).pipe(
@@ -52,7 +58,7 @@ export class Process {
       Context.add(
         Logger.CurrentLoggers,
         new Set([
-          Logger.make(({ message }) => world.say(() => `${name} warns: ${String(message)}`)),
+          Logger.make(({ message }) => time.say(() => `${name} warns: ${String(message)}`)),
         ]),
       ),
       Context.add(Random.Random, {
@@ -75,7 +81,7 @@ export class Process {
   get nextTime(): number {
     if (!this.runs) return Infinity;
     let next = Infinity;
-    if (this.#tasks.length > 0) return this.#world.now;
+    if (this.#tasks.length > 0) return this.#time.now;
     for (const { at } of this.#sleepers) next = Math.min(next, at);
     return next;
   }
@@ -83,7 +89,7 @@ export class Process {
   /** Does all that there is to do; says whether there was anything. Fibers may overtake each other. */
   run(choices?: Choices): boolean {
     if (!this.runs) return false;
-    const { now } = this.#world;
+    const { now } = this.#time;
     for (const sleeper of this.#sleepers) {
       if (sleeper.at > now) continue;
       this.#sleepers.delete(sleeper);
@@ -108,8 +114,8 @@ export class Process {
   }
 
   #clock(): Clock.Clock {
-    const millis = () => this.#world.now + this.skewMs;
-    const nanos = () => BigInt(this.#world.now - this.#began) * 1_000_000n;
+    const millis = () => this.#time.now + this.skewMs;
+    const nanos = () => BigInt(this.#time.now - this.#began) * 1_000_000n;
     return {
       currentTimeMillisUnsafe: millis,
       currentTimeMillis: Effect.sync(millis),
@@ -124,7 +130,7 @@ export class Process {
   #sleep(ms: number): Effect.Effect<void> {
     if (ms <= 0) return Effect.yieldNow;
     return Effect.callback((resume) => {
-      const sleeper = { at: this.#world.now + ms, wake: () => resume(Effect.void) };
+      const sleeper = { at: this.#time.now + ms, wake: () => resume(Effect.void) };
       if (!this.isDead) this.#sleepers.add(sleeper);
       return Effect.sync(() => this.#sleepers.delete(sleeper));
     });
