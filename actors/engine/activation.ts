@@ -503,6 +503,11 @@ export class Activation {
     );
   }
 
+  /** Whether something was recorded as begun that may not have been done, like the start of a child. */
+  get #isUnderWay(): boolean {
+    return this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
+  }
+
   /** Gives the lease up, when everything that is to wake the execution is durable. */
   #letGo(ending: "suspended" | "released" | "ended"): Effect.Effect<never, Over | AppendError> {
     return Effect.gen({ self: this }, function* () {
@@ -512,8 +517,7 @@ export class Activation {
         yield* this.#deadlines.scheduleAll(this.#ownership);
         yield* this.#ownership.leaveSnapshot(snapshotEvery);
       }
-      const isUnderWay = this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
-      yield* this.#ownership.release(!isUnderWay);
+      yield* this.#ownership.release(!this.#isUnderWay);
       return yield* Effect.fail(new Over(ending));
     });
   }
@@ -678,7 +682,8 @@ export class Activation {
       if (done !== undefined) {
         // What concerns the execution itself is stored one after another in any case.
         const letGo = this.#deadlines.takeBackAll(this.#ownership).pipe(
-          Effect.andThen(this.#ownership.release(true)),
+          // It may be run again, and then awaits its children still.
+          Effect.andThen(this.#ownership.release(!this.#isUnderWay)),
           Effect.andThen(this.#removeLater(done.record)),
         );
         const followUps = afterEnd(before, done.record.outcome);
