@@ -73,6 +73,8 @@ const perform = (
     }
     case "end":
       return Effect.suspend(() => ended(spawned.get(of.of.key)!.result));
+    case "race":
+      return Effect.raceAllFirst(of.among.map((each) => perform(operations, spawned, each)));
     case "note":
       return Effect.as(operations.now, JSON.stringify(valueOf(key)));
     case "cell":

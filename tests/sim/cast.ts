@@ -31,7 +31,7 @@ export class Cast {
   readonly #roots: ReadonlyArray<Root>;
   #helped = 0;
 
-  constructor(world: World, choices: Choices) {
+  constructor(world: World, choices: Choices, hasRaces: boolean) {
     this.#choices = choices;
     this.#world = world;
     this.book = new Book(world);
@@ -39,7 +39,7 @@ export class Cast {
     const shared = anyProgram(choices, this.isRacy);
     this.#programs = new Map([["shared", shared]]);
     this.#roots = Array.from({ length: choices.oneIn(3) ? 2 : 1 }, (_, i) => {
-      const program = anyProgram(choices, this.isRacy, shared);
+      const program = anyProgram(choices, this.isRacy, shared, hasRaces);
       this.#programs.set(`${i}`, program);
       const notBefore = Timestamp.make(world.now + 5_000);
       const deadline = Timestamp.make(world.now + 10_000 + choices.below(30_000));

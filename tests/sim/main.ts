@@ -9,7 +9,7 @@ import { isName, simulations } from "./simulations.ts";
 import { firstViolation, inShort } from "./simulate.ts";
 
 const usage = `deno task sim [--of ${Object.keys(simulations).join("|")}] [--seed S] [--runs N] ` +
-  "[--first N]";
+  "[--first N] [--unshrunk]";
 
 const { values } = parseArgs({
   options: {
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(randomInt(2 ** 31)) },
     runs: { type: "string", default: "10000" },
     first: { type: "string", default: "0" },
+    unshrunk: { type: "boolean", default: false },
   },
 });
 
@@ -40,6 +41,12 @@ const began = performance.now();
 const perSecond = (done: number): string =>
   (done / Math.max(0.001, (performance.now() - began) / 1000)).toFixed(0);
 
+/** Of this process's own time, which others on the machine do not slow down. */
+const perSecondOfOwn = (done: number): string => {
+  const { user, system } = process.cpuUsage();
+  return (done / ((user + system) / 1e6)).toFixed(0);
+};
+
 let shownAt = 0;
 const onRun = (done: number): void => {
   if (performance.now() - shownAt < 1_000) return;
@@ -49,6 +56,7 @@ const onRun = (done: number): void => {
 const found = await firstViolation(simulation, { seed, first, count, onRun });
 process.stderr.write("\n");
 if (found === undefined) {
+  console.error(`${perSecondOfOwn(count)} per second of processor time`);
   console.log(`${count} schedules, 0 violations, ${perSecond(count)}/s`);
 } else {
   const runs = found.run - first + 1;

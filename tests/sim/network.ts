@@ -25,10 +25,13 @@ interface Flight {
 
 export class Network {
   readonly #world: World;
+  /** Whether a request arrives once more, since it was sent again. */
+  readonly #isRepeated: () => boolean;
   #flights: Array<Flight> = [];
 
-  constructor(world: World) {
+  constructor(world: World, isRepeated: () => boolean) {
     this.#world = world;
+    this.#isRepeated = isRepeated;
   }
 
   get size(): number {
@@ -64,6 +67,10 @@ export class Network {
         process,
         arrive: () => {
           const exit = this.#world.run(Effect.exit(ask));
+          if (this.#isRepeated()) {
+            const again = () => void this.#world.run(Effect.exit(ask));
+            this.#flights.push({ process, arrive: again, lose: () => {} });
+          }
           this.#flights.push({ process, arrive: () => answer(exit), lose: lost });
         },
         lose: (hasArrived) => {

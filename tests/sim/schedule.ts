@@ -37,7 +37,7 @@ class Schedule {
   constructor(world: World, choices: Choices) {
     this.#choices = choices;
     this.#world = world;
-    this.#cast = new Cast(world, choices);
+    this.#cast = new Cast(world, choices, false);
     const workers = 1 + choices.below(3);
     for (let i = 0; i < workers; i++) this.#hire(`worker-${this.#hired++}`);
   }
@@ -120,7 +120,8 @@ class Schedule {
     const { tail } = owner.address;
     worker.owners.delete(tail);
     const hasLetGo = owner.ending === "ended" || owner.ending === "suspended";
-    if (hasLetGo) judgeOwner(this.#cast.book, owner);
+    // It costs more than what it judges, so some are chosen, by what a repetition repeats.
+    if (hasLetGo && owner.written % 4 === 0) judgeOwner(this.#cast.book, owner);
     if (owner.ending === "lost") this.#later.set(tail, this.#world.now + askAgainMs);
     if (owner.ending === "unstarted") this.#unstarted.set(tail, owner.mailRead);
   }

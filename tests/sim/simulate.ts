@@ -19,6 +19,8 @@ export interface Runs {
 export interface Violation {
   readonly run: number;
   readonly made: ReadonlyArray<number>;
+  /** What is wrong, with all that happened before. */
+  readonly problem: string;
 }
 
 /** The first run in which something is wrong. */
@@ -28,10 +30,8 @@ export const firstViolation = async (
 ): Promise<Violation | undefined> => {
   for (let run = first; run < first + count; run++) {
     const choices = Choices.random(`schedule ${run}`, seed);
-    const problem = simulation(choices);
-    if ((problem instanceof Promise ? await problem : problem) !== undefined) {
-      return { run, made: choices.made };
-    }
+    const problem = await simulation(choices);
+    if (problem !== undefined) return { run, made: choices.made, problem };
     onRun?.(run - first + 1);
   }
   return undefined;

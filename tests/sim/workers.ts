@@ -52,8 +52,8 @@ class Schedule {
   constructor(world: World, choices: Choices) {
     this.#choices = choices;
     this.#world = world;
-    this.#cast = new Cast(world, choices);
-    this.#network = new Network(world);
+    this.#cast = new Cast(world, choices, true);
+    this.#network = new Network(world, () => this.#isStormy && choices.oneIn(16));
     this.#office = new PostOffice(world, () => this.#isStormy && choices.oneIn(8));
     this.#residentGrace = choices.of([1, 300, 5_000]);
     const workers = 1 + choices.below(3);
