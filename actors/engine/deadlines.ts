@@ -4,6 +4,7 @@
  * that has lost its meaning is taken back from the server, so that nothing of it is left.
  */
 import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
 import { Timestamp } from "../../schema/ids.ts";
 import { mailRecord } from "../../schema/mail_record.ts";
 import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
@@ -56,9 +57,13 @@ export class Deadlines {
 
   /** Watches a deadline with this machine's clock, which is finer than the server's schedules. */
   watch(due: number, then: () => void): void {
+    const now = Effect.retry(this.#options.clock.now, {
+      while: ({ retryable }) => retryable,
+      schedule: Schedule.spaced("1 second"),
+    });
     const wait = Effect.gen({ self: this }, function* () {
       for (;;) {
-        const rest = due - Math.max(yield* this.#options.clock.now, this.#reachedMs);
+        const rest = due - Math.max(yield* now, this.#reachedMs);
         if (rest <= 0) break;
         yield* Effect.sleep(Math.min(rest, longestSleepMs));
       }
