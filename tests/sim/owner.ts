@@ -12,12 +12,7 @@ import {
   timers,
 } from "../../actors/core/decide.ts";
 import { takeUp } from "../../actors/core/evolve.ts";
-import {
-  attemptTimer,
-  delayTimer,
-  type ExecutionState,
-  operation,
-} from "../../actors/core/state.ts";
+import { beginOf, beginTimer, type ExecutionState, operation } from "../../actors/core/state.ts";
 import { leave } from "../../actors/engine/snapshot.ts";
 import { Timestamp } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
@@ -178,10 +173,7 @@ export class Owner {
       if (world.now - this.#hold.leaseWrittenAt >= renewEveryMs) {
         yield* this.#hold.renew();
       }
-      const begin = Math.max(
-        this.#hold.state.start!.record.notBefore ?? 0,
-        this.#hold.state.retryAt ?? 0,
-      );
+      const begin = beginOf(this.#hold.state);
       const isEarly = begin > world.now;
       if (!isEarly && this.#hold.state.paused === undefined && (yield* this.#performer.perform())) {
         if (this.#hold.state.done !== undefined) return;
@@ -189,9 +181,8 @@ export class Owner {
       }
       if (this.#wanted > this.#hold.history.mail) continue;
       if (isEarly || world.choices.oneIn(2)) {
-        if (isEarly) {
-          const { retryAt, failures } = this.#hold.state;
-          const key = retryAt === undefined ? delayTimer : attemptTimer(failures);
+        const key = beginTimer(this.#hold.state);
+        if (isEarly && key !== undefined) {
           yield* this.#hold.schedule(key, Timestamp.make(begin));
         }
         return yield* this.#letGo(true);
