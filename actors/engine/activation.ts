@@ -303,8 +303,11 @@ export class Activation {
     this.#engine.runFork(Effect.forkIn(effect, this.#scope));
   }
 
-  /** The server's time; who cannot know it gives the execution up. */
-  get #now(): Effect.Effect<Timestamp> {
+  /**
+   * The server's time, for the code; if it cannot be known, the execution is given up. What handles
+   * events must not wait for that, or nobody would.
+   */
+  get #nowForCode(): Effect.Effect<Timestamp> {
     return this.#deadlines.now.pipe(
       Effect.catch((error) =>
         Effect.sync(() => this.#offer({ type: "release" })).pipe(
@@ -341,7 +344,7 @@ export class Activation {
         const turns = formerTurns(this.state);
         yield* this.#follow(turns.map((turn) => ({ type: "leave", turn })));
       }
-      const now = yield* this.#now;
+      const now = yield* this.#deadlines.now;
       const deadline = deadlineOf(this.state);
       if (deadline !== undefined && deadline <= now) return yield* this.#end({ type: "expired" });
       if (deadline !== undefined) {
@@ -381,7 +384,7 @@ export class Activation {
       isContinued,
       post: this.#engine.post,
       budgets: this.#engine.budgets,
-      now: this.#now,
+      now: this.#nowForCode,
       emit: (emitted) => this.#outputs.emit(emitted),
       watch: (due, then) => this.#deadlines.watch(due, then),
       runFork: this.#engine.runFork,
@@ -504,6 +507,11 @@ export class Activation {
     );
   }
 
+  /** Whether something was recorded as begun that may not have been done, like the start of a child. */
+  get #isUnderWay(): boolean {
+    return this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
+  }
+
   /** Gives the lease up, when everything that is to wake the execution is durable. */
   #letGo(ending: "suspended" | "released" | "ended"): Effect.Effect<never, Over | AppendError> {
     return Effect.gen({ self: this }, function* () {
@@ -513,8 +521,7 @@ export class Activation {
         yield* this.#deadlines.scheduleAll(this.#ownership);
         yield* this.#ownership.leaveSnapshot(snapshotEvery);
       }
-      const isUnderWay = this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
-      yield* this.#ownership.release(!isUnderWay);
+      yield* this.#ownership.release(!this.#isUnderWay);
       return yield* Effect.fail(new Over(ending));
     });
   }
@@ -539,13 +546,13 @@ export class Activation {
     });
   }
 
-  #takeUpMail(): Effect.Effect<void, Over | AppendError> {
+  #takeUpMail(): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       while (this.state.inbox.length > 0) {
         const before = this.state;
         const record = beforeTakingUp(before);
         const mail = before.inbox[0]!.record;
-        if (mail.kind === "timer") this.#deadlines.announced(mail.key);
+        if (mail.kind === "timer") this.#deadlines.announced(mail.key, mail.due);
         if (record === undefined) this.#ownership.takeUp();
         else yield* this.#ownership.store(record);
         yield* this.#afterTakingUp(before);
@@ -554,7 +561,9 @@ export class Activation {
     });
   }
 
-  #afterTakingUp(before: ExecutionState): Effect.Effect<void, Over | AppendError> {
+  #afterTakingUp(
+    before: ExecutionState,
+  ): Effect.Effect<void, Over | AppendError | ReadError> {
     const { cancel, done, expired, paused, promoted } = this.state;
     // Nothing of the actor's code can have run yet.
     const isUnbegun = before.index === 0 && this.#ownership.reclaims === 0 && !this.#hasBegun;
@@ -578,7 +587,9 @@ export class Activation {
     return Effect.void;
   }
 
-  #finish(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void, Over | AppendError> {
+  #finish(
+    exit: Exit.Exit<unknown, unknown>,
+  ): Effect.Effect<void, Over | AppendError | ReadError> {
     if (Exit.isSuccess(exit)) {
       try {
         const value = toJson("the result", exit.value);
@@ -596,7 +607,7 @@ export class Activation {
     return this.#failed(failureOfCause(exit.cause));
   }
 
-  #failed(failure: Failure): Effect.Effect<void, Over | AppendError> {
+  #failed(failure: Failure): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       const policy = this.#code.retry;
       const pause = policy === undefined || this.state.cancel !== undefined
@@ -605,7 +616,7 @@ export class Activation {
       if (pause === undefined) return yield* this.#end({ type: "failure", failure });
       if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
       this.#codeRun = undefined;
-      const retryAt = Timestamp.make(Math.ceil((yield* this.#now) + pause));
+      const retryAt = Timestamp.make(Math.ceil((yield* this.#deadlines.now) + pause));
       const before = this.state;
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
       yield* this.#leaveTurnOf(before);
@@ -658,7 +669,7 @@ export class Activation {
     });
   }
 
-  #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError> {
+  #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       this.#codeRun?.abandon();
       const before = this.state;
@@ -675,7 +686,8 @@ export class Activation {
       if (done !== undefined) {
         // What concerns the execution itself is stored one after another in any case.
         const letGo = this.#deadlines.takeBackAll(this.#ownership).pipe(
-          Effect.andThen(this.#ownership.release(true)),
+          // It may be run again, and then awaits its children still.
+          Effect.andThen(this.#ownership.release(!this.#isUnderWay)),
           Effect.andThen(this.#removeLater(done.record)),
         );
         const followUps = afterEnd(before, done.record.outcome);
@@ -688,10 +700,13 @@ export class Activation {
   }
 
   /** How long its records stay when it ends now. */
-  get #keep(): Effect.Effect<{ readonly keepUntil?: Timestamp }> {
+  get #keep(): Effect.Effect<{ readonly keepUntil?: Timestamp }, ReadError> {
     const keepMs = this.#engine.keepMs(this.tenant, this.#code.name);
     return Number.isFinite(keepMs)
-      ? Effect.map(this.#now, (now) => ({ keepUntil: Timestamp.make(Math.ceil(now + keepMs)) }))
+      ? Effect.map(
+        this.#deadlines.now,
+        (now) => ({ keepUntil: Timestamp.make(Math.ceil(now + keepMs)) }),
+      )
       : Effect.succeed({});
   }
 
