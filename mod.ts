@@ -134,6 +134,7 @@ export {
   ExecutionNotEnded,
   ExecutionNotFound,
   Forbidden,
+  HierarchyTooDeep,
   InsideStep,
   type InstanceTagEvent,
   InvalidBatch,

@@ -18,6 +18,7 @@ import {
   type ExecutionFailed,
   type ExecutionNotEnded,
   type ExecutionNotFound,
+  type HierarchyTooDeep,
   type NobodyKeepsQueues,
   type RetryLimitExceeded,
   type SignalLimitExceeded,
@@ -153,7 +154,7 @@ export class Executions extends Context.Service<Executions, {
     options?: StartOptions,
   ) => Effect.Effect<
     StartedExecution,
-    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues
+    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | HierarchyTooDeep
   >;
   /** The start of an execution that somebody will start later, checked as if it were now. */
   readonly prepare: (
@@ -168,7 +169,12 @@ export class Executions extends Context.Service<Executions, {
     requests: ReadonlyArray<StartRequest>,
   ) => Effect.Effect<
     ReadonlyArray<StartedExecution>,
-    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | DependencyCycle
+    | SendError
+    | SignalLimitExceeded
+    | UnknownActor
+    | NobodyKeepsQueues
+    | DependencyCycle
+    | HierarchyTooDeep
   >;
   /** What an execution was started with. */
   readonly started: (of: Named) => Effect.Effect<StartRecord, NotThere>;

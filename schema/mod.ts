@@ -82,6 +82,7 @@ export {
   ExecutionNotEnded,
   ExecutionNotFound,
   type ExecutionProblem,
+  HierarchyTooDeep,
   InsideStep,
   KindMismatch,
   NameInUse,
