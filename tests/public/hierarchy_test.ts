@@ -195,7 +195,8 @@ describe("tasks that are submitted while the one above is cancelled", () => {
 
   it("leave nobody behind, wherever the worker dies", async () => {
     let deaths = 0;
-    for (let append = 1, died = true; died; append++) {
+    let died = true;
+    for (let append = 1; died; append++) {
       await using weir = await inMemory();
       const worker = await weir.worker(everything);
       died = false;
