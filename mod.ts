@@ -137,6 +137,7 @@ export {
   ExecutionNotEnded,
   ExecutionNotFound,
   Forbidden,
+  HierarchyTooDeep,
   InsideStep,
   type InstanceTagEvent,
   InvalidBatch,

@@ -18,6 +18,7 @@ import {
   type ExecutionFailed,
   type ExecutionNotEnded,
   type ExecutionNotFound,
+  type HierarchyTooDeep,
   type NobodyKeepsQueues,
   type RetryLimitExceeded,
   type SignalLimitExceeded,
@@ -155,7 +156,7 @@ export class Executions extends Context.Service<Executions, {
     options?: StartOptions,
   ) => Effect.Effect<
     StartedExecution,
-    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues
+    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | HierarchyTooDeep
   >;
   /** The start of an execution that somebody will start later, checked as if it were now. */
   readonly prepare: (
@@ -163,14 +164,28 @@ export class Executions extends Context.Service<Executions, {
     tenant: Tenant,
     input: unknown,
     options?: Omit<StartOptions, "signals">,
-  ) => Effect.Effect<StartRecord, InvalidInput | ReadError | UnknownActor | NobodyKeepsQueues>;
+  ) => Effect.Effect<
+    StartRecord,
+    | InvalidInput
+    | ReadError
+    | UnknownActor
+    | NobodyKeepsQueues
+    | ExecutionNotFound
+    | ExecutionEnded
+    | HierarchyTooDeep
+  >;
   /** Starts all or none, if they are in one shard; each after those that it comes after otherwise. */
   readonly startAll: (
     tenant: Tenant,
     requests: ReadonlyArray<StartRequest>,
   ) => Effect.Effect<
     ReadonlyArray<StartedExecution>,
-    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | DependencyCycle
+    | SendError
+    | SignalLimitExceeded
+    | UnknownActor
+    | NobodyKeepsQueues
+    | DependencyCycle
+    | HierarchyTooDeep
   >;
   /** What an execution was started with. */
   readonly started: (of: Named) => Effect.Effect<StartRecord, NotThere>;

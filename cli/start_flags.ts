@@ -64,6 +64,11 @@ export const taskFlags = {
     Flag.withDescription("An execution that must have succeeded before; as often as needed"),
     Flag.atLeast(0),
   ),
+  parent: Flag.String("parent").pipe(
+    Flag.withMetavar("id"),
+    Flag.withDescription("The execution under way below which it is, and with which it ends"),
+    Flag.optional,
+  ),
   attempts: Flag.Int("attempts").pipe(
     Flag.withDescription("How often it is tried in all"),
     Flag.optional,
@@ -129,10 +134,12 @@ export const checkQueue = (
 export const taskOptions = (
   flags: Values<typeof taskFlags>,
 ): TaskOptions => {
-  const { after, attempts, retryDelay, timeout, queue, key, hold, budgets, description } = flags;
+  const { after, parent, attempts, retryDelay, timeout, queue, key, hold, budgets, description } =
+    flags;
   const retry = { ...given("attempts", attempts), ...given("delay", retryDelay) };
   return {
     ...(after.length === 0 ? {} : { after }),
+    ...given("parent", parent),
     ...(Object.keys(retry).length === 0 ? {} : { retry }),
     ...given("timeout", timeout),
     ...(Option.isSome(queue)

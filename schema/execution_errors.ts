@@ -112,6 +112,20 @@ export class DependencyCycle
   }
 }
 
+/** Too many executions are below each other. */
+export class HierarchyTooDeep
+  extends Schema.TaggedError<HierarchyTooDeep>("@weir/weir/HierarchyTooDeep")(
+    "HierarchyTooDeep",
+    { parent: Schema.String, deepest: Schema.Number },
+  ) {
+  readonly code = "WEIR_HIERARCHY_TOO_DEEP";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.parent} has ${this.deepest} executions above it already, and no more may be ` +
+      `below each other. Choose a parent that is higher up.`;
+  }
+}
+
 /** No worker of the namespace has ever kept queues. */
 export class NobodyKeepsQueues
   extends Schema.TaggedError<NobodyKeepsQueues>("@weir/weir/NobodyKeepsQueues")(
@@ -413,6 +427,7 @@ export type ExecutionProblem =
   | ExecutionCancelled
   | ExecutionExpired
   | DependencyCycle
+  | HierarchyTooDeep
   | NobodyKeepsQueues
   | ScheduleFailed
   | UnknownActor

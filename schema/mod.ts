@@ -83,6 +83,7 @@ export {
   ExecutionNotEnded,
   ExecutionNotFound,
   type ExecutionProblem,
+  HierarchyTooDeep,
   InsideStep,
   KindMismatch,
   NameInUse,

@@ -5,7 +5,7 @@
  */
 import * as HashMap from "effect/HashMap";
 import * as Result from "effect/Result";
-import { type ActorName, type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
+import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
 import type { JournalRecord, LogRecord, TagRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Route } from "../../schema/route.ts";
@@ -14,6 +14,7 @@ import type { Bound, Queued } from "../../schema/task.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
   attemptNote,
+  belowKey,
   deadlineTimer,
   type ExecutionState,
   isOpen,
@@ -32,7 +33,6 @@ import {
 
 /** A child as its parent names it. */
 export interface Child {
-  readonly actor: ActorName;
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
   readonly route?: Route;
@@ -279,13 +279,14 @@ export const afterEnd = (
   outcome: OutcomeRecord,
 ): ReadonlyArray<FollowUp> => {
   const parent = state.start?.record.parent;
-  const interested = parent === undefined ? state.joins : [parent, ...state.joins];
+  const called = parent === undefined || parent.key === belowKey ? [] : [parent];
   const turn = turnOf(state);
   return [
     ...(turn === undefined ? [] : [{ type: "leave", turn } as const]),
     ...waitsLeft(state),
     ...(outcome.type === "success" ? [] : released(state)),
-    ...interested.map((parent): FollowUp => ({ type: "notify", parent, outcome })),
+    ...[...called, ...state.joins.filter(({ key }) => key !== belowKey)]
+      .map((each) => answerTo(each, outcome)),
     ...childrenToCancel(state),
   ];
 };
@@ -309,14 +310,24 @@ const waitsLeft = (state: ExecutionState): ReadonlyArray<FollowUp> =>
       return [{ type: "giveUp", turn: key.slice(roomKey("").length), ...lack }];
     });
 
+/** What somebody is told who asked how this execution ends: what was submitted below it ends as well. */
+export const answerTo = (asked: ParentReference, outcome: OutcomeRecord): FollowUp =>
+  asked.key === belowKey
+    ? { type: "cancelChild", child: asked }
+    : { type: "notify", parent: asked, outcome };
+
 /** The children that do not outlive what called them. */
-export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp> =>
-  [...HashMap.values(state.operations)].flatMap((operation): ReadonlyArray<FollowUp> => {
+export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp> => [
+  ...[...HashMap.values(state.operations)].flatMap((operation): ReadonlyArray<FollowUp> => {
     if (operation.kind !== "call" && operation.kind !== "end") return [];
     const { onParentEnd, settled } = operation;
     const isRunning = settled === undefined || settled.result.type === "cancelled";
     return isRunning && onParentEnd === "cancel" ? [{ type: "cancelChild", child: operation }] : [];
-  });
+  }),
+  ...state.joins.flatMap((child): ReadonlyArray<FollowUp> =>
+    child.key === belowKey ? [{ type: "cancelChild", child }] : []
+  ),
+];
 
 /** When the whole must have ended; what is run again by hand has all the time. */
 export const deadlineOf = (state: ExecutionState): Timestamp | undefined =>

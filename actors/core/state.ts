@@ -207,6 +207,9 @@ export const startTag = (name: string): string => `weir.start/${name}`;
 /** The key under which the end of an execution is known that this one comes after. */
 export const afterKey = (execution: string): string => `weir.after/${execution}`;
 
+/** What is noted when an execution has made itself known to the one below which it was submitted. */
+export const belowKey = "weir.below";
+
 /** The signal by which an execution learns that it is its turn, and what waits for it. */
 export const turnSignal = (turn: string): string => `weir.turn/${turn}`;
 

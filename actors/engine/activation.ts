@@ -582,6 +582,9 @@ export class Activation {
       return this.#follow(childrenToCancel(this.state));
     }
     if (promoted !== undefined && before.promoted === undefined && this.#hasBegun) this.#retry();
+    if (cancel !== undefined && before.joins !== this.state.joins) {
+      return this.#follow(childrenToCancel(this.state));
+    }
     if (paused !== undefined && before.paused === undefined) this.#codeRun?.hold();
     if (paused === undefined && before.paused !== undefined) this.#codeRun?.proceed();
     return Effect.void;

@@ -21,7 +21,7 @@ import { ackWaitMs, type Delivery } from "../../streams/mailbox.ts";
 import { lastExpiry, removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
-import { afterEnd } from "../core/decide.ts";
+import { afterEnd, answerTo } from "../core/decide.ts";
 import { takeUpToReplay } from "../core/take_up.ts";
 import { readMailbox, removeForsaken } from "../janitor/forsaken.ts";
 import { tell } from "./follow_up.ts";
@@ -261,16 +261,13 @@ export const makeClaims = (options: ClaimsOptions) => {
     if (state.done === undefined) return isConcluded;
     const { execution, tenant, address } = delivery;
     const { outcome, keepUntil } = state.done.record;
+    const as = { execution, tenant, life: state.life, key: "weir.cancel" };
     if (mail?.kind === "join" && delivery.offers === 1) {
       // Who asked before has been told before.
-      yield* post.notify(mail.parent, execution, outcome);
+      yield* tell(options, as, [answerTo(mail.parent, outcome)]);
       return isConcluded;
     }
-    yield* tell(
-      options,
-      { execution, tenant, life: state.life, key: "weir.cancel" },
-      afterEnd(state, outcome),
-    );
+    yield* tell(options, as, afterEnd(state, outcome));
     if (keepUntil === undefined) return isConcluded;
     const end = entries.findLast(({ subject }) => kindOfSubject(subject) === "done")!.sequence;
     yield* removeLater(log, address, { life: state.life, end, at: keepUntil });

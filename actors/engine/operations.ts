@@ -16,6 +16,7 @@ import type {
   StepFailed,
 } from "../../schema/execution_errors.ts";
 import type { ActorName, ExecutionId, Tenant } from "../../schema/ids.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { Route } from "../../schema/route.ts";
 import type { Task } from "../../schema/task.ts";
 import type { Amounts } from "../../schema/budget.ts";
@@ -144,6 +145,11 @@ export interface Operations {
   ) => Effect.Effect<Json | undefined, ChildFailed | OperationError>;
   /** The same under a name of the engine's own, which no code can use. */
   readonly after: Operations["join"];
+  /**
+   * Makes itself known to the execution below which it was submitted, which takes it along when it
+   * ends; false, if that has ended already.
+   */
+  readonly below: (parent: ParentReference) => Effect.Effect<boolean, OperationError>;
   /** Asks a child of one's own to stop. */
   readonly cancel: (
     child: { readonly execution: ExecutionId; readonly tenant: Tenant; readonly route?: Route },

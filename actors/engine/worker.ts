@@ -221,10 +221,15 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
 
   /**
    * Without room, only what begins something is left to others: to be offered the rest again and
-   * again would keep it from its owner, who may be full as well.
+   * again would keep it from its owner, who may be full as well. What has a route goes its way at
+   * once, or it would wait for room behind what everybody can do.
    */
   const declineOrPassOn = Effect.fnUntraced(function* (delivery: Delivery) {
     const mail = yield* mailOf(delivery);
+    if (mail?.kind === "start" && mail.route !== undefined) {
+      yield* mailboxes.forward(delivery, mail.route);
+      return delivery.ack();
+    }
     const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
     if (passed === undefined) delivery.decline();
     else passed.settle(delivery);

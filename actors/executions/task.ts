@@ -41,6 +41,11 @@ export interface TaskOptions extends ScheduleOptions {
    * so is what was to come after it.
    */
   readonly after?: ReadonlyArray<string | { readonly id: string }>;
+  /**
+   * The execution below which it is, of the same tenant, which must be under way: it is cancelled
+   * with that one, and when that ends before it. Eight may be below each other.
+   */
+  readonly parent?: string | { readonly id: string; readonly tenant?: string };
   /** How often the whole is tried; what its actor says, if left out. */
   readonly retry?: Omit<RetryPolicy, "retryIf">;
   /** How long one attempt may take. */

@@ -33,6 +33,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   UnknownActor: 422,
   NobodyKeepsQueues: 422,
   DependencyCycle: 422,
+  HierarchyTooDeep: 422,
   SignalLimitExceeded: 429,
   Unavailable: 503,
   StreamDisconnected: 503,

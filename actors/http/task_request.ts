@@ -67,6 +67,9 @@ const fields = {
       description: "Ids of executions that must have succeeded before",
     }),
   ),
+  parent: optional(Schema.String.annotate({
+    description: "Id of the execution under way below which it is, and with which it ends",
+  })),
   retry: optional(RetryRequest),
   timeout: duration("How long one attempt may take"),
   budgets: optional(

@@ -51,6 +51,7 @@ const TaskOfFile = Schema.Struct({
   input: Schema.optionalKey(Json),
   id: Schema.optionalKey(Schema.String),
   after: Schema.optionalKey(Schema.Array(Schema.String)),
+  parent: Schema.optionalKey(Schema.String),
   retry: Schema.optionalKey(Schema.Struct({
     attempts: Schema.optionalKey(Schema.Number),
     backoff: Schema.optionalKey(Schema.Literals(["fixed", "exponential"])),

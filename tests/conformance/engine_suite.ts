@@ -15,6 +15,7 @@ import { promotingSuite } from "./engine/promoting.ts";
 import { queueingSuite } from "./engine/queueing.ts";
 import { recordedSuite } from "./engine/recorded.ts";
 import { refusingSuite } from "./engine/refusing.ts";
+import { routingSuite } from "./engine/routing.ts";
 import { snapshotsSuite } from "./engine/snapshots.ts";
 import type { Services } from "./engine/stage.ts";
 import { startingSuite } from "./engine/starting.ts";
@@ -38,6 +39,7 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   promotingSuite(name, run);
   triggeringSuite(name, run);
   budgetingSuite(name, run);
+  routingSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
   attemptsSuite(name, run);

@@ -76,6 +76,7 @@ const samples: ReadonlyArray<
   new execution.ExecutionExpired({ execution: "order/o-1", outcome: "expired" }),
   new execution.UnknownActor({ actor: "order" }),
   new execution.DependencyCycle({ executions: ["load/a", "load/b"] }),
+  new execution.HierarchyTooDeep({ parent: "load/a", deepest: 8 }),
   new execution.NobodyKeepsQueues({ queue: "cards" }),
   new trigger.NobodyKeepsTriggers({ trigger: "on-paid" }),
   new trigger.TriggerNotFound({ trigger: "on-paid" }),

@@ -56,6 +56,7 @@ const behind = (level: Level, event: unknown, dimension: string): Level => {
       return event.dimensions.includes(dimension) ? { ...level, used: 0 } : level;
     case "deleted":
       return nothing;
+    case "awaited":
     case "breached":
       return level;
   }
