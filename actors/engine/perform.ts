@@ -22,6 +22,7 @@ import type { OperationError, Operations, RunOptions, Step } from "./operations.
 import { eventsOf } from "./outbox.ts";
 import { runStep } from "./step.ts";
 import { roomFor } from "./room.ts";
+import { tokenFor } from "./token.ts";
 import { turnFor } from "./turn.ts";
 import { checkJson } from "./to_json.ts";
 
@@ -217,6 +218,7 @@ export const operationsOf = (host: Host): Operations => {
     consume: consumeFor(host, run),
     sleep,
     wait,
+    token: tokenFor(host, perform),
     ...children,
     turn: turnFor(host, perform),
     append: host.append,
