@@ -61,7 +61,8 @@ const form = /^([\w-]{1,32})\.([\w-]+)\.([\w-]{43})$/;
 const refused = (what: string, value: string, rule: string) =>
   new InvalidInput({ what, value, rule });
 
-const checkKeys = (keys: ReadonlyArray<TokenKey>): ReadonlyArray<TokenKey> => {
+/** Keys that may be used, each once. Throws why one may not. */
+export const checkKeys = (keys: ReadonlyArray<TokenKey>): ReadonlyArray<TokenKey> => {
   const secrets = new Map<string, string>();
   return keys.filter(({ id, secret, until }, i) => {
     const named = `number ${i + 1}`;
@@ -88,7 +89,7 @@ const checkKeys = (keys: ReadonlyArray<TokenKey>): ReadonlyArray<TokenKey> => {
 };
 
 /** Keys as `WEIR_TOKEN_KEYS` has them: `id=secret`, and `@` and an end behind those that retire. */
-const keysIn = (text: string): ReadonlyArray<TokenKey> =>
+export const keysIn = (text: string): ReadonlyArray<TokenKey> =>
   text.split(",").map((each) => each.trim()).filter((each) => each !== "").map((each, i) => {
     const [, id, secret, until] = /^([^=@]*)=([^@]*)(?:@(.+))?$/.exec(each) ?? [];
     if (id === undefined || secret === undefined) {
