@@ -81,5 +81,6 @@ export const layerMemory = (
       layout: { namespace: Namespace.make("memory"), shards: 1, parts: 4 },
       ...options,
     })),
-    Layer.provideMerge(layerTokenKeys(tokenKeys)),
+    // Keys that are none are a mistake in the test.
+    Layer.provideMerge(Layer.orDie(layerTokenKeys(tokenKeys))),
   );

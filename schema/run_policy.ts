@@ -70,7 +70,9 @@ export type RunPolicyInput =
 
 const RunPolicyType = Schema.Unknown.check(
   Schema.makeFilter<unknown>(
-    (input) => Predicate.isObject(input) && ["once", "repeat", "cron"].some((type) => type === input["type"]),
+    (input) =>
+      Predicate.isObject(input) &&
+      ["once", "repeat", "cron"].some((type) => type === input["type"]),
     { expected: "the type once, repeat or cron" },
   ),
 );

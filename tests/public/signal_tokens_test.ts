@@ -270,7 +270,7 @@ describe("a token of a signal", () => {
       );
     const response = await post('{"by":"hook"}');
     assert.equal(response.status, 202);
-    const answer = await response.json();
+    const answer = await response.json() as object;
     assert.deepEqual(Object.keys(answer), ["signalId"]);
     assert.deepEqual(await (await post('{"by":"again"}')).json(), answer);
     assert.deepEqual(await run.result(), { by: "hook" });
