@@ -55,7 +55,9 @@ export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
 export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
 export type { QueueDescription, QueueOptions, Queues, RateOptions } from "./actors/queues.ts";
 export type { QueueLimits } from "./schema/queue_limits.ts";
-export type { RunOptions } from "./actors/engine/operations.ts";
+export type { RunOptions, TokenOptions } from "./actors/engine/operations.ts";
+export type { TokenKey } from "./actors/signal_tokens.ts";
+export type { TokenKeyOptions } from "./actors/layer.ts";
 export type { AddEventOptions } from "./actors/engine/outbox.ts";
 export type { Description, HistoryEntry, SignalOptions } from "./actors/executions.ts";
 export type { RetryPolicy } from "./actors/retry_policy.ts";
@@ -143,6 +145,7 @@ export {
   InvalidBatch,
   InvalidCursor,
   InvalidInput,
+  InvalidToken,
   KindMismatch,
   type LeaseHistoryEvent,
   type LedgerEntry,
@@ -153,6 +156,7 @@ export {
   NonRetryable,
   NoSpace,
   NotAwaited,
+  NoTokenKeys,
   OutputClosed,
   PayloadTooLarge,
   type RecordedWorkEvent,

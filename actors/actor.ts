@@ -9,7 +9,7 @@ import type { Amounts } from "../schema/budget.ts";
 import type { ActorName, Lane } from "../schema/ids.ts";
 import type { Consumed, ConsumeOptions } from "../streams/budgets.ts";
 import { contextOf } from "./actor_context.ts";
-import type { ActorCode, RunOptions } from "./engine/operations.ts";
+import type { ActorCode, RunOptions, TokenOptions } from "./engine/operations.ts";
 import type { AddEventOptions } from "./engine/outbox.ts";
 import type { Keep } from "./keep.ts";
 import type { ErrorClass, Raised } from "./raise.ts";
@@ -112,6 +112,11 @@ export interface ActorContext {
     signal: SignalDefinition<A>,
     options: { readonly name?: string; readonly timeout: Duration.Input },
   ): Promise<A | undefined>;
+  /**
+   * A token with which whoever has it may send this execution the signal, once: with `weir.complete`,
+   * or by a POST that needs nothing else. It is taken for 7 days, if `expires` does not say otherwise.
+   */
+  token<A>(signal: SignalDefinition<A>, options?: TokenOptions): Promise<string>;
   /** Starts another execution and waits for its result. */
   call<Input, Output>(
     actor: Actor<Input, Output>,

@@ -279,6 +279,7 @@ export const contextOf = (
             ? Effect.succeed(received?.payload as A)
             : check(schema, `the payload of ${name}`, received.payload)),
       ),
+    token: ({ name }, options) => durably("token", operations.token(name, options)),
     call: <Input, Output>(
       actor: Actor<Input, Output>,
       input: Input,

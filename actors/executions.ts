@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import type * as Schema from "effect/Schema";
 import type * as Stream from "effect/Stream";
+import type { InvalidToken, NoTokenKeys } from "../schema/access_errors.ts";
 import { InvalidInput, type LeaseNotHeld } from "../schema/errors.ts";
 import {
   type DependencyCycle,
@@ -45,7 +46,8 @@ import { makeCells } from "./executions/cells.ts";
 import { makeOutput } from "./executions/output.ts";
 import { makePresence } from "./executions/present.ts";
 import { makeRetry } from "./executions/retry.ts";
-import { makeSignal } from "./executions/signals.ts";
+import { makeSignals } from "./executions/signals.ts";
+import { SignalTokens, TokenKeys } from "./signal_tokens.ts";
 import { makeStart } from "./executions/start.ts";
 import type { TaskOptions } from "./executions/task.ts";
 import { makeView } from "./executions/view.ts";
@@ -203,6 +205,14 @@ export class Executions extends Context.Service<Executions, {
     payload: unknown,
     options?: SignalOptions,
   ) => Effect.Effect<SentSignal, SendError | SignalLimitExceeded>;
+  /** Sends the signal that a token is for, once. Nothing is looked up for a token that is none. */
+  readonly complete: (
+    token: string,
+    payload: unknown,
+  ) => Effect.Effect<
+    SentSignal,
+    Exclude<SendError, ExecutionNotFound> | SignalLimitExceeded | InvalidToken | NoTokenKeys
+  >;
   /** Asks an execution to stop; with `force` it ends whatever its code does. */
   readonly cancel: (
     of: Named,
@@ -249,7 +259,8 @@ const make = Effect.gen(function* () {
   const means = { log, leases, completions, post };
   const presence = makePresence(means);
   const { present, living, meant } = presence;
-  const signal = makeSignal(means, presence);
+  const tokens = new SignalTokens(yield* TokenKeys, log.layout.namespace);
+  const { signal, complete } = makeSignals(means, presence, { tokens, clock });
   const { prepare, start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
   const view = makeView(means, presence, clock, yield* Effect.serviceOption(Sessions));
   const { result, describe, history } = view;
@@ -315,6 +326,7 @@ const make = Effect.gen(function* () {
     started: (of) => Effect.map(present(of), ({ start }) => start),
     result,
     signal,
+    complete,
     cancel,
     pause,
     resume,

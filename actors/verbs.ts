@@ -52,6 +52,7 @@ export type Verbs =
     | "schedule"
     | "getSchedule"
     | "get"
+    | "complete"
     | "list"
     | "queues"
     | "subscriptions"
@@ -166,6 +167,15 @@ export const makeVerbs = (
     getSchedule: (actor, id, options) =>
       makeSchedule(runtime, find(actor, id, options), actor.errors),
     get: (actor, id, options) => makeRun(runtime, find(actor, id, options), actor.errors),
+    complete: (token, payload) =>
+      runtime.runPromise(Effect.gen(function* () {
+        const { complete } = yield* Executions;
+        const { signalId, effect } = yield* complete(
+          token,
+          yield* checkJson("the payload of the token", payload),
+        );
+        return { signalId, effect: () => runtime.runPromise(effect) };
+      })),
     list: ({ tenant: other, actor: of, limit = 50, ...rest } = {}) =>
       runtime.runPromise(Effect.gen(function* () {
         const name = typeof of === "object" ? of.name : of;

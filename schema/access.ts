@@ -68,6 +68,8 @@ export const verbs = {
   "getSchedule": { needs: [], concerns: 2, gives: "schedule" },
   "get": { needs: [], concerns: 2, gives: "run" },
   "list": { needs: ["read"], concerns: 0 },
+  // The token is what it takes, and says whom it concerns.
+  "complete": { needs: [], concerns: "allTenants" },
   "workers": { needs: ["read"], concerns: "allTenants" },
   // A worker is handed the mail of every tenant.
   "worker": { needs: ["execute"], concerns: "allTenants" },

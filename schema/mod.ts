@@ -48,7 +48,13 @@ export type {
   RoleUnassigned,
   TenantCreated,
 } from "./access_event.ts";
-export { type AccessProblem, Forbidden, TenantNotFound } from "./access_errors.ts";
+export {
+  type AccessProblem,
+  Forbidden,
+  InvalidToken,
+  NoTokenKeys,
+  TenantNotFound,
+} from "./access_errors.ts";
 export {
   Cursor,
   type CursorInput,

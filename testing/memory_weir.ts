@@ -15,6 +15,7 @@ import type { Actor, StepContext } from "../actors/actor.ts";
 import { layerMemory } from "../actors/layer.ts";
 import type { ErrorClass } from "../actors/raise.ts";
 import { outcomeOf, type Run } from "../actors/run.ts";
+import { type TokenKey, TokenKeys } from "../actors/signal_tokens.ts";
 import { makeVerbs, makeWorker } from "../actors/verbs.ts";
 import type { Schedule } from "../actors/schedule.ts";
 import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
@@ -35,6 +36,8 @@ export interface MemoryOptions {
   readonly tenant?: string;
   /** On whose behalf all verbs are used; nobody's, if left out, and everything is allowed. */
   readonly principal?: string;
+  /** The keys of tokens for signals; `WEIR_TOKEN_KEYS`, if left out. */
+  readonly tokenKeys?: ReadonlyArray<TokenKey>;
   /** What time it is at first; now, if left out. */
   readonly startsAt?: Date;
   /**
@@ -147,7 +150,9 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     () => Math.max(...[...steps].flatMap((underWay) => [...underWay].map(({ since }) => since))),
   );
   const runtime = ManagedRuntime.make(
-    layerMemory().pipe(Layer.provideMerge(Layer.succeedContext(clock.context))),
+    layerMemory(options.tokenKeys === undefined ? {} : { tokenKeys: options.tokenKeys }).pipe(
+      Layer.provideMerge(Layer.succeedContext(clock.context)),
+    ),
   );
   const context = await runtime.context();
   const verbs = makeVerbs(runtime, tenant);
@@ -223,7 +228,11 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     const process = new MortalProcess(context);
     const underWay = new Set<{ readonly since: number }>();
     const scope = Scope.makeUnsafe();
-    const run = Effect.runPromiseWith(Context.merge(clock.context, process.services));
+    const run = Effect.runPromiseWith(
+      Context.merge(clock.context, process.services).pipe(
+        Context.add(TokenKeys, Context.get(context, TokenKeys)),
+      ),
+    );
     const started = await run(
       makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
         Effect.provide(processServices),

@@ -102,6 +102,8 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
         asked("wait", options.name ?? signal.name, signal.name, options),
         () => real.wait(signal, options),
       ),
+    token: (signal, options = {}) =>
+      ask(asked("token", signal.name, options), () => real.token(signal, options)),
     call: (actor, input, options = {}) =>
       ask(
         asked("call", options.name ?? actor.name, actor.name, input, options),

@@ -43,6 +43,7 @@ import {
   startTag,
 } from "../core/state.ts";
 import type { KeepMs } from "../keep.ts";
+import type { SignalTokens } from "../signal_tokens.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { asTask, Skipped, type TaskCode, timedOut } from "../work/task_code.ts";
 import { asParent, CodeRun } from "./code_run.ts";
@@ -63,6 +64,7 @@ export interface Engine {
   readonly clock: ServerClock["Service"];
   readonly post: Post;
   readonly budgets: BudgetMeans;
+  readonly tokens: SignalTokens;
   /** How long an execution stays in memory although everything that it awaits is far off. */
   readonly residentMs: number;
   readonly maxReclaims: number;
@@ -384,6 +386,7 @@ export class Activation {
       isContinued,
       post: this.#engine.post,
       budgets: this.#engine.budgets,
+      tokens: this.#engine.tokens,
       now: this.#nowForCode,
       emit: (emitted) => this.#outputs.emit(emitted),
       watch: (due, then) => this.#deadlines.watch(due, then),

@@ -18,6 +18,7 @@ import type { Emitted } from "./emit.ts";
 import type { Host } from "./host.ts";
 import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { operationsOf } from "./perform.ts";
+import type { SignalTokens } from "../signal_tokens.ts";
 import type { Post } from "./post.ts";
 import { Program } from "./program.ts";
 
@@ -30,6 +31,7 @@ export interface CodeRunOptions {
   readonly isContinued: boolean;
   readonly post: Post;
   readonly budgets: BudgetMeans;
+  readonly tokens: SignalTokens;
   readonly now: Effect.Effect<Timestamp>;
   /** Calls back at a time of the server's clock. */
   readonly watch: (due: number, then: () => void) => void;
@@ -223,6 +225,7 @@ export class CodeRun {
       isContinued,
       post,
       budgets,
+      tokens,
       now,
       watch,
       runFork,
@@ -249,6 +252,7 @@ export class CodeRun {
       isCancelled: () => state().cancel !== undefined,
       attemptName: () => attemptName(state()),
       roomTurn: () => roomTurn(state()),
+      tokens,
       program: this.#program,
       now,
       cancelledError: () => this.#cancelledError(),

@@ -17,6 +17,7 @@ import type { Operation, OperationKind, Result } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
 import type { OperationError } from "./operations.ts";
 import type { Post } from "./post.ts";
+import type { SignalTokens } from "../signal_tokens.ts";
 import type { Program } from "./program.ts";
 
 /** What the operations need of their activation. */
@@ -48,6 +49,7 @@ export interface Host {
   /** The wait for a budget that is under way, with its signal, or the next. */
   readonly roomTurn: () => { readonly turn: string; readonly signal?: string };
   readonly program: Program;
+  readonly tokens: SignalTokens;
   /** The server's time in milliseconds. */
   readonly now: Effect.Effect<Timestamp>;
   readonly cancelledError: () => Cancelled;

@@ -6,6 +6,7 @@
 import type * as Duration from "effect/Duration";
 import type * as Effect from "effect/Effect";
 import type * as Schema from "effect/Schema";
+import type { NoTokenKeys } from "../../schema/access_errors.ts";
 import type { InvalidInput, PayloadTooLarge } from "../../schema/errors.ts";
 import type {
   BudgetExhausted,
@@ -59,6 +60,11 @@ export interface WaitOptions {
   /** The name of the wait, if not that of the signal. */
   readonly name?: string;
   readonly timeout?: Duration.Input;
+}
+
+export interface TokenOptions {
+  /** How long it is taken; 7 days, if left out. */
+  readonly expires?: Duration.Input;
 }
 
 /** A signal that came, or nothing if none came in time. */
@@ -128,6 +134,11 @@ export interface Operations {
     signal: string,
     options?: WaitOptions,
   ) => Effect.Effect<Received, OperationError>;
+  /** A token with which whoever has it may send this execution the signal, once. */
+  readonly token: (
+    signal: string,
+    options?: TokenOptions,
+  ) => Effect.Effect<string, NoTokenKeys | OperationError>;
   /** Starts another execution and awaits its result. */
   readonly call: (
     name: string,

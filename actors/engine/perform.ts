@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber";
 import type * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
 import { StepFailed } from "../../schema/execution_errors.ts";
-import { parse, Timestamp } from "../../schema/ids.ts";
+import { parse, shown, Timestamp } from "../../schema/ids.ts";
 import type { Command } from "../core/decide.ts";
 import { attemptNote, type OperationKind } from "../core/state.ts";
 import { TagName, TagValue } from "../tags.ts";
@@ -22,6 +22,7 @@ import type { OperationError, Operations, RunOptions, Step } from "./operations.
 import { eventsOf } from "./outbox.ts";
 import { runStep } from "./step.ts";
 import { roomFor } from "./room.ts";
+import { tokenFor } from "./token.ts";
 import { turnFor } from "./turn.ts";
 import { checkJson } from "./to_json.ts";
 
@@ -89,7 +90,7 @@ export const operationsOf = (host: Host): Operations => {
       : Effect.fail(
         new InvalidInput({
           what: "step name",
-          value: String(name),
+          value: shown(name),
           rule: "expected 1 to 200 characters that do not begin with weir.",
         }),
       );
@@ -217,6 +218,7 @@ export const operationsOf = (host: Host): Operations => {
     consume: consumeFor(host, run),
     sleep,
     wait,
+    token: tokenFor(host, perform),
     ...children,
     turn: turnFor(host, perform),
     append: host.append,

@@ -37,6 +37,7 @@ import { makeWaiting } from "../../streams/budgets/waiting.ts";
 import { makeAnswer } from "../bells.ts";
 import { serveJanitor } from "../janitor.ts";
 import { type KeepOptions, makeKeep } from "../keep.ts";
+import { SignalTokens, TokenKeys } from "../signal_tokens.ts";
 import { queueCode } from "../work/queue/keeper.ts";
 import { triggersCode } from "../work/trigger/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
@@ -137,6 +138,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     clock,
     post,
     budgets,
+    tokens: new SignalTokens(yield* TokenKeys, log.layout.namespace),
     residentMs: millis(residentGrace),
     maxReclaims,
     keepMs: yield* makeKeep(keep, options.actors),

@@ -65,7 +65,12 @@ const statuses: { readonly [Tag in Known]: number } = {
 };
 
 /** Errors of what may be laid over a connection: who may do what in whose name. */
-const others: Readonly<Record<string, number>> = { Forbidden: 403, TenantNotFound: 404 };
+const others: Readonly<Record<string, number>> = {
+  Forbidden: 403,
+  InvalidToken: 403,
+  NoTokenKeys: 501,
+  TenantNotFound: 404,
+};
 
 /** What a client is told in place of a message about the server's own matters. */
 const unspecific: Readonly<Record<number, string>> = {

@@ -12,7 +12,15 @@ import type { Access, Caller } from "./authorize.ts";
 export type ServedWeir =
   & Pick<
     Weir,
-    "tenant" | "submit" | "submitAll" | "schedule" | "getSchedule" | "get" | "list" | "workers"
+    | "tenant"
+    | "submit"
+    | "submitAll"
+    | "schedule"
+    | "getSchedule"
+    | "get"
+    | "complete"
+    | "list"
+    | "workers"
   >
   & EventSources;
 
@@ -59,6 +67,8 @@ interface Shape {
   readonly access: Access | "anybody";
   readonly summary: string;
   readonly answers: Readonly<Record<number, Described>>;
+  /** Refuses what comes too fast, before anything is read. */
+  readonly limit?: (request: Request) => void;
   /** Request headers that mean something. */
   readonly headers?: Readonly<Record<string, string>>;
 }

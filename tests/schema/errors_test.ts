@@ -123,6 +123,8 @@ const samples: ReadonlyArray<
   new access.Forbidden({ principal: "ana", verb: "workers", capabilities: ["read"] }),
   new access.Forbidden({ principal: "ana", verb: "unheard", capabilities: [] }),
   new access.TenantNotFound({ tenant: "acme" }),
+  new access.InvalidToken({}),
+  new access.NoTokenKeys({}),
   new outbox.DuplicateEvent({ token: "o-1/paid" }),
   new outbox.EventLockLost({ event: "e-1", owner: "w-1", lock: 7 }),
   new outbox.DatabaseRefused({

@@ -82,6 +82,7 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "budgets.list": ({ door, tenant }) => door.budgets.list({ tenant }),
   "budgets.delete": ({ door, tenant, fresh }) => door.budgets.delete(fresh, { tenant }),
   "get": ({ door, tenant }) => door.get(wait, ended, { tenant }),
+  "complete": ({ door }) => door.complete("no token"),
   "list": ({ door, tenant }) => door.list({ tenant }),
   "workers": ({ door }) => door.workers(),
   "worker": async ({ door }) => await (await door.worker([wait])).close(),
