@@ -18,6 +18,7 @@ export type {
 } from "./actors/http/authorize.ts";
 export { bearer, type BearerToken } from "./actors/http/bearer.ts";
 export type { HandlerOptions } from "./actors/http/handler.ts";
+export type { RequestRate } from "./actors/http/rate.ts";
 export type { ServedWeir } from "./actors/http/route.ts";
 
 export type {

@@ -26,10 +26,12 @@ export {
   type ActorContext,
   type ActorOptions,
   type ChildOptions,
+  type ConsumeContextOptions,
   type Outbox,
   type SpawnedChild,
   type StateCell,
   type StepContext,
+  type WatchedBudget,
 } from "./actors/actor.ts";
 export type {
   AllocateBudgetOptions,
@@ -62,7 +64,9 @@ export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
 export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
 export type { QueueDescription, QueueOptions, Queues, RateOptions } from "./actors/queues.ts";
 export type { QueueLimits } from "./schema/queue_limits.ts";
-export type { RunOptions } from "./actors/engine/operations.ts";
+export type { RunOptions, TokenOptions } from "./actors/engine/operations.ts";
+export type { TokenKey } from "./actors/signal_tokens.ts";
+export type { TokenKeyOptions } from "./actors/layer.ts";
 export type { AddEventOptions } from "./actors/engine/outbox.ts";
 export type { Description, HistoryEntry, SignalOptions } from "./actors/executions.ts";
 export type { RetryPolicy } from "./actors/retry_policy.ts";
@@ -92,6 +96,20 @@ export type {
   Rights,
 } from "./actors/grants.ts";
 export type { LedgerEntryInput, LedgerVerbs } from "./actors/ledgers.ts";
+export type {
+  ByActor,
+  ByExecution,
+  CreateTriggerOptions,
+  Emit,
+  EmitOptions,
+  EmittedEvent,
+  TriggerDescription,
+  TriggerFiring,
+  TriggerSubmitOptions,
+  TriggerThen,
+  TriggerVerbs,
+  TriggerWhen,
+} from "./actors/triggers.ts";
 export type { TenantEntry } from "./streams/tenants.ts";
 export type { Grant } from "./streams/grants.ts";
 export type { AppendedEntry, ReadLedgerOptions } from "./streams/ledgers.ts";
@@ -110,6 +128,7 @@ export {
   AlreadyExists,
   type Amounts,
   type Budget,
+  BudgetExhausted,
   BudgetNotFound,
   Cancelled,
   ChildFailed,
@@ -130,21 +149,25 @@ export {
   ExecutionNotEnded,
   ExecutionNotFound,
   Forbidden,
+  HierarchyTooDeep,
   InsideStep,
   type InstanceTagEvent,
   IntakeClosed,
   InvalidBatch,
   InvalidCursor,
   InvalidInput,
+  InvalidToken,
   KindMismatch,
   type LeaseHistoryEvent,
   type LedgerEntry,
   NameInUse,
   NobodyKeepsQueues,
+  NobodyKeepsTriggers,
   NondeterministicProgram,
   NonRetryable,
   NoSpace,
   NotAwaited,
+  NoTokenKeys,
   OutputClosed,
   PayloadTooLarge,
   type RecordedWorkEvent,
@@ -165,6 +188,7 @@ export {
   TenantNotFound,
   TooManyDimensions,
   TopologyDrift,
+  TriggerNotFound,
   Unavailable,
   UnknownActor,
   UnsupportedRecordVersion,

@@ -5,9 +5,11 @@
  */
 import * as Effect from "effect/Effect";
 import type * as Duration from "effect/Duration";
+import type { Amounts } from "../schema/budget.ts";
 import type { ActorName, Lane } from "../schema/ids.ts";
+import type { Consumed, ConsumeOptions } from "../streams/budgets.ts";
 import { contextOf } from "./actor_context.ts";
-import type { ActorCode, RunOptions } from "./engine/operations.ts";
+import type { ActorCode, RunOptions, TokenOptions } from "./engine/operations.ts";
 import type { AddEventOptions } from "./engine/outbox.ts";
 import type { Keep } from "./keep.ts";
 import type { ErrorClass, Raised } from "./raise.ts";
@@ -67,6 +69,20 @@ export interface Outbox {
   add(eventType: string, payload: unknown, options?: AddEventOptions): Promise<string>;
 }
 
+export interface ConsumeContextOptions extends Omit<ConsumeOptions, "key" | "execution"> {
+  /** Those that the task is bound to, if left out. */
+  readonly budgets?: string | ReadonlyArray<string>;
+}
+
+/** A budget as a function sees it that runs. */
+export interface WatchedBudget {
+  /**
+   * Aborts when the budget has nothing left of a dimension, whoever has consumed it. It is watched
+   * from when this is first asked for; once there is room again there is another signal.
+   */
+  readonly exhausted: AbortSignal;
+}
+
 /** What an actor's function does durably. */
 export interface ActorContext {
   readonly executionId: string;
@@ -82,6 +98,13 @@ export interface ActorContext {
     step: (context: StepContext) => A | PromiseLike<A>,
     options?: RunOptions,
   ): Promise<A>;
+  /**
+   * Consumes from the budgets that the task is bound to, once, however often this runs. If that would
+   * exceed a hard limit, the binding of the budget says what follows.
+   */
+  consume(name: string, amounts: Amounts, options?: ConsumeContextOptions): Promise<Consumed>;
+  /** A budget of the tenant, while this runs. */
+  budget(name: string): WatchedBudget;
   sleep(name: string, duration: Duration.Input): Promise<void>;
   /** Waits for a signal; with a timeout, `undefined` says that none came in time. */
   wait<A>(signal: SignalDefinition<A>, options?: { readonly name?: string }): Promise<A>;
@@ -89,6 +112,11 @@ export interface ActorContext {
     signal: SignalDefinition<A>,
     options: { readonly name?: string; readonly timeout: Duration.Input },
   ): Promise<A | undefined>;
+  /**
+   * A token with which whoever has it may send this execution the signal, once: with `weir.complete`,
+   * or by a POST that needs nothing else. It is taken for 7 days, if `expires` does not say otherwise.
+   */
+  token<A>(signal: SignalDefinition<A>, options?: TokenOptions): Promise<string>;
   /** Starts another execution and waits for its result. */
   call<Input, Output>(
     actor: Actor<Input, Output>,

@@ -8,7 +8,9 @@ import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import type * as Schema from "effect/Schema";
+import { BudgetName } from "../schema/budget.ts";
 import {
+  BudgetExhausted,
   ChildFailed,
   ContextClosed,
   InsideStep,
@@ -24,6 +26,7 @@ import type {
   SpawnedChild,
   StateCell,
   StepContext,
+  WatchedBudget,
 } from "./actor.ts";
 import type { Emit } from "./engine/emit.ts";
 import type { Operations, RunOptions } from "./engine/operations.ts";
@@ -107,6 +110,8 @@ export interface OpenContext {
   readonly close: () => NotAwaited | undefined;
 }
 
+const parseBudgetName = (name: string) => parse(BudgetName, "budget name", name);
+
 const childOf = Effect.fnUntraced(function* (
   { name: actorName }: { readonly name: string },
   input: unknown,
@@ -139,6 +144,7 @@ export const contextOf = (
   const { execution, tenant, attempt, cancelled } = operations;
   /** What was begun and is not awaited yet. */
   const forgotten = new Set<{ readonly verb: string; readonly step: string }>();
+  const watched = new Map<string, WatchedBudget>();
   let isClosed = false;
 
   /** Why a verb cannot be used here and now. */
@@ -227,6 +233,42 @@ export const contextOf = (
           options,
         )),
       ) as Promise<A>,
+    consume: (name, amounts, { budgets, ...options } = {}) =>
+      awaited(
+        "consume",
+        name,
+        raising(Effect.gen(function* () {
+          const names = typeof budgets === "string" ? [budgets] : budgets;
+          return yield* operations.consume(name, amounts, {
+            ...options,
+            ...(names === undefined
+              ? {}
+              : { budgets: yield* Effect.forEach(names, parseBudgetName) }),
+          });
+        })),
+      ),
+    budget: (name) => {
+      const known = watched.get(name);
+      if (known !== undefined) return known;
+      const budget = Effect.runSync(parseBudgetName(name));
+      let controller: AbortController | undefined;
+      const own = {
+        get exhausted() {
+          if (controller === undefined) {
+            controller = new AbortController();
+            operations.room.watch(budget, (lack) => {
+              const isOver = controller!.signal.aborted;
+              if (lack === undefined && isOver) controller = new AbortController();
+              if (lack === undefined || isOver) return;
+              controller!.abort(new BudgetExhausted({ execution, ...lack }));
+            });
+          }
+          return controller.signal;
+        },
+      };
+      watched.set(name, own);
+      return own;
+    },
     sleep: (name, duration) => awaited("sleep", name, operations.sleep(name, duration)),
     wait: <A>({ name, payload: schema }: SignalDefinition<A>, options = {}) =>
       awaited(
@@ -237,6 +279,7 @@ export const contextOf = (
             ? Effect.succeed(received?.payload as A)
             : check(schema, `the payload of ${name}`, received.payload)),
       ),
+    token: ({ name }, options) => durably("token", operations.token(name, options)),
     call: <Input, Output>(
       actor: Actor<Input, Output>,
       input: Input,

@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import type * as Schema from "effect/Schema";
 import type * as Stream from "effect/Stream";
-import type { InvalidInput, LeaseNotHeld } from "../schema/errors.ts";
+import type { InvalidToken, NoTokenKeys } from "../schema/access_errors.ts";
+import { InvalidInput, type LeaseNotHeld } from "../schema/errors.ts";
 import {
   type DependencyCycle,
   type ExecutionCancelled,
@@ -18,6 +19,7 @@ import {
   type ExecutionFailed,
   type ExecutionNotEnded,
   type ExecutionNotFound,
+  type HierarchyTooDeep,
   type IntakeClosed,
   type NobodyKeepsQueues,
   type RetryLimitExceeded,
@@ -46,7 +48,8 @@ import { makeCells } from "./executions/cells.ts";
 import { makeOutput } from "./executions/output.ts";
 import { makePresence } from "./executions/present.ts";
 import { makeRetry } from "./executions/retry.ts";
-import { makeSignal } from "./executions/signals.ts";
+import { makeSignals } from "./executions/signals.ts";
+import { SignalTokens, TokenKeys } from "./signal_tokens.ts";
 import { makeStart } from "./executions/start.ts";
 import type { TaskOptions } from "./executions/task.ts";
 import { makeView } from "./executions/view.ts";
@@ -130,6 +133,8 @@ export interface Description extends Omit<Shown, "status"> {
   readonly queue?: string;
   /** What keeps it from being taken up, since somebody paused or disabled it. */
   readonly heldBy?: Omit<Standing, "revision">;
+  /** The budget for which it waits, and of what there is too little, if it does. */
+  readonly budget?: { readonly name: string; readonly dimension: string };
 }
 
 /** One record of an execution, as the log has it. */
@@ -157,7 +162,28 @@ export class Executions extends Context.Service<Executions, {
     options?: StartOptions,
   ) => Effect.Effect<
     StartedExecution,
-    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | IntakeClosed
+    | SendError
+    | SignalLimitExceeded
+    | UnknownActor
+    | NobodyKeepsQueues
+    | HierarchyTooDeep
+    | IntakeClosed
+  >;
+  /** The start of an execution that somebody will start later, checked as if it were now. */
+  readonly prepare: (
+    actor: ActorName,
+    tenant: Tenant,
+    input: unknown,
+    options?: Omit<StartOptions, "signals">,
+  ) => Effect.Effect<
+    StartRecord,
+    | InvalidInput
+    | ReadError
+    | UnknownActor
+    | NobodyKeepsQueues
+    | ExecutionNotFound
+    | ExecutionEnded
+    | HierarchyTooDeep
   >;
   /** Starts all or none, if they are in one shard; each after those that it comes after otherwise. */
   readonly startAll: (
@@ -171,6 +197,7 @@ export class Executions extends Context.Service<Executions, {
     | NobodyKeepsQueues
     | IntakeClosed
     | DependencyCycle
+    | HierarchyTooDeep
   >;
   /** What an execution was started with. */
   readonly started: (of: Named) => Effect.Effect<StartRecord, NotThere>;
@@ -188,6 +215,14 @@ export class Executions extends Context.Service<Executions, {
     payload: unknown,
     options?: SignalOptions,
   ) => Effect.Effect<SentSignal, SendError | SignalLimitExceeded>;
+  /** Sends the signal that a token is for, once. Nothing is looked up for a token that is none. */
+  readonly complete: (
+    token: string,
+    payload: unknown,
+  ) => Effect.Effect<
+    SentSignal,
+    Exclude<SendError, ExecutionNotFound> | SignalLimitExceeded | InvalidToken | NoTokenKeys
+  >;
   /** Asks an execution to stop; with `force` it ends whatever its code does. */
   readonly cancel: (
     of: Named,
@@ -198,6 +233,8 @@ export class Executions extends Context.Service<Executions, {
     options?: { readonly reason?: string },
   ) => Effect.Effect<void, SendError>;
   readonly resume: (of: Named) => Effect.Effect<void, SendError>;
+  /** Has an execution that waits for its time, or to be tried again, wait no longer. */
+  readonly promote: (of: Named) => Effect.Effect<void, SendError>;
   /** Runs a finished execution again, and gives the sequence behind which its next end counts. */
   readonly retry: (
     of: Named,
@@ -236,8 +273,9 @@ const make = Effect.gen(function* () {
   const means = { log, leases, completions, post, control };
   const presence = makePresence(means);
   const { present, living, meant } = presence;
-  const signal = makeSignal(means, presence);
-  const { start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
+  const tokens = new SignalTokens(yield* TokenKeys, log.layout.namespace);
+  const { signal, complete } = makeSignals(means, presence, { tokens, clock });
+  const { prepare, start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
   const view = makeView(means, presence, clock, yield* Effect.serviceOption(Sessions));
   const { result, describe, history } = view;
 
@@ -271,6 +309,20 @@ const make = Effect.gen(function* () {
     },
   );
 
+  const promote: Executions["Service"]["promote"] = Effect.fn("Executions.promote")(
+    function* (of) {
+      const found = yield* living(of);
+      if (found.start.task?.schedule !== undefined) {
+        return yield* new InvalidInput({
+          what: "execution",
+          value: of.execution,
+          rule: "it is a schedule, of which trigger starts a run",
+        });
+      }
+      yield* post.send(found.address, { kind: "promote", ...meant(found) });
+    },
+  );
+
   const revokeLease: Executions["Service"]["revokeLease"] = Effect.fn("Executions.revokeLease")(
     function* (of, { reason } = {}) {
       const { address } = yield* present(of);
@@ -282,14 +334,17 @@ const make = Effect.gen(function* () {
   );
 
   return Executions.of({
+    prepare,
     start,
     startAll,
     started: (of) => Effect.map(present(of), ({ start }) => start),
     result,
     signal,
+    complete,
     cancel,
     pause,
     resume,
+    promote,
     retry: makeRetry(means, presence, view),
     revokeLease,
     describe,

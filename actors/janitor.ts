@@ -12,7 +12,7 @@ import { highest, noFloors, raiseFloors } from "../streams/floor.ts";
 import { readMoment } from "../streams/execution_records.ts";
 import { Leases } from "../streams/lease.ts";
 import { Log } from "../streams/log.ts";
-import { Expiries, type Expiry } from "../streams/retention.ts";
+import { type Bell, type Due, Expiries, type Expiry } from "../streams/retention.ts";
 import { StateStore } from "../streams/state_store.ts";
 import { executionFilter } from "../streams/subjects.ts";
 import { beforeTakingUp } from "./core/decide.ts";
@@ -38,7 +38,10 @@ interface Judged {
 
 const removedAtOnce = 16;
 
-const make = Effect.gen(function* () {
+/** Sees to those who wait for a budget; says whether that could be done. */
+export type AnswerBell = (bell: Bell) => Effect.Effect<boolean, { readonly message: string }>;
+
+const make = Effect.fnUntraced(function* (answer: AnswerBell) {
   const log = yield* Log;
   const leases = yield* Leases;
   const expiries = yield* Expiries;
@@ -150,7 +153,7 @@ const make = Effect.gen(function* () {
     return true;
   });
 
-  const handle = Effect.fnUntraced(function* (due: ReadonlyArray<Expiry>) {
+  const removeAll = Effect.fnUntraced(function* (due: ReadonlyArray<Expiry>) {
     const judged = yield* Effect.forEach(due, judge, { concurrency: removedAtOnce });
     const doomed = judged.filter(({ verdict }) => verdict === "due");
     if (doomed.length > 0) {
@@ -164,10 +167,24 @@ const make = Effect.gen(function* () {
     return due.filter((_, i) => !isDone[i]);
   });
 
+  const answerAll = (due: ReadonlyArray<Bell>) =>
+    Effect.filter(due, (bell) => Effect.map(answer(bell), (isDone) => !isDone), {
+      concurrency: "unbounded",
+    });
+
+  const handle = (due: ReadonlyArray<Due>) =>
+    Effect.map(
+      Effect.all([
+        removeAll(due.filter((each) => each.kind === "retention")),
+        answerAll(due.filter((each) => each.kind === "bell")),
+      ], { concurrency: 2 }),
+      (left) => left.flat(),
+    );
+
   return expiries.serve(handle);
 });
 
-/** Removes what is due, beside all others who do, until it is interrupted. */
-export const serveJanitor: Effect.Effect<never, never, Expiries | Leases | Log> = Effect.flatten(
-  make,
-);
+/** Sees to what is due, beside all others who do, until it is interrupted. */
+export const serveJanitor = (
+  answer: AnswerBell,
+): Effect.Effect<never, never, Expiries | Leases | Log> => Effect.flatten(make(answer));

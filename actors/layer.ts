@@ -27,12 +27,21 @@ import * as SubscriptionsInMemory from "../streams/subscriptions/memory.ts";
 import * as Tenants from "../streams/tenants.ts";
 import { scheduler } from "./engine/next_turn.ts";
 import * as Executions from "./executions.ts";
+import { layer as layerTokenKeys, type TokenKey } from "./signal_tokens.ts";
 
 /** Who may do what, and what was done, on whichever log. */
 const platform = Layer.mergeAll(Layer.provideMerge(Grants.layer, Tenants.layer), Ledgers.layer);
 
+export interface TokenKeyOptions {
+  /**
+   * The keys of tokens for signals; `WEIR_TOKEN_KEYS`, if left out. The first makes tokens, those of
+   * the others are taken as well.
+   */
+  readonly tokenKeys?: ReadonlyArray<TokenKey>;
+}
+
 /** The engine on a server. */
-export const layer = (options: NamespaceServicesOptions = {}) =>
+export const layer = (options: NamespaceServicesOptions & TokenKeyOptions = {}) =>
   Layer.mergeAll(
     ExecutionIndex.layerJetStream,
     Families.layerJetStream,
@@ -45,11 +54,14 @@ export const layer = (options: NamespaceServicesOptions = {}) =>
   ).pipe(
     Layer.provideMerge(Layer.mergeAll(ServerClock.layer, EngineControl.layer)),
     Layer.provideMerge(layerNamespace(options)),
+    Layer.provideMerge(layerTokenKeys(options.tokenKeys)),
     Layer.provideMerge(Layer.succeed(Scheduler.Scheduler, scheduler)),
   );
 
 /** The engine in memory, by Effect's clock: it forgets everything with its scope. */
-export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
+export const layerMemory = (
+  { tokenKeys, ...options }: Partial<MemoryOptions> & TokenKeyOptions = {},
+) =>
   Layer.mergeAll(
     Executions.layer,
     ExecutionIndex.layerMemory,
@@ -70,4 +82,6 @@ export const layerMemory = (options: Partial<MemoryOptions> = {}) =>
       layout: { namespace: Namespace.make("memory"), shards: 1, parts: 4 },
       ...options,
     })),
+    // Keys that are none are a mistake in the test.
+    Layer.provideMerge(Layer.orDie(layerTokenKeys(tokenKeys))),
   );

@@ -62,6 +62,11 @@ export interface Run<Output = unknown, Raised = unknown> {
   /** Begins nothing more until `resume`; steps under way end and are recorded. */
   pause(options?: { readonly reason?: string }): Promise<void>;
   resume(): Promise<void>;
+  /**
+   * Has it begin now if it waits for its delay, or be tried again now if it waits for that; what it
+   * comes after, its queue and its budgets still hold it.
+   */
+  promote(): Promise<void>;
   /** Runs it again when it has ended: from its failures, or from the start. */
   retry(options?: { readonly from?: "failure" | "start" }): Promise<void>;
   /** Takes it from its present owner; another goes on. */
@@ -138,6 +143,7 @@ export const makeRun = <Output, Raised = unknown>(
     cancel: (options) => use((executions) => executions.cancel(named, options)),
     pause: (options) => use((executions) => executions.pause(named, options)),
     resume: () => use((executions) => executions.resume(named)),
+    promote: () => use((executions) => executions.promote(named)),
     retry: async (options) => {
       behind = await use((executions) => executions.retry(named, options));
     },

@@ -15,10 +15,14 @@ export const TagValue = Schema.String.check(Schema.isMaxLength(256));
 
 const isTagName = Schema.is(TagName);
 
+/** What an execution may be started with; its code may attach more. */
+const mostTags = 100;
+
 /** A record of the schema alone would drop the names that it does not know. */
 export const Tags = Schema.Record(Schema.String, TagValue).check(
   Schema.makeFilter<Readonly<Record<string, string>>>(
     (tags) => Object.keys(tags).every(isTagName),
     { expected: "tag names in two parts or more, like team.name" },
   ),
+  Schema.isMaxProperties(mostTags),
 );

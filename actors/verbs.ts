@@ -14,6 +14,7 @@ import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
 import type { Log } from "../streams/log.ts";
+import type { Mailboxes } from "../streams/mailbox.ts";
 import type { ServerClock } from "../streams/server_clock.ts";
 import type { Grants } from "../streams/grants.ts";
 import type { Ledgers } from "../streams/ledgers.ts";
@@ -37,6 +38,7 @@ import { makeSchedule } from "./schedule.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
 import { makeTenants } from "./tenants.ts";
+import { makeTriggers } from "./triggers.ts";
 import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
 
 /** What does not depend on where the services run. */
@@ -44,6 +46,7 @@ export type Verbs =
   & Pick<
     Weir,
     | "budgets"
+    | "emit"
     | "engine"
     | "events"
     | "start"
@@ -52,10 +55,12 @@ export type Verbs =
     | "schedule"
     | "getSchedule"
     | "get"
+    | "complete"
     | "list"
     | "queues"
     | "subscriptions"
     | "tenants"
+    | "triggers"
     | "grants"
     | "ledgers"
     | "workers"
@@ -73,6 +78,7 @@ export const makeVerbs = (
     | Grants
     | Ledgers
     | Log
+    | Mailboxes
     | ServerClock
     | Sessions
     | Subscriptions
@@ -121,6 +127,7 @@ export const makeVerbs = (
 
   return {
     ...makeFamilies(runtime, tenant),
+    ...makeTriggers(runtime, tenant),
     budgets: makeBudgets(runtime, tenant),
     engine: makeEngineControl(runtime, tenant),
     events: makeEvents(runtime, tenant),
@@ -165,6 +172,15 @@ export const makeVerbs = (
     getSchedule: (actor, id, options) =>
       makeSchedule(runtime, find(actor, id, options), actor.errors),
     get: (actor, id, options) => makeRun(runtime, find(actor, id, options), actor.errors),
+    complete: (token, payload) =>
+      runtime.runPromise(Effect.gen(function* () {
+        const { complete } = yield* Executions;
+        const { signalId, effect } = yield* complete(
+          token,
+          yield* checkJson("the payload of the token", payload),
+        );
+        return { signalId, effect: () => runtime.runPromise(effect) };
+      })),
     list: ({ tenant: other, actor: of, limit = 50, ...rest } = {}) =>
       runtime.runPromise(Effect.gen(function* () {
         const name = typeof of === "object" ? of.name : of;

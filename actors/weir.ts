@@ -25,20 +25,21 @@ import type { Events } from "./events.ts";
 import type { FamilyReaders } from "./families.ts";
 import type { SignalOptions, StartOptions as EngineStartOptions } from "./executions.ts";
 import type { ScheduleOptions, TaskOptions } from "./executions/task.ts";
-import { layer } from "./layer.ts";
+import { layer, type TokenKeyOptions } from "./layer.ts";
 import type { Queues } from "./queues.ts";
 import type { Schedule } from "./schedule.ts";
 import { actingOn } from "./access/acting.ts";
 import type { GrantVerbs } from "./grants.ts";
 import type { LedgerVerbs } from "./ledgers.ts";
 import type { SignalDefinition } from "./signal.ts";
-import type { Run } from "./run.ts";
+import type { Run, SentSignal } from "./run.ts";
 import type { SubscriptionVerbs } from "./subscriptions.ts";
 import type { TenantVerbs } from "./tenants.ts";
+import type { Emit, TriggerVerbs } from "./triggers.ts";
 import { opened } from "./unclosed.ts";
 import { makeVerbs, makeWorker } from "./verbs.ts";
 
-export interface ConnectOptions extends NamespaceServicesOptions {
+export interface ConnectOptions extends NamespaceServicesOptions, TokenKeyOptions {
   /** Whose executions the verbs mean when none is named; `default` if left out. */
   readonly tenant?: string;
   /**
@@ -134,6 +135,10 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
   readonly subscriptions: SubscriptionVerbs;
   /** The tenants that were created. */
   readonly tenants: TenantVerbs;
+  /** What is done when something happens. */
+  readonly triggers: TriggerVerbs;
+  /** Emits an event, for the triggers that wait for it. */
+  readonly emit: Emit;
   /** Who may do what in which tenant. */
   readonly grants: GrantVerbs;
   /** What was decided, seen or done; appended and read, never changed. */
@@ -188,6 +193,11 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
     id: string,
     options?: { readonly tenant?: string },
   ): Run<Output, Raised>;
+  /**
+   * Sends the signal that a token is for, which `ctx.token` gave; the token is all that it takes.
+   * Repeated, it changes nothing.
+   */
+  complete(token: string, payload?: unknown): Promise<SentSignal>;
   /** Executions, newest first, a page at a time; workers keep the list, and `asOf` says up to when. */
   list(query?: ListQuery): Promise<ListedPage>;
   /** The workers of the namespace that are alive. */

@@ -1,12 +1,12 @@
 /**
- * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [queues] [scale]
- * [start] [tasks]`: these benchmarks, or all of them, one after another, each with its tables and its
- * file in `bench/results/`; `capacity` tells what follows from these files. Options:
- * --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first two,
- * `families`, `queues` and `scale`; --parked N, how many executions are parked, and --parked-rounds N;
- * --events N, how many a reader of `families` catches up with; --sizes N,M of `list`, `queues` and
- * `scale`; --timers N,M, how many are pending in `scale`; --only part,part of `engine`, `queues` or
- * `scale`; --quick, to see that everything runs.
+ * `deno task bench [append] [engine] [output] [families] [outbox] [workflow] [list] [queues]
+ * [routing] [scale] [start] [tasks]`: these benchmarks, or all of them, one after another, each with
+ * its tables and its file in `bench/results/`; `capacity` tells what follows from these files.
+ * Options: --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first
+ * two, `families`, `queues` and `scale`; --parked N, how many executions are parked, and
+ * --parked-rounds N; --events N, how many a reader of `families` catches up with; --sizes N,M of
+ * `list`, `queues`, `routing` and `scale`; --timers N,M, how many are pending in `scale`; --only
+ * part,part of `engine`, `queues`, `routing` or `scale`; --quick, to see that everything runs.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -21,6 +21,7 @@ import { reportOutbox } from "./outbox/outbox_report.ts";
 import { reportOutput } from "./output/output_report.ts";
 import { type Measures, reportParts } from "./parts.ts";
 import { queues } from "./queues/queues_report.ts";
+import { routing } from "./routing/routing_report.ts";
 import { scale } from "./scale/scale_report.ts";
 import { reportStart } from "./start_report.ts";
 import { tasks } from "./tasks/tasks_report.ts";
@@ -140,6 +141,15 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       milliseconds: option(values.milliseconds, 1_500, 300),
       waiting: values.quick ? [1_000] : [10_000, 100_000],
       sizes: numbers(values.sizes, [1_000, 10_000, 100_000, 1_000_000], [1_000, 10_000]),
+    }),
+  routing: () =>
+    reportParts("routing", routing, partsOf(routing), {
+      rounds: option(values.rounds, 5, 1),
+      capabilities: values.quick ? { workers: 10, tasks: 100 } : { workers: 100, tasks: 1_000 },
+      chains: values.quick
+        ? { flows: 10, nodes: 10, workers: 4 }
+        : { flows: 100, nodes: 10, workers: 16 },
+      counts: numbers(values.sizes, [10, 100, 1_000], [10, 50]),
     }),
   list: () => runList(values.sizes?.split(",") ?? (values.quick ? ["1000"] : [])),
   capacity: reportCapacity,

@@ -7,7 +7,7 @@ import * as Flag from "effect/cli/Flag";
 import { Executions, type StartedExecution } from "../actors/executions.ts";
 import type { TaskOptions } from "../actors/executions/task.ts";
 import { Lane } from "../schema/ids.ts";
-import { Queued } from "../schema/task.ts";
+import { Bound, Queued } from "../schema/task.ts";
 import { checked, duration, given, jsonArgument } from "./flags.ts";
 import { json, printOne } from "./report.ts";
 
@@ -64,6 +64,11 @@ export const taskFlags = {
     Flag.withDescription("An execution that must have succeeded before; as often as needed"),
     Flag.atLeast(0),
   ),
+  parent: Flag.String("parent").pipe(
+    Flag.withMetavar("id"),
+    Flag.withDescription("The execution under way below which it is, and with which it ends"),
+    Flag.optional,
+  ),
   attempts: Flag.Int("attempts").pipe(
     Flag.withDescription("How often it is tried in all"),
     Flag.optional,
@@ -82,6 +87,15 @@ export const taskFlags = {
   ),
   hold: Flag.Literals("hold", Queued.fields.hold.literals).pipe(
     Flag.withDescription("How long it keeps its turn, with --queue (through-retries)"),
+    Flag.optional,
+  ),
+  budgets: Flag.String("budget").pipe(
+    Flag.withMetavar("name"),
+    Flag.withDescription("A budget that it is bound to; as often as needed"),
+    Flag.atLeast(0),
+  ),
+  onExhausted: Flag.Literals("on-exhausted", Bound.fields.onExhausted.literals).pipe(
+    Flag.withDescription("What becomes of it when a budget has nothing left (suspend)"),
     Flag.optional,
   ),
   description: Flag.String("description").pipe(
@@ -118,18 +132,22 @@ export const checkQueue = (
     : Effect.void;
 
 export const taskOptions = (
-  { after, attempts, retryDelay, timeout, queue, key, hold, description }: Values<
-    typeof taskFlags
-  >,
+  flags: Values<typeof taskFlags>,
 ): TaskOptions => {
+  const { after, parent, attempts, retryDelay, timeout, queue, key, hold, budgets, description } =
+    flags;
   const retry = { ...given("attempts", attempts), ...given("delay", retryDelay) };
   return {
     ...(after.length === 0 ? {} : { after }),
+    ...given("parent", parent),
     ...(Object.keys(retry).length === 0 ? {} : { retry }),
     ...given("timeout", timeout),
     ...(Option.isSome(queue)
       ? { queue: { name: queue.value, ...given("key", key), ...given("hold", hold) } }
       : {}),
+    ...(budgets.length === 0
+      ? {}
+      : { budgets: budgets.map((name) => ({ name, ...given("onExhausted", flags.onExhausted) })) }),
     ...given("description", description),
   };
 };

@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer";
 import * as Logger from "effect/Logger";
 import * as Command from "effect/cli/Command";
 import { budgets } from "./commands/budgets.ts";
-import { cancel, pause, resume, retry } from "./commands/steer.ts";
+import { cancel, pause, promote, resume, retry } from "./commands/steer.ts";
 import { describe } from "./commands/describe.ts";
 import { dev } from "./commands/dev.ts";
 import { doctor } from "./commands/doctor.ts";
@@ -29,6 +29,7 @@ import { submit } from "./commands/submit.ts";
 import { subscriptions } from "./commands/subscriptions.ts";
 import { tail } from "./commands/tail.ts";
 import { tenants } from "./commands/tenants.ts";
+import { emit, triggers } from "./commands/triggers.ts";
 import { workers } from "./commands/workers.ts";
 import { explain, layerPresenter, succeeded } from "./failure.ts";
 import { root } from "./root.ts";
@@ -37,7 +38,7 @@ import { version } from "./version.ts";
 
 const weir = root.pipe(Command.withSubcommands([
   { group: "Executions", commands: [start, submit, schedule, ls, describe, history, events] },
-  { group: "Steering", commands: [signal, cancel, pause, resume, retry] },
+  { group: "Steering", commands: [signal, cancel, pause, resume, promote, retry, triggers, emit] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Access", commands: [tenants, grants, ledger, permissions] },
   { group: "Operation", commands: [dev, serve, engine, workers, lanes, queues, budgets, doctor] },

@@ -69,6 +69,8 @@ export const verbs = {
   "getSchedule": { needs: [], concerns: 2, gives: "schedule" },
   "get": { needs: [], concerns: 2, gives: "run" },
   "list": { needs: ["read"], concerns: 0 },
+  // The token is what it takes, and says whom it concerns.
+  "complete": { needs: [], concerns: "allTenants" },
   "workers": { needs: ["read"], concerns: "allTenants" },
   // A worker is handed the mail of every tenant.
   "worker": { needs: ["execute"], concerns: "allTenants" },
@@ -84,6 +86,7 @@ export const verbs = {
   "run.cancel": { needs: ["cancel"], concerns: "run" },
   "run.pause": { needs: ["cancel"], concerns: "run" },
   "run.resume": { needs: ["cancel"], concerns: "run" },
+  "run.promote": { needs: ["submit"], concerns: "run" },
   "run.retry": { needs: ["submit"], concerns: "run" },
   "run.revokeLease": { needs: ["administer"], concerns: "run" },
 
@@ -143,6 +146,12 @@ export const verbs = {
   "tenants.get": { needs: ["read"], concerns: 0, hidden: "noTenant" },
   "tenants.list": { needs: ["read"], concerns: "eachTenant" },
   "tenants.history": { needs: ["read"], concerns: 0, hidden: "noTenant" },
+
+  "triggers.create": { needs: ["submit"], concerns: 0, signs: ["by", 0] },
+  "triggers.list": { needs: ["read"], concerns: 0 },
+  "triggers.describe": { needs: ["read"], concerns: 1 },
+  "triggers.cancel": { needs: ["cancel"], concerns: 1, signs: ["by", 1] },
+  "emit": { needs: ["submit"], concerns: 2 },
 
   "grants.assign": changesGrants,
   "grants.unassign": changesGrants,

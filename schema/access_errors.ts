@@ -1,6 +1,7 @@
 /**
- * Failures of who may do what: a principal that may not, and a tenant that nobody created. The same
- * form as in `errors.ts`. That something is there is told to nobody who may not know.
+ * Failures of who may do what: a principal that may not, a tenant that nobody created, and a token
+ * that is none. The same form as in `errors.ts`. That something is there is told to nobody who may
+ * not know.
  */
 import * as Schema from "effect/Schema";
 
@@ -51,5 +52,30 @@ export class TenantNotFound extends Schema.TaggedError<TenantNotFound>("@weir/we
   }
 }
 
+/** A token for a signal that is refused, for whatever reason: none is told. */
+export class InvalidToken extends Schema.TaggedError<InvalidToken>("@weir/weir/InvalidToken")(
+  "InvalidToken",
+  {},
+) {
+  readonly code = "WEIR_INVALID_TOKEN";
+  readonly retryable = false;
+  override get message(): string {
+    return "The token is refused. Ask whoever gave it to you for another.";
+  }
+}
+
+/** Tokens for signals are made and taken only by who has keys for them. */
+export class NoTokenKeys extends Schema.TaggedError<NoTokenKeys>("@weir/weir/NoTokenKeys")(
+  "NoTokenKeys",
+  {},
+) {
+  readonly code = "WEIR_NO_TOKEN_KEYS";
+  readonly retryable = false;
+  override get message(): string {
+    return "This process has no keys for tokens of signals. " +
+      "Connect with `tokenKeys`, or start it with WEIR_TOKEN_KEYS: the same keys in all processes.";
+  }
+}
+
 /** Every failure of who may do what. */
-export type AccessProblem = Forbidden | TenantNotFound;
+export type AccessProblem = Forbidden | InvalidToken | NoTokenKeys | TenantNotFound;

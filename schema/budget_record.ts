@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema";
 import { Breaches, BudgetKey, Limits } from "./budget.ts";
 import { ExecutionId, Timestamp } from "./ids.ts";
 import { record } from "./record.ts";
+import { Route } from "./route.ts";
 
 const caused = {
   /** Under which it was asked for. */
@@ -57,6 +58,12 @@ export const BudgetEvent = Schema.Union([
     amounts: byDimension(Schema.Natural),
     execution: ExecutionId,
   }),
+  /** An execution waits until there is enough of a dimension again. */
+  Schema.Struct({
+    type: Schema.tag("awaited"),
+    execution: ExecutionId,
+    dimension: Schema.String,
+  }),
   Schema.Struct({ type: Schema.tag("deleted") }),
 ]).pipe(Schema.toTaggedUnion("type"));
 export type BudgetEvent = typeof BudgetEvent.Type;
@@ -96,6 +103,8 @@ export const BudgetRecord = Schema.Struct({
   /** Behind which record spendings were moved out of here last, and when keys were. */
   spendingsMovedAfter: Schema.optionalKey(Schema.Natural),
   keysMovedAt: Schema.optionalKey(Timestamp),
+  /** If anybody waits: the least of each dimension that one of them needs. */
+  awaited: Schema.optionalKey(byDimension(Schema.Natural)),
   /** Behind which record the budget began; what is beside it from before is of another. */
   life: Schema.Natural,
   /** How many records it has had. */
@@ -117,3 +126,29 @@ export const SpendRecord = Schema.Union([
 export type SpendRecord = typeof SpendRecord.Type;
 
 export const spendRecord = record(1, SpendRecord);
+
+/** An execution that is told when a budget has room again, on subjects `spend` as well. */
+export const WaiterRecord = Schema.Struct({
+  kind: Schema.tag("waiter"),
+  execution: ExecutionId,
+  /** The sequence of its start, and which of its waits it is. */
+  life: Schema.Natural,
+  turn: Schema.String,
+  dimension: Schema.String,
+  route: Schema.optionalKey(Route),
+});
+export type WaiterRecord = typeof WaiterRecord.Type;
+
+export const waiterRecord = record(1, Schema.Union([WaiterRecord]));
+
+/**
+ * The body of the message that has those who wait for a budget told: it has room again, or, if there
+ * is a time, an interval of it is over then.
+ */
+export const BudgetBell = Schema.Struct({
+  kind: Schema.tag("bell"),
+  due: Schema.optionalKey(Timestamp),
+});
+export type BudgetBell = typeof BudgetBell.Type;
+
+export const budgetBell = record(1, Schema.Union([BudgetBell]));

@@ -54,13 +54,13 @@ const weekday: Field = {
 };
 const year: Field = { name: "year", min: 1970, max: lastYear };
 
-const shorthands: Readonly<Record<string, string>> = {
+const shorthands: ReadonlyMap<string, string> = new Map(Object.entries({
   "@hourly": "0 * * * *",
   "@daily": "0 0 * * *",
   "@weekly": "0 0 * * 0",
   "@monthly": "0 0 1 * *",
   "@yearly": "0 0 1 1 *",
-};
+}));
 
 const refused = (field: Field, part: string) => {
   const names = field.names === undefined ? "" : ` or ${field.names[0]} to ${field.names.at(-1)}`;
@@ -111,11 +111,11 @@ const parseField = (
 /** Reads an expression, or says what was expected in it. */
 export const parseCronExpression = (text: string): Result.Result<CronFields, string> => {
   const trimmed = text.trim();
-  const fields = (shorthands[trimmed.toLowerCase()] ?? trimmed).split(/\s+/);
+  const fields = (shorthands.get(trimmed.toLowerCase()) ?? trimmed).split(/\s+/);
   if (fields.length < 5 || fields.length > 7) {
     return Result.fail(
       `expected 5 fields (minute, hour, day of month, month, day of week), 6 with the second in ` +
-        `front or 7 with the year at the end, or one of ${Object.keys(shorthands).join(", ")}`,
+        `front or 7 with the year at the end, or one of ${[...shorthands.keys()].join(", ")}`,
     );
   }
   const [

@@ -112,6 +112,20 @@ export class DependencyCycle
   }
 }
 
+/** Too many executions are below each other. */
+export class HierarchyTooDeep
+  extends Schema.TaggedError<HierarchyTooDeep>("@weir/weir/HierarchyTooDeep")(
+    "HierarchyTooDeep",
+    { parent: Schema.String, deepest: Schema.Number },
+  ) {
+  readonly code = "WEIR_HIERARCHY_TOO_DEEP";
+  readonly retryable = false;
+  override get message(): string {
+    return `${this.parent} has ${this.deepest} executions above it already, and no more may be ` +
+      `below each other. Choose a parent that is higher up.`;
+  }
+}
+
 /** No worker of the namespace has ever kept queues. */
 export class NobodyKeepsQueues
   extends Schema.TaggedError<NobodyKeepsQueues>("@weir/weir/NobodyKeepsQueues")(
@@ -425,6 +439,22 @@ export class VersionNotSupported
   }
 }
 
+/** A budget that the execution is bound to has nothing left, or too little. */
+export class BudgetExhausted
+  extends Schema.TaggedError<BudgetExhausted>("@weir/weir/BudgetExhausted")(
+    "BudgetExhausted",
+    { execution: Schema.String, budget: Schema.String, dimension: Schema.String },
+  ) {
+  readonly code = "WEIR_BUDGET_EXHAUSTED";
+  readonly retryable = true;
+  override get message(): string {
+    return `${this.execution} is bound to the budget ${
+      JSON.stringify(this.budget)
+    }, of which too ` +
+      `little ${this.dimension} is left. Replenish it, or wait for the end of its interval.`;
+  }
+}
+
 /** Every error that speaks of an execution. */
 export type ExecutionProblem =
   | ExecutionNotFound
@@ -434,6 +464,7 @@ export type ExecutionProblem =
   | ExecutionCancelled
   | ExecutionExpired
   | DependencyCycle
+  | HierarchyTooDeep
   | NobodyKeepsQueues
   | IntakeClosed
   | ScheduleFailed
@@ -445,6 +476,7 @@ export type ExecutionProblem =
   | StepFailed
   | ChildFailed
   | Cancelled
+  | BudgetExhausted
   | NonRetryable
   | OutputClosed
   | NotAwaited

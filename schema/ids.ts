@@ -110,6 +110,18 @@ const decoderOf = (schema: Schema.ConstraintDecoder<unknown>): Decode => {
   return decode;
 };
 
+/** A value from outside as an error shows it, whatever it is. */
+export const shown = (value: unknown): string => {
+  let text: string;
+  try {
+    text = typeof value === "string" ? value : Formatter.format(value);
+  } catch {
+    // It is too deep, or says itself how it is shown.
+    text = typeof value;
+  }
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+};
+
 /** Checks a value from outside, or says what is wrong with it. */
 export const parse = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
@@ -118,11 +130,10 @@ export const parse = <S extends Schema.ConstraintDecoder<unknown>>(
 ): Effect.Effect<S["Type"], InvalidInput> => {
   const decoded = decoderOf(schema)(value);
   if (Result.isSuccess(decoded)) return Effect.succeed(decoded.success);
-  const shown = typeof value === "string" ? value : Formatter.format(value);
   return Effect.fail(
     new InvalidInput({
       what,
-      value: shown.length > 100 ? `${shown.slice(0, 100)}…` : shown,
+      value: shown(value),
       rule: decoded.failure.message.replace("Expected", "expected").replace(/\s+/g, " "),
     }),
   );
@@ -158,7 +169,7 @@ export const namedExecution = (
     if (typeof name !== "string" || name === "") {
       return yield* new InvalidInput({
         what: "execution id",
-        value: String(name),
+        value: shown(name),
         rule: "expected a text that is not empty",
       });
     }

@@ -27,6 +27,10 @@ const message = <const Kind extends string, const Fields extends Schema.Struct.F
     ...fields,
   });
 
+/** The trigger that sent it, and how many triggers led from one to the next until then. */
+export const Cause = Schema.Struct({ trigger: Schema.String, depth: Schema.Natural });
+export type Cause = typeof Cause.Type;
+
 /** Names and values of tags that an execution begins with. */
 export const Tags = Schema.Record(Schema.String, Schema.String);
 export type Tags = typeof Tags.Type;
@@ -44,6 +48,7 @@ export const MailRecord = Schema.Union([
     parent: Schema.optionalKey(ParentReference),
     /** What makes it a task, if it is one. */
     task: Schema.optionalKey(Task),
+    cause: Schema.optionalKey(Cause),
   }),
   message("signal", {
     signalId: SignalId,
@@ -52,6 +57,7 @@ export const MailRecord = Schema.Union([
     /** The sender's idempotency key. */
     key: optionalText,
     source: optionalText,
+    cause: Schema.optionalKey(Cause),
   }),
   message("cancel", {
     reason: optionalText,
@@ -62,6 +68,12 @@ export const MailRecord = Schema.Union([
   }),
   message("pause", { reason: optionalText }),
   message("resume", {}),
+  /** Has it begin now, or try again now, if it waits for its time alone. */
+  message("promote", {
+    /** The sender's idempotency key. */
+    key: optionalText,
+    cause: Schema.optionalKey(Cause),
+  }),
   /** Runs a finished execution again: from its first failure, or from the start. */
   message("retry", { from: Schema.Literals(["failure", "start"]) }),
   /** A deadline of the execution has come. */

@@ -48,7 +48,13 @@ export type {
   RoleUnassigned,
   TenantCreated,
 } from "./access_event.ts";
-export { type AccessProblem, Forbidden, TenantNotFound } from "./access_errors.ts";
+export {
+  type AccessProblem,
+  Forbidden,
+  InvalidToken,
+  NoTokenKeys,
+  TenantNotFound,
+} from "./access_errors.ts";
 export {
   Cursor,
   type CursorInput,
@@ -72,6 +78,7 @@ export {
   RetryPolicy,
 } from "./execution_event.ts";
 export {
+  BudgetExhausted,
   Cancelled,
   ChildFailed,
   ContextClosed,
@@ -83,6 +90,7 @@ export {
   ExecutionNotEnded,
   ExecutionNotFound,
   type ExecutionProblem,
+  HierarchyTooDeep,
   InsideStep,
   IntakeClosed,
   KindMismatch,
@@ -117,6 +125,9 @@ export {
   TooManyDimensions,
   ZeroLimit,
 } from "./budget_errors.ts";
+export { OutcomeType, TriggerId, When } from "./trigger.ts";
+export { EmittedRecord, Happening, TriggerRecord } from "./trigger_record.ts";
+export { NobodyKeepsTriggers, TriggerNotFound, type TriggerProblem } from "./trigger_errors.ts";
 export { type Awaited, type ExecutionState, executionStateOf } from "./execution_state.ts";
 export { Failure } from "./failure.ts";
 export { ExecutionSnapshot } from "./execution_snapshot.ts";
@@ -138,6 +149,7 @@ export {
 export { workOfGrant, workOfLedger, workOfTenant } from "./work_events_of_access.ts";
 export { workOfControl } from "./work_events_of_control.ts";
 export { workOfBudget } from "./work_events_of_budget.ts";
+export { workOfTrigger } from "./work_events_of_trigger.ts";
 export { workOfSession } from "./work_events_of_session.ts";
 export { isFinal, isValidTransition, RunState } from "./run_state.ts";
 export {

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect";
 import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
 import { CorruptRecord, UnsupportedRecordVersion } from "./errors.ts";
+import { parseStored } from "./json.ts";
 
 /** Where a record was found, for the error that says it cannot be read. */
 export interface RecordLocation {
@@ -45,7 +46,7 @@ export const record = <
         Effect.fail(new CorruptRecord({ subject, sequence, reason }));
       let json: unknown;
       try {
-        json = JSON.parse(decoder.decode(body));
+        json = parseStored(decoder.decode(body));
       } catch (error) {
         return corrupt(`it is not JSON in UTF-8 (${error})`);
       }

@@ -11,7 +11,7 @@ import * as Predicate from "effect/Predicate";
 import * as Schema from "effect/Schema";
 import { CronExpression } from "./cron_expression.ts";
 import { InvalidInput } from "./errors.ts";
-import { parse } from "./ids.ts";
+import { parse, shown } from "./ids.ts";
 
 const lastInstant = 8_640_000_000_000_000;
 
@@ -70,7 +70,9 @@ export type RunPolicyInput =
 
 const RunPolicyType = Schema.Unknown.check(
   Schema.makeFilter<unknown>(
-    (input) => Predicate.isObject(input) && ["once", "repeat", "cron"].includes(`${input["type"]}`),
+    (input) =>
+      Predicate.isObject(input) &&
+      ["once", "repeat", "cron"].some((type) => type === input["type"]),
     { expected: "the type once, repeat or cron" },
   ),
 );
@@ -79,7 +81,7 @@ const parseInterval = (input: Duration.Input): Effect.Effect<number, InvalidInpu
   const duration = Duration.fromInput(input);
   const millis = Option.isSome(duration) ? Duration.toMillis(duration.value) : NaN;
   return parse(IntervalMs, "interval", millis).pipe(
-    Effect.mapError(({ what, rule }) => new InvalidInput({ what, value: String(input), rule })),
+    Effect.mapError(({ what, rule }) => new InvalidInput({ what, value: shown(input), rule })),
   );
 };
 

@@ -101,6 +101,7 @@ export const StateRecord = Schema.Struct({
   paused: Schema.optionalKey(Schema.Struct({ reason: optionalText })),
   failures: Schema.Natural,
   retryAt: optionalTime,
+  promoted: optionalTime,
   attempt: Schema.Natural,
   epoch: Schema.Natural,
   replays: Schema.Natural,

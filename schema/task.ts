@@ -4,6 +4,7 @@
  * task is there as a whole or not at all. What follows from it is decided by the engine.
  */
 import * as Schema from "effect/Schema";
+import { BudgetName } from "./budget.ts";
 import { boundedText, ExecutionId, Timestamp } from "./ids.ts";
 import { Misfire } from "./misfire.ts";
 import { Overlap } from "./overlap.ts";
@@ -52,6 +53,19 @@ export const Queued = Schema.Struct({
 });
 export type Queued = typeof Queued.Type;
 
+/** What becomes of a task that runs when a budget has nothing left. */
+export const OnExhausted = Schema.Literals(["suspend", "fail", "warn"]);
+export type OnExhausted = typeof OnExhausted.Type;
+
+/** A budget that a task is bound to. */
+export const Bound = Schema.Struct({
+  name: BudgetName,
+  onExhausted: OnExhausted,
+  /** When what it has consumed is taken back; never, if left out. */
+  release: Schema.optionalKey(Schema.Literal("on-failure")),
+});
+export type Bound = typeof Bound.Type;
+
 /** The schedule that an execution is a run of. */
 export const RunOf = Schema.Struct({
   schedule: ExecutionId,
@@ -69,6 +83,8 @@ export const Task = Schema.Struct({
   safety: Schema.optionalKey(Safety),
   description: Schema.optionalKey(Schema.String),
   queue: Schema.optionalKey(Queued),
+  /** It begins, and begins again, only while all of these have something left. */
+  budgets: Schema.optionalKey(Schema.Array(Bound)),
   schedule: Schema.optionalKey(Schedule),
   runOf: Schema.optionalKey(RunOf),
 });

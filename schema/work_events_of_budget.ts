@@ -45,6 +45,7 @@ const worksOf = (
       return event.dimensions.map((dimension) => replenished(dimension, limits[dimension] ?? {}));
     case "breached":
     case "released":
+    case "awaited":
     case "deleted":
       return [];
   }

@@ -115,7 +115,7 @@ const gate = async (): Promise<void> => {
   await runPart("Internals on Node", await internalTestsOnNode(nodes, { onTheLog: false }));
   if (installed === undefined) return;
   await runExamples(installed.examples, nodes[24]);
-  await runPart("The package on Node", packageTestsOnNode(nodes, installed));
+  await runPart("The package on Node", await packageTestsOnNode(nodes, installed));
 };
 
 const some = async (files: ReadonlyArray<TestFile>, atOnce?: number): Promise<void> => {

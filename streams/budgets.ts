@@ -12,7 +12,7 @@ import { BudgetNotFound } from "../schema/budget_errors.ts";
 import { type BudgetEvent, budgetRecord, isBudgetEvent } from "../schema/budget_record.ts";
 import type { InvalidInput } from "../schema/errors.ts";
 import type { ExecutionId, Tenant } from "../schema/ids.ts";
-import { type ClerkError, make as makeClerk } from "./budgets/clerk.ts";
+import { type Clerk, type ClerkError, make as makeClerk } from "./budgets/clerk.ts";
 import type { Changed, Consumed, LimitInputs, Released } from "./budgets/command.ts";
 import { spendingOf } from "./budgets/facts.ts";
 import type { AllocateOptions, ConsumeOptions, KeyOptions, ResetOptions } from "./budgets/input.ts";
@@ -35,7 +35,7 @@ export type { AllocateOptions, ConsumeOptions, KeyOptions, ResetOptions } from "
 
 export type BudgetError = ClerkError | InvalidInput;
 
-export interface ReleaseOptions {
+export interface ReleaseOptions extends KeyOptions {
   /** All of the tenant, if left out, which takes a look at each. */
   readonly budgets?: ReadonlyArray<BudgetName>;
 }
@@ -101,10 +101,12 @@ export class Budgets extends Context.Service<Budgets, {
   ) => Stream.Stream<BudgetChange, ReadError>;
 }>()("@weir/weir/streams/Budgets") {}
 
-const make = Effect.gen(function* () {
-  const log = yield* Log;
-  const clock = yield* ServerClock;
-  const clerk = yield* makeClerk(log, clock);
+/** Budgets on a log, by whoever does what is asked of them. */
+export const makeBudgets = (
+  log: Log["Service"],
+  clock: ServerClock["Service"],
+  clerk: Clerk,
+): Budgets["Service"] => {
   const { shelf } = clerk;
 
   /** All budgets of a tenant in which an execution may have spent something. */
@@ -131,14 +133,19 @@ const make = Effect.gen(function* () {
     reset: Effect.fn("Budgets.reset")(function* (tenant, name, options = {}) {
       return yield* clerk.do(tenant, yield* Input.reset(name, options));
     }),
-    release: Effect.fn("Budgets.release")(function* (tenant, execution, { budgets } = {}) {
+    release: Effect.fn("Budgets.release")(function* (tenant, execution, { budgets, key } = {}) {
       const names = budgets === undefined
         ? yield* spentIn(tenant, execution)
         : yield* Input.stackOf(budgets);
       const amounts: Array<readonly [string, Amounts]> = [];
       for (let i = 0; i < names.length; i += Input.maxStack) {
         const some = names.slice(i, i + Input.maxStack);
-        const released = yield* clerk.do(tenant, { type: "release", budgets: some, execution });
+        const released = yield* clerk.do(tenant, {
+          type: "release",
+          budgets: some,
+          execution,
+          ...(key === undefined ? {} : { key }),
+        });
         amounts.push(...Object.entries(released.amounts));
       }
       const outcome = amounts.length === 0 ? "nothingSpent" : "released";
@@ -186,6 +193,12 @@ const make = Effect.gen(function* () {
         Stream.flattenIterable,
       ),
   });
+};
+
+const make = Effect.gen(function* () {
+  const log = yield* Log;
+  const clock = yield* ServerClock;
+  return makeBudgets(log, clock, yield* makeClerk(log, clock));
 });
 
 export const layer: Layer.Layer<Budgets, never, Log | ServerClock> = Layer.effect(Budgets, make);

@@ -81,11 +81,29 @@ const askAgain = Schedule.min([Schedule.exponential("20 millis", 1.5), Schedule.
     Schedule.upTo({ duration: askForMs }),
   );
 
+/** An address without what it says of who connects; of one that cannot be read, not even more. */
+const withoutCredentials = (server: string): string => {
+  const [, scheme = "", rest = ""] = /^(\w+:\/\/)?([^]*)$/.exec(server) ?? [];
+  return `${scheme}${rest.slice(rest.lastIndexOf("@") + 1)}`;
+};
+
+const failed = (servers: ReadonlyArray<string>) => (cause: unknown) =>
+  new ConnectionFailed({
+    servers: servers.map(withoutCredentials),
+    reason: cause instanceof Error ? cause.message : String(cause),
+    cause,
+  });
+
+/** What is wrong with an address is not told in the words of the runtime: they repeat the address. */
+const urlOf = (server: string): URL => {
+  const text = server.includes("://") ? server : `nats://${server}`;
+  if (!URL.canParse(text)) throw new Error("an address is not like nats://host:4222");
+  return new URL(text);
+};
+
 /** Credentials in a URL are the user's way of writing them; the client wants them apart. */
 const serverOptions = (servers: ReadonlyArray<string>): NodeConnectionOptions => {
-  const urls = servers.map((server) =>
-    new URL(server.includes("://") ? server : `nats://${server}`)
-  );
+  const urls = servers.map(urlOf);
   const [first] = urls;
   const credentials = first === undefined || first.username === ""
     ? {}
@@ -99,18 +117,11 @@ const serverOptions = (servers: ReadonlyArray<string>): NodeConnectionOptions =>
   };
 };
 
-const failed = (servers: ReadonlyArray<string>) => (cause: unknown) =>
-  new ConnectionFailed({
-    servers: servers.map((server) => server.replace(/\/\/[^@/]*@/, "//")),
-    reason: cause instanceof Error ? cause.message : String(cause),
-    cause,
-  });
-
 const dial = (servers: ReadonlyArray<string>, options: ConnectionOptions["nats"]) =>
   Effect.acquireRelease(
     Effect.tryPromise({
-      try: () =>
-        connect({
+      try: async () =>
+        await connect({
           name: "weir",
           maxReconnectAttempts: -1,
           reconnectTimeWait: reconnectWaitMs,

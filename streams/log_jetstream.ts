@@ -126,7 +126,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     body,
     id: message.id ?? (message.guard instanceof Fence ? message.guard.nextId() : randomMessageId()),
     guard: message.guard,
-    extraHeaders: lifeHeaders(to, message) + extraHeaders,
+    extraHeaders: lifeHeaders(message.of ?? to, message) + extraHeaders,
     onStored: message.onStored,
   });
 

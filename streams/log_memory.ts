@@ -205,7 +205,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     const known = shard.ids.get(placed[0]!.id);
     if (known !== undefined) return Result.succeed({ sequence: known.sequence, duplicate: true });
     const first = shard.sequence + 1;
-    const schedules: Array<readonly [entry: Entry, due: Schedule]> = [];
+    const schedules: Array<readonly [of: Address, entry: Entry, due: Schedule]> = [];
     for (const { message, subject, id } of placed) {
       if (message.replaces === true || message.schedule !== undefined) {
         for (const entry of shard.records.under(subject, 0, Infinity)) drop(shard, entry);
@@ -222,10 +222,14 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
       if (message.ttlSeconds !== undefined) {
         expireAt(shard, entry, now + message.ttlSeconds * 1_000);
       }
-      if (message.schedule !== undefined) schedules.push([entry, message.schedule]);
+      if (message.schedule !== undefined) {
+        schedules.push([message.of ?? to, entry, message.schedule]);
+      }
       message.onStored?.(entry.sequence);
     }
-    for (const [entry, due] of schedules) runTimer(entry.subject, fireWhenDue(to, entry, due));
+    for (const [of, entry, due] of schedules) {
+      runTimer(entry.subject, fireWhenDue(of, entry, due));
+    }
     return Result.succeed({ sequence: first, duplicate: false });
   };
 

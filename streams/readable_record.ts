@@ -9,6 +9,7 @@ import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import { CorruptRecord } from "../schema/errors.ts";
 import { JournalRecord } from "../schema/journal_record.ts";
+import { parseStored } from "../schema/json.ts";
 import { LeaseRecord, leaseRecord } from "../schema/lease_record.ts";
 import { MailRecord } from "../schema/mail_record.ts";
 import { nonceOfId } from "./fence.ts";
@@ -47,7 +48,7 @@ const decoder = new TextDecoder();
 /** What is no record of this release, nor damaged. */
 const laterOf = ({ body }: Entry, known: object): LaterRecord | undefined => {
   try {
-    const found = Option.getOrUndefined(decodeLater(JSON.parse(decoder.decode(body))));
+    const found = Option.getOrUndefined(decodeLater(parseStored(decoder.decode(body))));
     return found === undefined || (found.v <= version && Object.hasOwn(known, found.kind))
       ? undefined
       : found;

@@ -1,24 +1,40 @@
 /**
  * How the end of an execution reaches the janitor when it has been kept long enough: by a schedule
  * that the server fires into a subject of its own, where the message stays until the janitor has
- * removed it. Nobody looks for executions that are due. What is removed then is not decided here.
+ * removed it. Nobody looks for executions that are due. What is removed then is not decided here. In
+ * the same way it is heard that a budget has room for those who wait for it.
  */
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import type { ExecutionId, Tenant, Timestamp } from "../schema/ids.ts";
+import type { BudgetName } from "../schema/budget.ts";
+import { type BudgetBell, budgetBell } from "../schema/budget_record.ts";
 import { type RetentionRecord, retentionRecord } from "../schema/retention_record.ts";
+import { budgetOfBell } from "./budgets/places.ts";
 import type { AppendError, Entry, Log, ReadError } from "./log.ts";
 import { type Address, addressOfSubject, executionOfSubject, type Layout } from "./subjects.ts";
 
 /** An execution that has been kept long enough, unless it has run again. */
-export interface Expiry extends Omit<RetentionRecord, "kind"> {
+export interface Expiry extends RetentionRecord {
   readonly address: Address;
   readonly tenant: Tenant;
   readonly execution: ExecutionId;
   /** Of the message that says so: what was stored of the execution up to here may go. */
   readonly sequence: number;
 }
+
+/** A budget that has room again for those who wait, or an interval of which is over. */
+export interface Bell extends BudgetBell {
+  readonly shard: number;
+  readonly tenant: Tenant;
+  readonly budget: BudgetName;
+  /** Of the message that says so: who waited before it is meant. */
+  readonly sequence: number;
+}
+
+/** Something that some worker has to see to. */
+export type Due = Expiry | Bell;
 
 export class Expiries extends Context.Service<Expiries, {
   /**
@@ -27,7 +43,7 @@ export class Expiries extends Context.Service<Expiries, {
    * one is silent. Ends only with its fiber.
    */
   readonly serve: <E extends { readonly message: string }>(
-    handle: (due: ReadonlyArray<Expiry>) => Effect.Effect<ReadonlyArray<Expiry>, E>,
+    handle: (due: ReadonlyArray<Due>) => Effect.Effect<ReadonlyArray<Due>, E>,
   ) => Effect.Effect<never>;
 }>()("@weir/weir/streams/Expiries") {}
 
@@ -67,11 +83,24 @@ export const expiryOf = (layout: Layout, entry: Entry): Expiry | undefined => {
     // An address was found, so both have been checked.
     tenant: named.tenant as Tenant,
     execution: named.execution as ExecutionId,
-    life: record.life,
-    end: record.end,
+    ...record,
     sequence: entry.sequence,
   };
 };
+
+const bellOf = (entry: Entry): Bell | undefined => {
+  const named = budgetOfBell(entry.subject);
+  const record = Option.getOrUndefined(
+    Effect.runSync(Effect.option(budgetBell.decode(entry.body, entry))),
+  );
+  return named === undefined || record === undefined
+    ? undefined
+    : { ...named, ...record, shard: entry.shard, sequence: entry.sequence };
+};
+
+/** What a message on a `gc` subject says, of an execution or of a budget. */
+export const dueOf = (layout: Layout, entry: Entry): Due | undefined =>
+  bellOf(entry) ?? expiryOf(layout, entry);
 
 /** What the janitor was last told of an execution, and is not done with. */
 export const lastExpiry = (

@@ -103,13 +103,9 @@ export const acquire = Effect.fn("Server.acquire")(function* (
   const initial = yield* Deferred.await(first);
 
   const latest = () => current ?? initial;
-  return {
+  const server: Omit<EmbeddedServer, "url"> = {
     store,
     durability,
-    get url() {
-      const { port, authorization } = latest().configuration;
-      return `nats://${authorization.user}:${authorization.password}@127.0.0.1:${port}`;
-    },
     get version() {
       return latest().lifeline.version;
     },
@@ -120,4 +116,12 @@ export const acquire = Effect.fn("Server.acquire")(function* (
       return latest().pid;
     },
   };
+  // It is there for whoever asks for it, and not for whoever shows all that there is.
+  return Object.defineProperty(server as EmbeddedServer, "url", {
+    enumerable: false,
+    get: () => {
+      const { port, authorization } = latest().configuration;
+      return `nats://${authorization.user}:${authorization.password}@127.0.0.1:${port}`;
+    },
+  });
 });

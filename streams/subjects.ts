@@ -30,6 +30,7 @@ export const bucketKinds = [
   "grant",
   "seat",
   "control",
+  "trigger",
 ] as const;
 
 /** The kinds that are plain subjects under the namespace. */
@@ -56,6 +57,7 @@ export const subjectKinds = [
   "reply",
   "spend",
   "ledger",
+  "emitted",
 ] as const;
 
 export type Kind = typeof bucketKinds[number] | typeof subjectKinds[number];
@@ -433,13 +435,25 @@ export const addressOfSubject = (
   subject: string,
 ): Address | undefined => placedBySubject(layout, shard, subject)?.address;
 
-/** Whether a subject lies under a filter with `*` and `>` wildcards. */
+/** Whether a subject lies under a filter with `*` and `>` wildcards. Nothing is allocated for it. */
 export const matches = (filter: string, subject: string): boolean => {
-  const want = filter.split(".");
-  const have = subject.split(".");
-  for (let i = 0; i < want.length; i++) {
-    if (want[i] === ">") return have.length > i;
-    if (i >= have.length || (want[i] !== "*" && want[i] !== have[i])) return false;
+  let want = 0;
+  let have = 0;
+  for (;;) {
+    const wantDot = filter.indexOf(".", want);
+    const haveDot = subject.indexOf(".", have);
+    const wantEnd = wantDot === -1 ? filter.length : wantDot;
+    const haveEnd = haveDot === -1 ? subject.length : haveDot;
+    const wild = wantEnd - want === 1 ? filter[want] : undefined;
+    if (wild === ">") return true;
+    if (wild !== "*") {
+      if (wantEnd - want !== haveEnd - have) return false;
+      for (let i = 0; i < wantEnd - want; i++) {
+        if (filter.charCodeAt(want + i) !== subject.charCodeAt(have + i)) return false;
+      }
+    }
+    if (wantDot === -1 || haveDot === -1) return wantDot === haveDot;
+    want = wantDot + 1;
+    have = haveDot + 1;
   }
-  return want.length === have.length;
 };

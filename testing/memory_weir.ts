@@ -15,6 +15,7 @@ import type { Actor, StepContext } from "../actors/actor.ts";
 import { layerMemory } from "../actors/layer.ts";
 import type { ErrorClass } from "../actors/raise.ts";
 import { outcomeOf, type Run } from "../actors/run.ts";
+import { type TokenKey, TokenKeys } from "../actors/signal_tokens.ts";
 import { makeVerbs, makeWorker } from "../actors/verbs.ts";
 import type { Schedule } from "../actors/schedule.ts";
 import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
@@ -24,6 +25,7 @@ import { parse, Tenant } from "../schema/ids.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import * as EngineControl from "../streams/engine_control.ts";
 import * as Leases from "../streams/lease.ts";
+import { Expiries } from "../streams/retention.ts";
 import * as ServerClock from "../streams/server_clock.ts";
 import * as Sessions from "../streams/session.ts";
 import { type Moment, MortalProcess } from "./process.ts";
@@ -35,6 +37,8 @@ export interface MemoryOptions {
   readonly tenant?: string;
   /** On whose behalf all verbs are used; nobody's, if left out, and everything is allowed. */
   readonly principal?: string;
+  /** The keys of tokens for signals; `WEIR_TOKEN_KEYS`, if left out. */
+  readonly tokenKeys?: ReadonlyArray<TokenKey>;
   /** What time it is at first; now, if left out. */
   readonly startsAt?: Date;
   /**
@@ -147,10 +151,17 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     () => Math.max(...[...steps].flatMap((underWay) => [...underWay].map(({ since }) => since))),
   );
   const runtime = ManagedRuntime.make(
-    layerMemory().pipe(Layer.provideMerge(Layer.succeedContext(clock.context))),
+    layerMemory(options.tokenKeys === undefined ? {} : { tokenKeys: options.tokenKeys }).pipe(
+      Layer.provideMerge(Layer.succeedContext(clock.context)),
+    ),
   );
   const context = await runtime.context();
   const verbs = makeVerbs(runtime, tenant);
+  const { serve } = Context.get(context, Expiries);
+  /** Who waits for a budget is told; what has ended stays, however far a test moves the time. */
+  const bells = Expiries.of({
+    serve: (handle) => serve((due) => handle(due.filter(({ kind }) => kind === "bell"))),
+  });
   const workers = new Set<Worker>();
   /** By tenant and execution. */
   const secondRuns = new Map<string, Array<Promise<NondeterministicProgram | undefined>>>();
@@ -218,7 +229,11 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     const process = new MortalProcess(context);
     const underWay = new Set<{ readonly since: number }>();
     const scope = Scope.makeUnsafe();
-    const run = Effect.runPromiseWith(Context.merge(clock.context, process.services));
+    const run = Effect.runPromiseWith(
+      Context.merge(clock.context, process.services).pipe(
+        Context.add(TokenKeys, Context.get(context, TokenKeys)),
+      ),
+    );
     const started = await run(
       Effect.flatMap(
         Layer.build(processServices),
@@ -226,7 +241,7 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
           makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
             Effect.provideContext(services),
           ),
-      ).pipe(Scope.provide(scope)),
+      ).pipe(Effect.provideService(Expiries, bells), Scope.provide(scope)),
     );
     steps.add(underWay);
     const end = () => {

@@ -86,6 +86,12 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
         asked("run", name),
         () => real.run(name, (context) => step(() => run(context)), options),
       ),
+    consume: (name, amounts, options) =>
+      ask(
+        asked("consume", name, amounts, options),
+        () => real.consume(name, amounts, options),
+      ),
+    budget: real.budget,
     sleep: (name, duration) =>
       ask(asked("sleep", name, duration), () => real.sleep(name, duration)),
     wait: <A>(
@@ -96,6 +102,8 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
         asked("wait", options.name ?? signal.name, signal.name, options),
         () => real.wait(signal, options),
       ),
+    token: (signal, options = {}) =>
+      ask(asked("token", signal.name, options), () => real.token(signal, options)),
     call: (actor, input, options = {}) =>
       ask(
         asked("call", options.name ?? actor.name, actor.name, input, options),

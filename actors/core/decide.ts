@@ -5,29 +5,34 @@
  */
 import * as HashMap from "effect/HashMap";
 import * as Result from "effect/Result";
-import { type ActorName, type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
+import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
 import type { JournalRecord, LogRecord, TagRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Route } from "../../schema/route.ts";
-import type { Queued } from "../../schema/task.ts";
+import type { BudgetName } from "../../schema/budget.ts";
+import type { Bound, Queued } from "../../schema/task.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
   attemptNote,
+  belowKey,
   deadlineTimer,
   type ExecutionState,
+  isOpen,
   isSignal,
+  type Lack,
+  lackOf,
   limitTimer,
   type Mail,
   openOperations,
   operation,
   type OperationKind,
+  roomKey,
   tryTimer,
   turnSignal,
 } from "./state.ts";
 
 /** A child as its parent names it. */
 export interface Child {
-  readonly actor: ActorName;
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
   readonly route?: Route;
@@ -49,11 +54,62 @@ export type Command =
 export const turnOf = (state: ExecutionState): Turn | undefined => {
   const { queue, schedule } = state.start?.record.task ?? {};
   if (queue === undefined || schedule !== undefined) return undefined;
-  const { replays, continued, failures } = state;
-  // A takeover is an attempt as well, but the turn that it goes on with is the same.
-  const attempt = `${replays}.${continued?.count ?? 0}.${failures}`;
-  return { queue, turn: queue.hold === "per-attempt" ? `attempt ${attempt}` : `run ${replays}` };
+  const perAttempt = `attempt ${roundOf(state)}`;
+  return { queue, turn: queue.hold === "per-attempt" ? perAttempt : `run ${state.replays}` };
 };
+
+/** The present attempt for who does not care how many owners it has had. */
+export const roundOf = ({ replays, continued, failures }: ExecutionState): string =>
+  `${replays}.${continued?.count ?? 0}.${failures}`;
+
+/** The budgets that it is bound to; what a schedule says of them is for its runs. */
+export const budgetsOf = (state: ExecutionState): ReadonlyArray<Bound> => {
+  const { budgets = [], schedule } = state.start?.record.task ?? {};
+  return schedule === undefined ? budgets : [];
+};
+
+/** How often the present attempt has waited for room in a budget, with the time that it waits now. */
+const waitsForRoom = (state: ExecutionState): number => {
+  if (budgetsOf(state).length === 0) return 0;
+  const prefix = roomKey(`${state.attempt}.`);
+  return HashMap.reduce(
+    state.operations,
+    0,
+    (count, _, key) => key.startsWith(prefix) ? count + 1 : count,
+  );
+};
+
+/** The present attempt, which is another for the clock each time that it has waited for a budget. */
+export const attemptName = (state: ExecutionState): string => {
+  const waits = waitsForRoom(state);
+  return waits === 0 ? `${state.attempt}` : `${state.attempt}.${waits}`;
+};
+
+/** The wait for room in a budget that is under way, of this attempt or one before, or the next. */
+export const roomTurn = (
+  state: ExecutionState,
+): { readonly turn: string; readonly signal?: string } => {
+  if (budgetsOf(state).length === 0) return { turn: "" };
+  for (const [key, operation] of HashMap.entries(state.operations)) {
+    if (!isOpen(operation) || operation.kind !== "wait" || !key.startsWith(roomKey(""))) continue;
+    return { turn: key.slice(roomKey("").length), signal: operation.signal };
+  }
+  return { turn: `${state.attempt}.${waitsForRoom(state) + 1}` };
+};
+
+/** Whether the present attempt may run as far as budgets are concerned, and has said so. */
+export const hasRoom = (state: ExecutionState): boolean =>
+  budgetsOf(state).length === 0 ||
+  operation(state, attemptNote(attemptName(state)))?.settled !== undefined;
+
+/** Whether the present attempt has begun, but waits for room in a budget. */
+export const isHeldUp = (state: ExecutionState): boolean =>
+  !hasRoom(state) &&
+  HashMap.some(
+    state.operations,
+    (_, key) =>
+      key === attemptNote(`${state.attempt}`) || key.startsWith(attemptNote(`${state.attempt}.`)),
+  );
 
 /** The turns that it had before, which its owner then may have died before giving up. */
 export const formerTurns = (state: ExecutionState): ReadonlyArray<Turn> => {
@@ -73,6 +129,13 @@ export interface Turn {
 /** What must happen after an execution has ended; each may happen twice without harm. */
 export type FollowUp =
   | { readonly type: "leave"; readonly turn: Turn }
+  | ({ readonly type: "giveUp"; readonly turn: string } & Lack)
+  /** What it has consumed is taken back, once for each time that it has ended. */
+  | {
+    readonly type: "release";
+    readonly budgets: ReadonlyArray<BudgetName>;
+    readonly replays: number;
+  }
   | { readonly type: "cancelChild"; readonly child: Child }
   | {
     readonly type: "notify";
@@ -191,8 +254,9 @@ const deliver = (
   if (key !== undefined && isKnownKey(state, key)) {
     return { ...delivery, effect: "deduped", count: state.signals };
   }
-  // However many others have sent, it is to learn that it is its turn.
-  const isTooMany = state.signals >= limits.signals && !name.startsWith(turnSignal(""));
+  // However many others have sent, it is to learn that it may go on.
+  const isOwn = name.startsWith(turnSignal("")) || name.startsWith(roomKey(""));
+  const isTooMany = state.signals >= limits.signals && !isOwn;
   if (state.done !== undefined || isTooMany) {
     const raw = state.done === undefined ? "limit_exceeded" : "execution_ended";
     return { ...delivery, effect: { type: "other", raw }, count: state.signals };
@@ -215,23 +279,55 @@ export const afterEnd = (
   outcome: OutcomeRecord,
 ): ReadonlyArray<FollowUp> => {
   const parent = state.start?.record.parent;
-  const interested = parent === undefined ? state.joins : [parent, ...state.joins];
+  const called = parent === undefined || parent.key === belowKey ? [] : [parent];
   const turn = turnOf(state);
   return [
     ...(turn === undefined ? [] : [{ type: "leave", turn } as const]),
-    ...interested.map((parent): FollowUp => ({ type: "notify", parent, outcome })),
+    ...waitsLeft(state),
+    ...(outcome.type === "success" ? [] : released(state)),
+    ...[...called, ...state.joins.filter(({ key }) => key !== belowKey)]
+      .map((each) => answerTo(each, outcome)),
     ...childrenToCancel(state),
   ];
 };
 
+/** The budgets that have back what a task has consumed that does not succeed. */
+const released = (state: ExecutionState): ReadonlyArray<FollowUp> => {
+  const budgets = budgetsOf(state).flatMap(({ name, release }) =>
+    release === "on-failure" ? [name] : []
+  );
+  return budgets.length === 0 ? [] : [{ type: "release", budgets, replays: state.replays }];
+};
+
+/** The places among those who wait for a budget that nobody has called. */
+const waitsLeft = (state: ExecutionState): ReadonlyArray<FollowUp> =>
+  budgetsOf(state).length === 0
+    ? []
+    : [...HashMap.entries(state.operations)].flatMap(([key, operation]): Array<FollowUp> => {
+      const lack = operation.kind === "wait" ? lackOf(operation.signal) : undefined;
+      const isLeft = isOpen(operation) || operation.settled?.result.type === "cancelled";
+      if (lack === undefined || !isLeft) return [];
+      return [{ type: "giveUp", turn: key.slice(roomKey("").length), ...lack }];
+    });
+
+/** What somebody is told who asked how this execution ends: what was submitted below it ends as well. */
+export const answerTo = (asked: ParentReference, outcome: OutcomeRecord): FollowUp =>
+  asked.key === belowKey
+    ? { type: "cancelChild", child: asked }
+    : { type: "notify", parent: asked, outcome };
+
 /** The children that do not outlive what called them. */
-export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp> =>
-  [...HashMap.values(state.operations)].flatMap((operation): ReadonlyArray<FollowUp> => {
+export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp> => [
+  ...[...HashMap.values(state.operations)].flatMap((operation): ReadonlyArray<FollowUp> => {
     if (operation.kind !== "call" && operation.kind !== "end") return [];
     const { onParentEnd, settled } = operation;
     const isRunning = settled === undefined || settled.result.type === "cancelled";
     return isRunning && onParentEnd === "cancel" ? [{ type: "cancelChild", child: operation }] : [];
-  });
+  }),
+  ...state.joins.flatMap((child): ReadonlyArray<FollowUp> =>
+    child.key === belowKey ? [{ type: "cancelChild", child }] : []
+  ),
+];
 
 /** When the whole must have ended; what is run again by hand has all the time. */
 export const deadlineOf = (state: ExecutionState): Timestamp | undefined =>
@@ -241,7 +337,7 @@ export const deadlineOf = (state: ExecutionState): Timestamp | undefined =>
 export const attemptLimit = (state: ExecutionState): Timestamp | undefined => {
   const timeoutMs = state.start?.record.task?.timeoutMs;
   if (timeoutMs === undefined || state.cancel !== undefined) return undefined;
-  const result = operation(state, attemptNote(state.attempt))?.settled?.result;
+  const result = operation(state, attemptNote(attemptName(state)))?.settled?.result;
   return result?.type === "value" && typeof result.value === "number"
     ? Timestamp.make(Math.ceil(result.value) + timeoutMs)
     : undefined;
@@ -255,7 +351,7 @@ export const timers = (
   const deadline = deadlineOf(state);
   const limit = attemptLimit(state);
   return [
-    ...(limit === undefined ? [] : [{ key: limitTimer(state.attempt), due: limit }]),
+    ...(limit === undefined ? [] : [{ key: limitTimer(attemptName(state)), due: limit }]),
     ...openOperations(state).flatMap(([key, operation]) => {
       if (operation.kind === "run") {
         const { retryAt, tries } = operation;

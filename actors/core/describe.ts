@@ -6,7 +6,14 @@ import * as HashMap from "effect/HashMap";
 import type { Awaited, ExecutionState as Rebuilt } from "../../schema/execution_state.ts";
 import type { StepResult } from "../../schema/journal_record.ts";
 import type { ExecutionStatus } from "../../streams/execution_index/status.ts";
-import { type ExecutionState, openOperations, turnSignal } from "./state.ts";
+import {
+  beginOf,
+  type ExecutionState,
+  type Lack,
+  lackOf,
+  openOperations,
+  turnSignal,
+} from "./state.ts";
 
 /** What keeps an execution from going on, in a word that programs can match. */
 export type Reason =
@@ -19,6 +26,7 @@ export type Reason =
   | "signal"
   | "child"
   | "queue"
+  | "budget"
   | "operator"
   | "paused";
 
@@ -109,9 +117,17 @@ export const publicStatus = (
   }
   if (isOwned) return "active";
   if (state.paused !== undefined) return "paused";
-  const begin = Math.max(state.start?.record.notBefore ?? 0, state.retryAt ?? 0);
-  if (begin > now) return "delayed";
+  if (beginOf(state) > now) return "delayed";
   return openOperations(state).length > 0 ? "suspended" : "waiting";
+};
+
+const isForRoom = (awaited: Awaited): boolean =>
+  awaited.kind === "wait" && lackOf(awaited.signal) !== undefined;
+
+/** What there is too little of for it to go on. */
+export const lackIn = ({ waitingFor }: Rebuilt): Lack | undefined => {
+  const awaited = waitingFor.find(isForRoom);
+  return awaited?.kind === "wait" ? lackOf(awaited.signal) : undefined;
 };
 
 /** Why it does not go on, for a person. */
@@ -132,10 +148,12 @@ export const because = (
     }
     case "active":
     case "suspended": {
-      const [first, ...rest] = waitingFor;
+      // Nothing else that it awaits would have it go on.
+      const first = waitingFor.find(isForRoom) ?? waitingFor[0];
       if (first === undefined) return { reason: "none", why: "it is running" };
       const { reason, why } = awaits(first);
-      return { reason, why: rest.length === 0 ? why : `${why}, and ${rest.length} more` };
+      const rest = waitingFor.length - 1;
+      return { reason, why: rest === 0 ? why : `${why}, and ${rest} more` };
     }
     default:
       return { reason: "none", why: `it has ended: ${status}` };
@@ -159,6 +177,10 @@ const awaits = (awaited: Awaited): { readonly reason: Reason; readonly why: stri
     case "wait":
       if (awaited.signal.startsWith(turnSignal(""))) {
         return { reason: "queue", why: "it waits for its turn in its queue" };
+      }
+      if (lackOf(awaited.signal) !== undefined) {
+        const { budget, dimension } = lackOf(awaited.signal)!;
+        return { reason: "budget", why: `it waits for more ${dimension} in the budget ${budget}` };
       }
       return {
         reason: "signal",

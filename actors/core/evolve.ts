@@ -4,7 +4,7 @@
  * owner's order and not the log's. It knows no clock and refuses nothing but a gap.
  */
 import * as HashMap from "effect/HashMap";
-import type { Timestamp } from "../../schema/ids.ts";
+import { SignalId, type Timestamp } from "../../schema/ids.ts";
 import type {
   ClaimedRecord,
   DoneRecord,
@@ -13,6 +13,7 @@ import type {
 } from "../../schema/journal_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import {
+  beginOf,
   deadlineTimer,
   endOf,
   type ExecutionState,
@@ -113,8 +114,26 @@ const isFrom = (state: ExecutionState, parent: ParentReference | undefined): boo
       own.life === parent.life);
 };
 
+/** Only who waits for its time is promoted, and by one message once, however late it is repeated. */
+const promoted = (
+  state: ExecutionState,
+  at: Timestamp,
+  key: string | undefined,
+): ExecutionState => {
+  const isKnown = key !== undefined &&
+    (HashMap.has(state.signalKeys, key) || HashMap.has(state.formerSignalKeys, key));
+  if (state.done !== undefined || isKnown) return state;
+  return {
+    ...state,
+    ...(key === undefined
+      ? {}
+      : { signalKeys: HashMap.set(state.signalKeys, key, SignalId.make(key)) }),
+    ...(beginOf(state) > at ? { promoted: at } : {}),
+  };
+};
+
 /** What a message changes at the moment in which it is taken up. */
-const act = (state: ExecutionState, { record }: Mail): ExecutionState => {
+const act = (state: ExecutionState, { record, at }: Mail): ExecutionState => {
   switch (record.kind) {
     case "timer":
       if (record.key === deadlineTimer) {
@@ -148,6 +167,8 @@ const act = (state: ExecutionState, { record }: Mail): ExecutionState => {
     }
     case "resume":
       return { ...state, paused: undefined };
+    case "promote":
+      return promoted(state, at, record.key);
     case "retry":
       return state.done === undefined ? state : { ...state, retry: record.from };
     case "join":
@@ -282,6 +303,7 @@ const finished = (state: ExecutionState, record: DoneRecord, at: Timestamp): Exe
   done: { record, at },
   paused: undefined,
   retryAt: undefined,
+  promoted: undefined,
   retry: undefined,
 });
 
@@ -353,6 +375,7 @@ const apply = (
         failures: state.failures + 1,
         attempt: state.attempt + 1,
         retryAt: record.retryAt,
+        promoted: undefined,
       };
     case "continued":
       return continued(state, record);

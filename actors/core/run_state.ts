@@ -7,12 +7,14 @@ import * as HashMap from "effect/HashMap";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { RunState } from "../../schema/run_state.ts";
 import type { LeaseState } from "../../streams/lease.ts";
-import { turnOf } from "./decide.ts";
+import { hasRoom, isHeldUp, turnOf } from "./decide.ts";
 import {
   afterKey,
+  beginOf,
   type ExecutionState,
   openOperations,
   operation,
+  roomKey,
   startTag,
   turnSignal,
 } from "./state.ts";
@@ -44,7 +46,7 @@ const hasTurn = (state: ExecutionState): boolean => {
 };
 
 /** What is there before any of its code. */
-const prefixes = [startTag(""), afterKey(""), turnSignal("")];
+const prefixes = [startTag(""), afterKey(""), turnSignal(""), roomKey("")];
 
 /** Whether its code has left anything behind. */
 const isBegun = ({ operations, failures, continued }: ExecutionState): boolean =>
@@ -58,14 +60,16 @@ export const runStateOf = (
   now: number,
 ): RunState => {
   const known = takeUpRest(state);
-  const { cancel, done, paused, retryAt = 0, start } = known;
+  const { cancel, done, paused, promoted = Infinity } = known;
   if (done !== undefined) return ends[done.record.outcome.type];
+  const retryAt = Math.min(known.retryAt ?? 0, promoted);
   if (retryAt > now) return "retryWait";
   const isHeld = lease?.held === true;
   const begun = isBegun(known);
-  const isDue = (start?.record.notBefore ?? 0) <= now && isSatisfied(known);
+  const isDue = beginOf(known) <= now && isSatisfied(known);
   if (!begun && !isDue) return "scheduled";
-  if (!hasTurn(known)) return "ready";
+  if (isHeldUp(known)) return "suspended";
+  if (!hasTurn(known) || !hasRoom(known)) return "ready";
   if (isHeld) {
     const isBeginning = begun || (paused === undefined && cancel === undefined);
     return isBeginning ? "running" : "leased";

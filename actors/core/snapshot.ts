@@ -15,7 +15,7 @@ export const contentOf = (
   sequence: number,
   previous: number | undefined,
 ): Content => {
-  const { cancel, paused, retryAt } = state;
+  const { cancel, paused, promoted, retryAt } = state;
   return {
     kind: "state",
     life: state.life,
@@ -40,6 +40,7 @@ export const contentOf = (
     ...(paused === undefined ? {} : { paused }),
     failures: state.failures,
     ...(retryAt === undefined ? {} : { retryAt }),
+    ...(promoted === undefined ? {} : { promoted }),
     attempt: state.attempt,
     epoch: state.epoch,
     replays: state.replays,
@@ -74,6 +75,7 @@ export const stateOf = (content: Content, start: Mail<StartRecord>): ExecutionSt
   paused: content.paused,
   failures: content.failures,
   retryAt: content.retryAt,
+  promoted: content.promoted,
   attempt: content.attempt,
   epoch: content.epoch,
   replays: content.replays,

@@ -109,6 +109,8 @@ export interface ExecutionState {
   /** Attempts that failed since the start or the last replay, and when the next begins. */
   readonly failures: number;
   readonly retryAt: Timestamp | undefined;
+  /** When somebody said that it is to wait for its time no more. */
+  readonly promoted: Timestamp | undefined;
   readonly attempt: number;
   readonly epoch: number;
   readonly replays: number;
@@ -146,6 +148,7 @@ export const initial: ExecutionState = {
   expired: false,
   failures: 0,
   retryAt: undefined,
+  promoted: undefined,
   attempt: 0,
   epoch: 0,
   replays: 0,
@@ -160,6 +163,16 @@ export const initial: ExecutionState = {
 export const operation = (state: ExecutionState, key: string): Operation | undefined => {
   const found = HashMap.get(state.operations, key);
   return found._tag === "Some" ? found.value : undefined;
+};
+
+/** When the present attempt may begin. */
+export const beginOf = ({ start, retryAt, promoted }: ExecutionState): number =>
+  promoted === undefined ? Math.max(start?.record.notBefore ?? 0, retryAt ?? 0) : 0;
+
+/** The timer that announces when it may begin; none, if it waits for no time. */
+export const beginTimer = ({ start, retryAt, failures }: ExecutionState): string | undefined => {
+  if (retryAt !== undefined) return attemptTimer(failures);
+  return start?.record.notBefore === undefined ? undefined : delayTimer;
 };
 
 /** What the code is given. */
@@ -184,8 +197,8 @@ export const deadlineTimer = "weir.deadline";
 export const delayTimer = "weir.delay";
 export const attemptTimer = (failures: number): string => `weir.attempt/${failures}`;
 /** What is noted when an attempt begins whose time is limited, and the timer of its end. */
-export const attemptNote = (attempt: number): string => `weir.attempt/${attempt}`;
-export const limitTimer = (attempt: number): string => `weir.limit/${attempt}`;
+export const attemptNote = (attempt: string): string => `weir.attempt/${attempt}`;
+export const limitTimer = (attempt: string): string => `weir.limit/${attempt}`;
 export const tryTimer = (key: string, tries: number): string => `weir.try/${tries}/${key}`;
 
 /** The key under which a tag is known that the execution was started with. */
@@ -194,8 +207,33 @@ export const startTag = (name: string): string => `weir.start/${name}`;
 /** The key under which the end of an execution is known that this one comes after. */
 export const afterKey = (execution: string): string => `weir.after/${execution}`;
 
+/** What is noted when an execution has made itself known to the one below which it was submitted. */
+export const belowKey = "weir.below";
+
 /** The signal by which an execution learns that it is its turn, and what waits for it. */
 export const turnSignal = (turn: string): string => `weir.turn/${turn}`;
+
+/** What waits for room in a budget, and all that its signal is to say. */
+export const roomKey = (turn: string): string => `weir.budget/${turn}`;
+export const roomSignal = (turn: string, { budget, dimension }: Lack): string =>
+  `${roomKey(turn)}/${dimension}/${budget}`;
+
+/** What is noted when something was not begun for want of a budget. */
+export const lackNote = (round: string, before: string): string =>
+  `weir.exhausted/${round}/${before}`;
+
+/** What there is too little of. */
+export interface Lack {
+  readonly budget: string;
+  readonly dimension: string;
+}
+
+/** What a signal of the engine's own is awaited for; nothing, if it is another. */
+export const lackOf = (signal: string): Lack | undefined => {
+  if (!signal.startsWith(roomKey(""))) return undefined;
+  const [, , dimension = "", ...rest] = signal.split("/");
+  return { dimension, budget: rest.join("/") };
+};
 
 /** The key under which the end of a spawned child is known. */
 export const endOf = (key: string): string => `weir.end/${key}`;

@@ -22,7 +22,8 @@ import {
 import type { ReadableRecord } from "../../streams/readable_record.ts";
 import { receive, record as evolve } from "./evolve.ts";
 import { type LastLease, runStateOf } from "./run_state.ts";
-import { type ExecutionState, initial, openOperations } from "./state.ts";
+import { attemptName, roomTurn } from "./decide.ts";
+import { type ExecutionState, initial, lackOf, openOperations } from "./state.ts";
 
 /** A lease by its last record, and when the claim lapses or would have. */
 interface Claim extends LastLease {
@@ -117,6 +118,9 @@ const reasonOf = (state: ExecutionState): string | undefined => {
     const { reason } = state.paused;
     return reason === undefined ? "paused" : `paused: ${reason}`;
   }
+  const room = roomTurn(state).signal;
+  const lack = room === undefined ? undefined : lackOf(room);
+  if (lack !== undefined) return `budget: no ${lack.dimension} left in ${lack.budget}`;
   const [first] = openOperations(state);
   return first === undefined ? undefined : `${first[1].kind} ${first[0]}`;
 };
@@ -272,8 +276,9 @@ class Telling {
     const attempt = Math.max(this.#state.attempt, this.#claim?.attempt ?? 0);
     const state = runStateOf({ ...this.#state, attempt }, this.#claim, this.#at);
     // It runs although its code has left nothing behind, and it never ran only because time passes.
+    const goesOn = from === "running" && state !== "suspended";
     const isWrong = !isFinal(state) &&
-      (from === "running" || wayTo(from, state)?.slice(0, -1).includes("running") === true);
+      (goesOn || wayTo(from, state)?.slice(0, -1).includes("running") === true);
     this.#go(isWrong ? from : state, end, acquired);
   }
 
@@ -300,7 +305,8 @@ class Telling {
     let started: string | undefined;
     if (newState === "running") {
       const epoch = this.#claim?.record.epoch ?? this.#state.epoch;
-      started = `${epoch}.${Math.max(this.#state.attempt, this.#claim?.attempt ?? 0)}`;
+      const attempt = Math.max(this.#state.attempt, this.#claim?.attempt ?? 0);
+      started = `${epoch}.${attemptName({ ...this.#state, attempt })}`;
       this.#facts.push({ kind: "attemptStarted", runId, attemptId: started });
     }
     this.#run = { id: runId, state: newState, attempt: started };

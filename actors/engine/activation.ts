@@ -23,6 +23,8 @@ import { removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import {
   afterEnd,
+  attemptLimit,
+  attemptName,
   beforeTakingUp,
   childrenToCancel,
   type Command,
@@ -33,20 +35,22 @@ import {
 } from "../core/decide.ts";
 import {
   attemptTimer,
-  delayTimer,
+  beginOf,
+  beginTimer,
   type ExecutionState,
   limitTimer,
   operation,
   startTag,
 } from "../core/state.ts";
 import type { KeepMs } from "../keep.ts";
+import type { SignalTokens } from "../signal_tokens.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { asTask, Skipped, type TaskCode, timedOut } from "../work/task_code.ts";
 import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
 import { failureOfCause } from "./failure_of.ts";
 import { tell } from "./follow_up.ts";
-import type { ActorCode } from "./operations.ts";
+import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { Outputs } from "./outputs.ts";
 import { type Claimed, Ownership } from "./ownership.ts";
 import type { Post } from "./post.ts";
@@ -59,6 +63,8 @@ export interface Engine {
   readonly leases: Leases["Service"];
   readonly clock: ServerClock["Service"];
   readonly post: Post;
+  readonly budgets: BudgetMeans;
+  readonly tokens: SignalTokens;
   /** How long an execution stays in memory although everything that it awaits is far off. */
   readonly residentMs: number;
   readonly maxReclaims: number;
@@ -102,10 +108,11 @@ type Event =
       | "release"
       | "rest"
       | "expire"
-      | "suspend"
-      | "retry";
+      | "suspend";
   }
-  | { readonly type: "limit"; readonly run: CodeRun };
+  /** The next attempt may begin, after so many that failed. */
+  | { readonly type: "retry"; readonly failures: number }
+  | { readonly type: "limit"; readonly run: CodeRun; readonly due: number };
 
 /** Ends the loop of an activation. */
 class Over {
@@ -311,8 +318,11 @@ export class Activation {
     this.#engine.runFork(Effect.forkIn(effect, this.#scope));
   }
 
-  /** The server's time; who cannot know it gives the execution up. */
-  get #now(): Effect.Effect<Timestamp> {
+  /**
+   * The server's time, for the code; if it cannot be known, the execution is given up. What handles
+   * events must not wait for that, or nobody would.
+   */
+  get #nowForCode(): Effect.Effect<Timestamp> {
     return this.#deadlines.now.pipe(
       Effect.catch((error) =>
         Effect.sync(() => this.#offer({ type: "release" })).pipe(
@@ -349,18 +359,15 @@ export class Activation {
         const turns = formerTurns(this.state);
         yield* this.#follow(turns.map((turn) => ({ type: "leave", turn })));
       }
-      const now = yield* this.#now;
-      const { notBefore } = start.record;
+      const now = yield* this.#deadlines.now;
       const deadline = deadlineOf(this.state);
       if (deadline !== undefined && deadline <= now) return yield* this.#end({ type: "expired" });
       if (deadline !== undefined) {
         this.#deadlines.watch(deadline, () => this.#offer({ type: "expire" }));
       }
-      const begin = Math.max(notBefore ?? 0, this.state.retryAt ?? 0);
-      if (begin > now && this.state.cancel === undefined) {
-        const key = this.state.retryAt === undefined
-          ? delayTimer
-          : attemptTimer(this.state.failures);
+      const begin = beginOf(this.state);
+      const key = beginTimer(this.state);
+      if (key !== undefined && begin > now && this.state.cancel === undefined) {
         yield* this.#deadlines.schedule(this.#ownership, key, Timestamp.make(begin));
         return yield* this.#letGo("suspended");
       }
@@ -393,7 +400,9 @@ export class Activation {
       state: () => this.state,
       isContinued,
       post: this.#engine.post,
-      now: this.#now,
+      budgets: this.#engine.budgets,
+      tokens: this.#engine.tokens,
+      now: this.#nowForCode,
       emit: (emitted) => this.#outputs.emit(emitted),
       watch: (due, then) => this.#deadlines.watch(due, then),
       runFork: this.#engine.runFork,
@@ -403,7 +412,7 @@ export class Activation {
       onRest: () => this.#offer({ type: "rest" }),
       onFinish: () => this.#offer({ type: "finish", run }),
       append: (messages) => this.#append(messages),
-      onLimit: () => this.#offer({ type: "limit", run }),
+      onLimit: (due) => this.#offer({ type: "limit", run, due }),
     });
     this.#codeRun = run;
     if (this.state.paused !== undefined) run.hold();
@@ -440,9 +449,9 @@ export class Activation {
           ? this.#finish(event.run.exit)
           : Effect.void;
       case "limit":
-        // What undoes a cancelled execution runs to its end.
+        // What undoes a cancelled execution runs to its end, and who waits for a budget has time.
         return event.run === this.#codeRun && event.run.exit === undefined &&
-            this.state.cancel === undefined
+            attemptLimit(this.state) === event.due
           ? this.#failed(timedOut(this.#code.timeoutMs))
           : Effect.void;
       case "unemitted":
@@ -474,7 +483,9 @@ export class Activation {
           ? this.#letGo("released")
           : Effect.void;
       case "retry":
-        if (this.#codeRun === undefined) this.#startCode();
+        if (this.#codeRun === undefined && event.failures === this.state.failures) {
+          this.#startCode();
+        }
         return Effect.void;
       case "suspend":
         // What was offered in between was for other reasons; the grace is over.
@@ -520,6 +531,11 @@ export class Activation {
     );
   }
 
+  /** Whether something was recorded as begun that may not have been done, like the start of a child. */
+  get #isUnderWay(): boolean {
+    return this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
+  }
+
   /** Gives the lease up, when everything that is to wake the execution is durable. */
   #letGo(ending: "suspended" | "released" | "ended"): Effect.Effect<never, Over | AppendError> {
     return Effect.gen({ self: this }, function* () {
@@ -529,8 +545,7 @@ export class Activation {
         yield* this.#deadlines.scheduleAll(this.#ownership);
         yield* this.#ownership.leaveSnapshot(snapshotEvery);
       }
-      const isUnderWay = this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
-      yield* this.#ownership.release(!isUnderWay);
+      yield* this.#ownership.release(!this.#isUnderWay);
       return yield* Effect.fail(new Over(ending));
     });
   }
@@ -555,13 +570,13 @@ export class Activation {
     });
   }
 
-  #takeUpMail(): Effect.Effect<void, Over | AppendError> {
+  #takeUpMail(): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       while (this.state.inbox.length > 0) {
         const before = this.state;
         const record = beforeTakingUp(before);
         const mail = before.inbox[0]!.record;
-        if (mail.kind === "timer") this.#deadlines.announced(mail.key);
+        if (mail.kind === "timer") this.#deadlines.announced(mail.key, mail.due);
         if (record === undefined) this.#ownership.takeUp();
         else yield* this.#ownership.store(record);
         yield* this.#afterTakingUp(before);
@@ -570,8 +585,10 @@ export class Activation {
     });
   }
 
-  #afterTakingUp(before: ExecutionState): Effect.Effect<void, Over | AppendError> {
-    const { cancel, done, expired, paused } = this.state;
+  #afterTakingUp(
+    before: ExecutionState,
+  ): Effect.Effect<void, Over | AppendError | ReadError> {
+    const { cancel, done, expired, paused, promoted } = this.state;
     // Nothing of the actor's code can have run yet.
     const isUnbegun = before.index === 0 && this.#ownership.reclaims === 0 && !this.#hasBegun;
     if (done !== undefined) {
@@ -585,7 +602,11 @@ export class Activation {
     }
     if (cancel !== undefined && before.cancel === undefined) {
       this.#codeRun?.cancel();
-      if (this.#hasBegun) this.#offer({ type: "retry" });
+      if (this.#hasBegun) this.#retry();
+      return this.#follow(childrenToCancel(this.state));
+    }
+    if (promoted !== undefined && before.promoted === undefined && this.#hasBegun) this.#retry();
+    if (cancel !== undefined && before.joins !== this.state.joins) {
       return this.#follow(childrenToCancel(this.state));
     }
     if (paused !== undefined && before.paused === undefined) this.#codeRun?.hold();
@@ -593,7 +614,9 @@ export class Activation {
     return Effect.void;
   }
 
-  #finish(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void, Over | AppendError> {
+  #finish(
+    exit: Exit.Exit<unknown, unknown>,
+  ): Effect.Effect<void, Over | AppendError | ReadError> {
     if (Exit.isSuccess(exit)) {
       try {
         const value = toJson("the result", exit.value);
@@ -611,7 +634,7 @@ export class Activation {
     return this.#failed(failureOfCause(exit.cause));
   }
 
-  #failed(failure: Failure): Effect.Effect<void, Over | AppendError> {
+  #failed(failure: Failure): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       const policy = this.#code.retry;
       const pause = policy === undefined || this.state.cancel !== undefined
@@ -620,14 +643,17 @@ export class Activation {
       if (pause === undefined) return yield* this.#end({ type: "failure", failure });
       if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
       this.#codeRun = undefined;
-      const retryAt = Timestamp.make(Math.ceil((yield* this.#now) + pause));
+      const retryAt = Timestamp.make(Math.ceil((yield* this.#deadlines.now) + pause));
       const before = this.state;
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
       yield* this.#leaveTurnOf(before);
-      yield* this.#deadlines.forget(this.#ownership, limitTimer(before.attempt));
+      yield* this.#deadlines.forget(this.#ownership, limitTimer(attemptName(before)));
       if (this.#halted || pause > this.#engine.residentMs) return yield* this.#suspendUntilRetry();
+      const { failures } = this.state;
       this.#fork(
-        Effect.sleep(pause).pipe(Effect.andThen(Effect.sync(() => this.#offer({ type: "retry" })))),
+        Effect.sleep(pause).pipe(
+          Effect.andThen(Effect.sync(() => this.#offer({ type: "retry", failures }))),
+        ),
       );
     });
   }
@@ -640,6 +666,11 @@ export class Activation {
       this.#deadlines.schedule(this.#ownership, attemptTimer(failures), retryAt),
       this.#letGo("suspended"),
     );
+  }
+
+  /** Has the next attempt begin, if one waits to. */
+  #retry(): void {
+    this.#offer({ type: "retry", failures: this.state.failures });
   }
 
   /** Gives up the turn that it had before, if it needs another now. */
@@ -671,7 +702,7 @@ export class Activation {
     });
   }
 
-  #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError> {
+  #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
       this.#codeRun?.abandon();
       const before = this.state;
@@ -688,7 +719,8 @@ export class Activation {
       if (done !== undefined) {
         // What concerns the execution itself is stored one after another in any case.
         const letGo = this.#deadlines.takeBackAll(this.#ownership).pipe(
-          Effect.andThen(this.#ownership.release(true)),
+          // It may be run again, and then awaits its children still.
+          Effect.andThen(this.#ownership.release(!this.#isUnderWay)),
           Effect.andThen(this.#removeLater(done.record)),
         );
         const followUps = afterEnd(before, done.record.outcome);
@@ -701,10 +733,13 @@ export class Activation {
   }
 
   /** How long its records stay when it ends now. */
-  get #keep(): Effect.Effect<{ readonly keepUntil?: Timestamp }> {
+  get #keep(): Effect.Effect<{ readonly keepUntil?: Timestamp }, ReadError> {
     const keepMs = this.#engine.keepMs(this.tenant, this.#code.name);
     return Number.isFinite(keepMs)
-      ? Effect.map(this.#now, (now) => ({ keepUntil: Timestamp.make(Math.ceil(now + keepMs)) }))
+      ? Effect.map(
+        this.#deadlines.now,
+        (now) => ({ keepUntil: Timestamp.make(Math.ceil(now + keepMs)) }),
+      )
       : Effect.succeed({});
   }
 
@@ -717,7 +752,7 @@ export class Activation {
 
   #follow(followUps: ReadonlyArray<FollowUp>): Effect.Effect<void, AppendError> {
     const as = asParent(this.execution, this.tenant, this.state, "weir.cancel");
-    return tell(this.#engine.post, as, followUps);
+    return tell(this.#engine, as, followUps);
   }
 
   /**

@@ -16,8 +16,10 @@ import {
   parse,
 } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { AppendError, ReadError } from "../../streams/log.ts";
-import { endOf, type Result as OperationResult } from "../core/state.ts";
+import type { Task } from "../../schema/task.ts";
+import { belowKey, endOf, type Result as OperationResult } from "../core/state.ts";
 import { Tags } from "../tags.ts";
 import { failureOf } from "./failure_of.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
@@ -27,7 +29,7 @@ import { checkJson } from "./to_json.ts";
 export const childrenOf = (
   host: Host,
   { perform, performNamed }: { readonly perform: Perform; readonly performNamed: Perform },
-): Pick<Operations, "after" | "call" | "cancel" | "join" | "spawn"> => {
+): Pick<Operations, "after" | "below" | "call" | "cancel" | "join" | "spawn"> => {
   /** The children that were spawned in this run. */
   const begun = new Set<string>();
 
@@ -40,6 +42,12 @@ export const childrenOf = (
     return ExecutionId.make(executionText(actor, `${name}/${key}${suffix}`));
   };
 
+  /** What a child costs is its parent's matter as well. */
+  const inheriting = ({ tenant, task }: ChildOptions): Task | undefined =>
+    task?.budgets === undefined && host.bound.length > 0 && tenant === host.tenant
+      ? { ...task, budgets: host.bound }
+      : task;
+
   /** Starts a child, or joins the one that has its id already. */
   const startChild = Effect.fnUntraced(function* (
     key: string,
@@ -47,7 +55,8 @@ export const childrenOf = (
     execution: ExecutionId,
     options: ChildOptions,
   ) {
-    const { input, tenant, route, requires, tags, priority, task } = options;
+    const { input, tenant, route, requires, tags, priority } = options;
+    const task = inheriting(options);
     const parent = host.asParent(endKey);
     const to = host.post.addressOf(execution, tenant);
     const start: StartRecord = {
@@ -208,5 +217,33 @@ export const childrenOf = (
       );
     }));
 
-  return { call, cancel, join: joining(performNamed), after: joining(perform), spawn };
+  const goesOn = Effect.fnUntraced(function* ({ execution, tenant, life }: ParentReference) {
+    const to = host.post.addressOf(execution, tenant);
+    const start = yield* host.post.findStart(to);
+    if (Option.isNone(start) || start.value.sequence !== life) return false;
+    if ((yield* host.post.endOf(to, life)) !== undefined) return false;
+    // If it ends before it reads this, it answers what comes late.
+    yield* host.post.join(to, { life, record: start.value.record }, host.asParent(belowKey));
+    return true;
+  });
+
+  const below: Operations["below"] = (parent) =>
+    Effect.map(
+      perform(belowKey, "note", (key) =>
+        host.whileBusy(
+          goesOn(parent).pipe(
+            Effect.retry({
+              while: (error) => error.retryable,
+              schedule: Schedule.spaced("1 second"),
+            }),
+            Effect.catch(() => Effect.succeed(false)),
+            Effect.flatMap((value) =>
+              Effect.sync(() => host.submit({ kind: "noted", key, what: "below", value }))
+            ),
+          ),
+        )),
+      ([, result]) => result.type === "value" && result.value === true,
+    );
+
+  return { below, call, cancel, join: joining(performNamed), after: joining(perform), spawn };
 };

@@ -21,12 +21,13 @@ import { ackWaitMs, type Delivery } from "../../streams/mailbox.ts";
 import { lastExpiry, removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
-import { afterEnd } from "../core/decide.ts";
+import { afterEnd, answerTo } from "../core/decide.ts";
 import { takeUpToReplay } from "../core/take_up.ts";
 import { readMailbox, removeForsaken } from "../janitor/forsaken.ts";
 import { tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
 import type { Claimed } from "./ownership.ts";
+import type { BudgetMeans } from "./operations.ts";
 import type { Post } from "./post.ts";
 import { readHistory } from "./snapshot.ts";
 
@@ -40,6 +41,7 @@ export interface ClaimsOptions {
   readonly leases: Leases["Service"];
   readonly handOver: HandOver["Service"];
   readonly post: Post;
+  readonly budgets: BudgetMeans;
   readonly clock: ServerClock["Service"];
   readonly acquire: AcquireOptions;
   /** A clock for intervals. */
@@ -259,16 +261,13 @@ export const makeClaims = (options: ClaimsOptions) => {
     if (state.done === undefined) return isConcluded;
     const { execution, tenant, address } = delivery;
     const { outcome, keepUntil } = state.done.record;
+    const as = { execution, tenant, life: state.life, key: "weir.cancel" };
     if (mail?.kind === "join" && delivery.offers === 1) {
       // Who asked before has been told before.
-      yield* post.notify(mail.parent, execution, outcome);
+      yield* tell(options, as, [answerTo(mail.parent, outcome)]);
       return isConcluded;
     }
-    yield* tell(
-      post,
-      { execution, tenant, life: state.life, key: "weir.cancel" },
-      afterEnd(state, outcome),
-    );
+    yield* tell(options, as, afterEnd(state, outcome));
     if (keepUntil === undefined) return isConcluded;
     const end = entries.findLast(({ subject }) => kindOfSubject(subject) === "done")!.sequence;
     yield* removeLater(log, address, { life: state.life, end, at: keepUntil });

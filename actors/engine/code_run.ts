@@ -12,12 +12,13 @@ import { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { AppendError, Message } from "../../streams/log.ts";
-import { type Command, turnOf } from "../core/decide.ts";
+import { attemptName, budgetsOf, type Command, roomTurn, roundOf, turnOf } from "../core/decide.ts";
 import { type ExecutionState, inputOf, operation } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
 import type { Host } from "./host.ts";
-import type { ActorCode } from "./operations.ts";
+import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { operationsOf } from "./perform.ts";
+import type { SignalTokens } from "../signal_tokens.ts";
 import type { Post } from "./post.ts";
 import { Program } from "./program.ts";
 
@@ -29,6 +30,8 @@ export interface CodeRunOptions {
   /** Whether a run before this one may have left something half done. */
   readonly isContinued: boolean;
   readonly post: Post;
+  readonly budgets: BudgetMeans;
+  readonly tokens: SignalTokens;
   readonly now: Effect.Effect<Timestamp>;
   /** Calls back at a time of the server's clock. */
   readonly watch: (due: number, then: () => void) => void;
@@ -49,8 +52,8 @@ export interface CodeRunOptions {
   readonly onFinish: () => void;
   /** Appends records under the fence of the execution, beside its journal. */
   readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
-  /** The time of the attempt is over. */
-  readonly onLimit: () => void;
+  /** The time of the attempt is over that was to end then. */
+  readonly onLimit: (due: number) => void;
 }
 
 const nothing = () => {};
@@ -221,6 +224,8 @@ export class CodeRun {
       state,
       isContinued,
       post,
+      budgets,
+      tokens,
       now,
       watch,
       runFork,
@@ -241,6 +246,13 @@ export class CodeRun {
       operation: (key) => operation(state(), key),
       isSignalled: (signal) => state().buffered.some(({ name }) => name === signal),
       post,
+      budgets,
+      bound: budgetsOf(state()),
+      round: roundOf(state()),
+      isCancelled: () => state().cancel !== undefined,
+      attemptName: () => attemptName(state()),
+      roomTurn: () => roomTurn(state()),
+      tokens,
       program: this.#program,
       now,
       cancelledError: () => this.#cancelledError(),
@@ -263,7 +275,7 @@ export class CodeRun {
       append,
       limit: (due) =>
         watch(due, () => {
-          if (!this.#stopped && this.#exit === undefined) onLimit();
+          if (!this.#stopped && this.#exit === undefined) onLimit(due);
         }),
       fork: (effect) => Fiber.runIn(runFork(effect), this.#scope),
       whileBusy: (effect) => this.#whileBusy(effect),

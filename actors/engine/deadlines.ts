@@ -4,12 +4,13 @@
  * that has lost its meaning is taken back from the server, so that nothing of it is left.
  */
 import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
 import { Timestamp } from "../../schema/ids.ts";
 import { mailRecord } from "../../schema/mail_record.ts";
 import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { timers } from "../core/decide.ts";
-import { type ExecutionState, operation } from "../core/state.ts";
+import { beginTimer, type ExecutionState, operation } from "../core/state.ts";
 import type { Ownership } from "./ownership.ts";
 
 /** Deadlines further off than this are looked at again before they are awaited. */
@@ -27,17 +28,23 @@ export class Deadlines {
   readonly #options: DeadlinesOptions;
   /** The server's time when it was last asked for. */
   #reading = { serverMs: 0, monotonicMs: 0 };
+  /** What the server's clock has come to at least, since it has announced that. */
+  #reachedMs = 0;
   /** The timers that the server has been given, and not taken back. */
   readonly #scheduled: Set<string>;
 
   constructor(options: DeadlinesOptions, state: ExecutionState) {
     this.#options = options;
     this.#scheduled = new Set(timers(state).map(({ key }) => key));
+    // The time that somebody who was promoted need not wait for may still be to come.
+    const begin = state.promoted === undefined ? undefined : beginTimer(state);
+    if (begin !== undefined) this.#scheduled.add(begin);
   }
 
   /** The server's time. */
   readonly now: Effect.Effect<Timestamp, ReadError> = Effect.suspend(() => this.#options.clock.now)
-    .pipe(Effect.map((now) => {
+    .pipe(Effect.map((read) => {
+      const now = Math.max(read, this.#reachedMs);
       this.#reading = { serverMs: now, monotonicMs: this.#options.monotonicMs() };
       return Timestamp.make(Math.round(now));
     }));
@@ -50,9 +57,13 @@ export class Deadlines {
 
   /** Watches a deadline with this machine's clock, which is finer than the server's schedules. */
   watch(due: number, then: () => void): void {
+    const now = Effect.retry(this.#options.clock.now, {
+      while: ({ retryable }) => retryable,
+      schedule: Schedule.spaced("1 second"),
+    });
     const wait = Effect.gen({ self: this }, function* () {
       for (;;) {
-        const rest = due - (yield* this.#options.clock.now);
+        const rest = due - Math.max(yield* now, this.#reachedMs);
         if (rest <= 0) break;
         yield* Effect.sleep(Math.min(rest, longestSleepMs));
       }
@@ -84,9 +95,13 @@ export class Deadlines {
     return this.#append(ownership, key, { schedule: { at: due }, body: mailRecord.encode(mail) });
   }
 
-  /** The server has announced it. */
-  announced(key: string): void {
+  /**
+   * The server has announced it, so that it is due whatever our idea of the server's time: set once
+   * more, it would be announced at once, and so on until that idea is right.
+   */
+  announced(key: string, due: Timestamp): void {
     this.#scheduled.delete(key);
+    this.#reachedMs = Math.max(this.#reachedMs, due);
   }
 
   /** Takes back, beside the work, what was met otherwise. */

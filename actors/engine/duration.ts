@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import { InvalidInput } from "../../schema/errors.ts";
+import { shown } from "../../schema/ids.ts";
 
 /** A hundred years. */
 const longestMs = 36_525 * 24 * 60 * 60 * 1000;
@@ -20,7 +21,7 @@ export const millisOf = (
   return millis <= longestMs && !Number.isNaN(input) ? Effect.succeed(millis) : Effect.fail(
     new InvalidInput({
       what,
-      value: String(input),
+      value: shown(input),
       rule: "expected a duration of at most a hundred years, like 5 minutes, or milliseconds",
     }),
   );

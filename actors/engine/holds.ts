@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect";
 import { accepts, takesUp } from "../../schema/control_record.ts";
-import { executionIdentity } from "../../schema/ids.ts";
+import type { ExecutionId } from "../../schema/ids.ts";
 import type { MailRecord, StartRecord } from "../../schema/mail_record.ts";
 import { heldRoute, keptBackBy, laneOfRoute, type Route } from "../../schema/route.ts";
 import {
@@ -17,7 +17,6 @@ import {
 import { keptName } from "../../streams/engine_control/scope.ts";
 import type { AppendError, ReadError } from "../../streams/log.ts";
 import type { Delivery, Mailboxes } from "../../streams/mailbox.ts";
-import { queueActor } from "../../streams/seats.ts";
 import { acked, askAgainMs, later, type Settlement } from "./claims.ts";
 
 /** The route that an execution asks for, whatever keeps its wake-up back. */
@@ -25,6 +24,9 @@ const askedFor = (route: Route | undefined): Route | undefined => {
   const kept = keptBackBy(route);
   return kept === undefined ? route : kept.route;
 };
+
+/** What keeps queues and triggers is kept whatever is paused; no other actor has such a name. */
+const isOwn = (execution: ExecutionId): boolean => execution.startsWith("weir-");
 
 /** A schedule is where starts come from: it does not go on where none is accepted. */
 const isSchedule = (start: Partial<Pick<StartRecord, "task">>): boolean =>
@@ -45,7 +47,7 @@ export const makeHolds = (control: EngineControl["Service"]) => ({
     { tenant, execution, route }: Pick<Delivery, "tenant" | "execution"> & Partial<Delivery>,
     mail: MailRecord | undefined,
   ): Effect.Effect<Held | undefined, ReadError> => {
-    if (executionIdentity(execution).actor === queueActor) return Effect.undefined;
+    if (isOwn(execution)) return Effect.undefined;
     const lane = route === undefined && mail === undefined
       ? undefined
       : laneOfRoute(askedFor(route ?? mail?.route));
@@ -64,7 +66,7 @@ export const makeHolds = (control: EngineControl["Service"]) => ({
   ): boolean | undefined => {
     const closed = control.known();
     if (closed === undefined) return undefined;
-    if (executionIdentity(execution).actor === queueActor) return false;
+    if (isOwn(execution)) return false;
     const lane = laneOfRoute(start.route);
     return holding(closed, tenant, lane) !== undefined ||
       (isSchedule(start) && refusing(closed, tenant, lane) !== undefined);

@@ -9,12 +9,15 @@ import type { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
+import type { Bound } from "../../schema/task.ts";
+import type { BudgetMeans } from "./operations.ts";
 import type { AppendError, Message } from "../../streams/log.ts";
 import type { Command, Turn } from "../core/decide.ts";
 import type { Operation, OperationKind, Result } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
 import type { OperationError } from "./operations.ts";
 import type { Post } from "./post.ts";
+import type { SignalTokens } from "../signal_tokens.ts";
 import type { Program } from "./program.ts";
 
 /** What the operations need of their activation. */
@@ -34,7 +37,19 @@ export interface Host {
   /** Whether the journal has such a signal that no wait has taken. */
   readonly isSignalled: (signal: string) => boolean;
   readonly post: Post;
+  readonly budgets: BudgetMeans;
+  /** The budgets that it is bound to. */
+  readonly bound: ReadonlyArray<Bound>;
+  /** The attempt, for who does not care how many owners it has had. */
+  readonly round: string;
+  /** Whether it was asked to stop. */
+  readonly isCancelled: () => boolean;
+  /** The present attempt, which is another for the clock behind each wait for a budget. */
+  readonly attemptName: () => string;
+  /** The wait for a budget that is under way, with its signal, or the next. */
+  readonly roomTurn: () => { readonly turn: string; readonly signal?: string };
   readonly program: Program;
+  readonly tokens: SignalTokens;
   /** The server's time in milliseconds. */
   readonly now: Effect.Effect<Timestamp>;
   readonly cancelledError: () => Cancelled;
@@ -83,6 +98,8 @@ export type Perform = (
   name: string,
   kind: OperationKind,
   begin: Begin,
+  /** A request to cancel ends it, and is still to be told to the code. */
+  leavesCancel?: boolean,
 ) => Effect.Effect<readonly [key: string, result: Result], OperationError>;
 
 /** Why an operation did not succeed. */

@@ -33,5 +33,12 @@ export const nextTurn = (callback: () => void): () => void => {
   };
 };
 
+/** Takes the next turn at once, for who drives everything himself; says whether anybody waited for it. */
+export const takeTurn = (): boolean => {
+  if (waiting.length === 0) return false;
+  run();
+  return true;
+};
+
 /** Has fibers of many executions go on in one turn, and not each in its own. */
 export const scheduler: Scheduler.Scheduler = new Scheduler.MixedScheduler("async", nextTurn);

@@ -6,8 +6,10 @@
 import type * as Duration from "effect/Duration";
 import type * as Effect from "effect/Effect";
 import type * as Schema from "effect/Schema";
+import type { NoTokenKeys } from "../../schema/access_errors.ts";
 import type { InvalidInput, PayloadTooLarge } from "../../schema/errors.ts";
 import type {
+  BudgetExhausted,
   Cancelled,
   ChildFailed,
   KindMismatch,
@@ -15,13 +17,20 @@ import type {
   StepFailed,
 } from "../../schema/execution_errors.ts";
 import type { ActorName, ExecutionId, Tenant } from "../../schema/ids.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { Route } from "../../schema/route.ts";
 import type { Task } from "../../schema/task.ts";
+import type { Amounts } from "../../schema/budget.ts";
+import type { Budgets, Consumed } from "../../streams/budgets.ts";
+import type { ClerkError } from "../../streams/budgets/clerk.ts";
+import type { WaitingRoom } from "../../streams/budgets/waiting.ts";
 import type { AppendError, Message } from "../../streams/log.ts";
 import type { Keep } from "../keep.ts";
+import type { ConsumeStepOptions } from "./consume.ts";
 import type { Emit } from "./emit.ts";
 import type { AddEvent } from "./outbox.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
+import type { Room } from "./room.ts";
 
 type Json = Schema.Json;
 
@@ -51,6 +60,11 @@ export interface WaitOptions {
   /** The name of the wait, if not that of the signal. */
   readonly name?: string;
   readonly timeout?: Duration.Input;
+}
+
+export interface TokenOptions {
+  /** How long it is taken; 7 days, if left out. */
+  readonly expires?: Duration.Input;
 }
 
 /** A signal that came, or nothing if none came in time. */
@@ -86,7 +100,12 @@ export type OperationError =
   | NameInUse
   | KindMismatch
   | InvalidInput
-  | PayloadTooLarge;
+  | PayloadTooLarge
+  | BudgetExhausted
+  | ClerkError;
+
+/** What executions do with budgets. */
+export interface BudgetMeans extends WaitingRoom, Pick<Budgets["Service"], "consume" | "release"> {}
 
 export interface Operations {
   readonly execution: ExecutionId;
@@ -101,6 +120,12 @@ export interface Operations {
     body: (step: Step) => Effect.Effect<unknown, unknown>,
     options?: RunOptions,
   ) => Effect.Effect<Json | undefined, StepFailed | OperationError>;
+  /** Consumes from budgets once, however often the code runs. */
+  readonly consume: (
+    name: string,
+    amounts: Amounts,
+    options?: ConsumeStepOptions,
+  ) => Effect.Effect<Consumed, StepFailed | OperationError>;
   readonly sleep: (
     name: string,
     duration: Duration.Input,
@@ -109,6 +134,11 @@ export interface Operations {
     signal: string,
     options?: WaitOptions,
   ) => Effect.Effect<Received, OperationError>;
+  /** A token with which whoever has it may send this execution the signal, once. */
+  readonly token: (
+    signal: string,
+    options?: TokenOptions,
+  ) => Effect.Effect<string, NoTokenKeys | OperationError>;
   /** Starts another execution and awaits its result. */
   readonly call: (
     name: string,
@@ -126,6 +156,11 @@ export interface Operations {
   ) => Effect.Effect<Json | undefined, ChildFailed | OperationError>;
   /** The same under a name of the engine's own, which no code can use. */
   readonly after: Operations["join"];
+  /**
+   * Makes itself known to the execution below which it was submitted, which takes it along when it
+   * ends; false, if that has ended already.
+   */
+  readonly below: (parent: ParentReference) => Effect.Effect<boolean, OperationError>;
   /** Asks a child of one's own to stop. */
   readonly cancel: (
     child: { readonly execution: ExecutionId; readonly tenant: Tenant; readonly route?: Route },
@@ -136,12 +171,16 @@ export interface Operations {
   readonly turn: Effect.Effect<void, OperationError>;
   /** Appends records under the fence of the execution, beside its journal; for the engine's own code. */
   readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
-  /** Gives the attempt so much time, from when this was first asked on. */
-  readonly limitAttempt: (timeoutMs: number) => Effect.Effect<void, OperationError>;
+  /** Waits for room in budgets, of those that the execution is bound to. */
+  readonly room: Room;
+  /** Says that the attempt begins, and gives it so much time, from when this was first asked on. */
+  readonly beginAttempt: (timeoutMs: number | undefined) => Effect.Effect<void, OperationError>;
   readonly uuid: () => string;
   readonly random: () => number;
   /** Whether what is called so has a result already, so that to ask for it begins nothing. */
   readonly isKnown: (name: string) => boolean;
+  /** Whether the journal has what the next use of a name is about. */
+  readonly isNextKnown: (name: string) => boolean;
   /** Whether what is called so is recorded as begun, so that to ask for it takes up an earlier run. */
   readonly isBegun: (name: string) => boolean;
   /** Whether such a signal has come that no wait has taken. */

@@ -9,17 +9,20 @@ import * as Fiber from "effect/Fiber";
 import type * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
 import { StepFailed } from "../../schema/execution_errors.ts";
-import { parse, Timestamp } from "../../schema/ids.ts";
+import { parse, shown, Timestamp } from "../../schema/ids.ts";
 import type { Command } from "../core/decide.ts";
 import { attemptNote, type OperationKind } from "../core/state.ts";
 import { TagName, TagValue } from "../tags.ts";
 import { childrenOf } from "./children.ts";
 import { millisOf } from "./duration.ts";
+import { consumeFor } from "./consume.ts";
 import { emitterOf } from "./emit.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
 import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
 import { eventsOf } from "./outbox.ts";
 import { runStep } from "./step.ts";
+import { roomFor } from "./room.ts";
+import { tokenFor } from "./token.ts";
 import { turnFor } from "./turn.ts";
 import { checkJson } from "./to_json.ts";
 
@@ -38,7 +41,7 @@ export const operationsOf = (host: Host): Operations => {
   /** What is done again after it was continued is done anew. */
   const life = host.continuations === 0 ? `${host.life}` : `${host.life}.${host.continuations}`;
 
-  const perform: Perform = (name, kind, begin) =>
+  const perform: Perform = (name, kind, begin, leavesCancel = false) =>
     Effect.callback((resume) => {
       let key: string;
       try {
@@ -50,6 +53,7 @@ export const operationsOf = (host: Host): Operations => {
       program.request({
         key,
         kind,
+        leavesCancel,
         begin: (known) => {
           const effect = begin(key, known, (error) => {
             program.withdraw(key);
@@ -86,7 +90,7 @@ export const operationsOf = (host: Host): Operations => {
       : Effect.fail(
         new InvalidInput({
           what: "step name",
-          value: String(name),
+          value: shown(name),
           rule: "expected 1 to 200 characters that do not begin with weir.",
         }),
       );
@@ -203,6 +207,7 @@ export const operationsOf = (host: Host): Operations => {
     results: {},
     cancelled: host.cancelled,
     isKnown: (name) => host.operation(name)?.settled !== undefined,
+    isNextKnown: (name) => program.next(name) !== undefined,
     isBegun: (name) => host.operation(name) !== undefined,
     isSignalled: host.isSignalled,
     isBehind: () => program.isBehind,
@@ -210,17 +215,23 @@ export const operationsOf = (host: Host): Operations => {
     continueAs,
     awaitWhile: (name, isAwaited) => program.awaitWhile(name, isAwaited),
     run,
+    consume: consumeFor(host, run),
     sleep,
     wait,
+    token: tokenFor(host, perform),
     ...children,
     turn: turnFor(host, perform),
     append: host.append,
     now: noted("weir.now"),
-    limitAttempt: (timeoutMs) =>
-      Effect.map(
-        noted(attemptNote(host.attempt)),
-        (begun) => host.limit(Math.ceil(begun) + timeoutMs),
-      ),
+    room: roomFor(host, perform),
+    beginAttempt: (timeoutMs) =>
+      Effect.suspend(() => {
+        // A request to stop is for the code to hear.
+        if (host.isCancelled()) return Effect.void;
+        return Effect.map(noted(attemptNote(host.attemptName())), (begun) => {
+          if (timeoutMs !== undefined) host.limit(Math.ceil(begun) + timeoutMs);
+        });
+      }),
     uuid: () => {
       const bytes = draw();
       bytes[6] = (bytes[6]! & 0x0f) | 0x40;

@@ -21,8 +21,11 @@ import {
 } from "../../streams/subjects.ts";
 import type { SeatRecord } from "../../schema/seat_record.ts";
 import * as Seats from "../../streams/seats.ts";
+import type { BudgetName } from "../../schema/budget.ts";
+import type { WaiterRecord } from "../../schema/budget_record.ts";
+import { giveUp as giveUpWaiting } from "../../streams/budgets/waiting.ts";
 import type { Turn } from "../core/decide.ts";
-import { type Mail, turnSignal } from "../core/state.ts";
+import { type Lack, type Mail, roomSignal, turnSignal } from "../core/state.ts";
 import { readAll, unread } from "./history.ts";
 
 /** An id for a message that says the same whenever it is sent. */
@@ -242,6 +245,30 @@ export const make = (log: Log["Service"]) => {
     );
   };
 
+  /** Tells an execution that there is room in a budget for which it waits. */
+  const rouse = (
+    tenant: Tenant,
+    budget: BudgetName,
+    { execution, life, turn, dimension, route }: WaiterRecord,
+  ) => {
+    const to = addressOf(execution, tenant);
+    const name = roomSignal(turn, { budget, dimension });
+    const id = idOf(to, life, "room", name);
+    return send(to, {
+      kind: "signal",
+      life,
+      signalId: SignalId.make(id),
+      name,
+      ...(route === undefined ? {} : { route }),
+    }, { id });
+  };
+
+  /** Waits for a budget no more. */
+  const giveUp = (
+    { turn, budget }: Lack & { readonly turn: string },
+    { tenant, execution, life }: ParentReference,
+  ) => giveUpWaiting(log, tenant, budget as BudgetName, { execution, life, turn });
+
   return {
     addressOf,
     findStart,
@@ -257,6 +284,8 @@ export const make = (log: Log["Service"]) => {
     enter,
     leave,
     admit,
+    rouse,
+    giveUp,
   };
 };
 

@@ -6,12 +6,15 @@
 import * as HashMap from "effect/HashMap";
 import { KindMismatch, NameInUse } from "../../schema/execution_errors.ts";
 import {
+  attemptNote,
   type ExecutionState,
   type Operation,
   operation,
   type OperationKind,
   type Result,
+  roomKey,
   startTag,
+  turnSignal,
 } from "../core/state.ts";
 import { nextTurn } from "./next_turn.ts";
 
@@ -22,7 +25,18 @@ export interface Request {
   /** Begins what the journal does not have yet, or goes on with what it has begun. */
   readonly begin: (known: Operation | undefined) => void;
   readonly deliver: (result: Result) => void;
+  /** Whether what ends it, if it is a request to cancel, is told to the code by something else. */
+  readonly leavesCancel: boolean;
 }
+
+/** What the engine records as it likes, which says nothing about how far the code is. */
+const enginesOwn = [
+  startTag(""),
+  turnSignal(""),
+  roomKey(""),
+  attemptNote(""),
+  "weir.exhausted/",
+];
 
 interface Outstanding extends Request {
   begun: boolean;
@@ -80,7 +94,7 @@ export class Program {
   get isBehind(): boolean {
     const { operations, continued } = this.#state();
     for (const [key, { kind, opened }] of HashMap.entries(operations)) {
-      const isOwn = kind !== "end" && !key.startsWith(startTag(""));
+      const isOwn = kind !== "end" && !enginesOwn.some((prefix) => key.startsWith(prefix));
       if (isOwn && opened > (continued?.opened ?? 0) && !this.#asked.has(key)) return true;
     }
     return false;
@@ -106,6 +120,12 @@ export class Program {
       });
     }
     return key;
+  }
+
+  /** What the journal has under the key of the next use of a name. */
+  next(name: string): Operation | undefined {
+    const uses = (this.#uses.get(name) ?? 0) + 1;
+    return operation(this.#state(), uses === 1 ? name : `${name}#${uses}`);
   }
 
   request(request: Request): void {
@@ -183,6 +203,8 @@ export class Program {
     }
     const { cancel } = state;
     if (cancel !== undefined && this.#cancelled === "no" && cancel.order < order) {
+      const own = [...this.#outstanding.values()].find(({ leavesCancel }) => leavesCancel);
+      if (own !== undefined) return () => this.#deliver(own, cancel.order, { type: "cancelled" });
       return () => this.#cancel(cancel.order);
     }
     if (this.#cancelled === "pending" && this.#outstanding.size > 0) {

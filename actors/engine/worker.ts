@@ -32,9 +32,15 @@ import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../st
 import { Expiries } from "../../streams/retention.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
+import { makeBudgets } from "../../streams/budgets.ts";
+import { make as makeClerk } from "../../streams/budgets/clerk.ts";
+import { makeWaiting } from "../../streams/budgets/waiting.ts";
+import { makeAnswer } from "../bells.ts";
 import { serveJanitor } from "../janitor.ts";
 import { type KeepOptions, makeKeep } from "../keep.ts";
+import { SignalTokens, TokenKeys } from "../signal_tokens.ts";
 import { queueCode } from "../work/queue/keeper.ts";
+import { triggersCode } from "../work/trigger/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
 import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
 import { keepFor, makeHolds } from "./holds.ts";
@@ -61,6 +67,8 @@ export interface WorkerOptions {
   readonly keep?: KeepOptions;
   /** Whether it keeps queues as well; each is kept by one of those that do. False if left out. */
   readonly queues?: boolean;
+  /** Whether it keeps triggers as well; those of a tenant are kept by one. False if left out. */
+  readonly triggers?: boolean;
 }
 
 /** A worker as its process holds it. */
@@ -106,12 +114,18 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     drainTimeout = "30 seconds",
     keep = {},
     queues = false,
+    triggers = false,
   } = options;
   for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
-  const actors = queues
-    ? [...options.actors, queueCode({ log, post, clock, control })]
-    : options.actors;
+  const clerk = yield* makeClerk(log, clock);
+  const { consume, release } = makeBudgets(log, clock, clerk);
+  const budgets = { ...makeWaiting(log, clock, clerk), consume, release };
+  const actors = [
+    ...options.actors,
+    ...(queues ? [queueCode({ log, post, clock, control })] : []),
+    ...(triggers ? [triggersCode({ log, post, clock })] : []),
+  ];
   const codes = new Map<string, ActorCode>(actors.map((code) => [code.name, code]));
   if (codes.size !== actors.length) {
     return yield* new InvalidInput({
@@ -126,6 +140,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     leases,
     clock,
     post,
+    budgets,
+    tokens: new SignalTokens(yield* TokenKeys, log.layout.namespace),
     residentMs: millis(residentGrace),
     maxReclaims,
     keepMs: yield* makeKeep(keep, options.actors),
@@ -143,6 +159,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     leases,
     handOver,
     post,
+    budgets,
     clock,
     acquire: { worker: identity, ttl: leaseTtl, session: true },
     monotonicMs,
@@ -217,10 +234,15 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
 
   /**
    * Without room, only what begins something is left to others: to be offered the rest again and
-   * again would keep it from its owner, who may be full as well.
+   * again would keep it from its owner, who may be full as well. What has a route goes its way at
+   * once, or it would wait for room behind what everybody can do.
    */
   const declineOrPassOn = Effect.fnUntraced(function* (delivery: Delivery) {
     const mail = yield* mailOf(delivery);
+    if (mail?.kind === "start" && mail.route !== undefined) {
+      yield* mailboxes.forward(delivery, mail.route);
+      return delivery.ack();
+    }
     const kept = yield* keepBack(delivery, mail);
     if (kept !== undefined) return kept.settle(delivery);
     const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
@@ -355,7 +377,11 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   if (Option.isSome(index)) yield* Effect.forkScoped(index.value.project);
   if (Option.isSome(expiries)) {
     yield* Effect.forkScoped(
-      Effect.provideService(serveJanitor, Expiries, expiries.value),
+      Effect.provideService(
+        serveJanitor(makeAnswer(log, post, budgets)),
+        Expiries,
+        expiries.value,
+      ),
     );
   }
   if (Option.isSome(connection)) {

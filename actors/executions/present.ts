@@ -34,12 +34,15 @@ export const makePresence = ({ log, leases, completions, post, control }: Means)
     return { address, life: start.value.sequence, start: start.value.record };
   });
 
-  /** The start of an execution that can still be told something. */
-  const living = Effect.fnUntraced(function* (of: Named) {
+  /** The start of an execution, or of one life of it, that can still be told something. */
+  const living = Effect.fnUntraced(function* (of: Named, life?: number) {
     const [found, last] = yield* Effect.all([
       present(of),
       log.lastOfEach(addressOf(of), ["done", "log", "signal"]),
     ], { concurrency: "unbounded" });
+    if (life !== undefined && found.life !== life) {
+      return yield* new ExecutionNotFound({ execution: of.execution });
+    }
     const end = yield* completions.endAmong(last, found.life);
     if (end === undefined) return { ...found, lastSignal: last.get("signal") };
     const current = yield* leases.current(found.address);

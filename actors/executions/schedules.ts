@@ -14,9 +14,9 @@ import {
   parse,
   Timestamp,
 } from "../../schema/ids.ts";
-import { parseMisfire } from "../../schema/misfire.ts";
+import { type Misfire, parseMisfire } from "../../schema/misfire.ts";
 import { Overlap } from "../../schema/overlap.ts";
-import { parseRunPolicy } from "../../schema/run_policy.ts";
+import { parseRunPolicy, type RunPolicy } from "../../schema/run_policy.ts";
 import { type ScheduleControl, scheduleSignal } from "../../schema/schedule_control.ts";
 import { ExecutionIndex, type ExecutionPage } from "../../streams/execution_index.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
@@ -29,6 +29,11 @@ export interface ScheduleDescription extends Description {
   /** What it last said of itself; nothing before a worker has taken it up. */
   readonly schedule:
     | ScheduleSummary & {
+      /** What it follows now, as it was parsed. */
+      readonly policy: RunPolicy;
+      readonly misfire: Misfire;
+      readonly overlap: Overlap;
+      readonly graceMs?: number;
       /** When the next run is due; none, if it is paused or has no more. */
       readonly next?: string;
       readonly running: number;

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
+import { InvalidToken } from "../../schema/access_errors.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { SignalLimitExceeded } from "../../schema/execution_errors.ts";
 import { parse, SignalId } from "../../schema/ids.ts";
@@ -15,10 +16,12 @@ import { Json } from "../../schema/json.ts";
 import type { MailRecord } from "../../schema/mail_record.ts";
 import type { SignalEffect } from "../../schema/signal_delivery.ts";
 import type { ReadError } from "../../streams/log.ts";
+import type { ServerClock } from "../../streams/server_clock.ts";
 import { type Address, executionFilter, type Kind } from "../../streams/subjects.ts";
 import { defaultLimits } from "../core/decide.ts";
 import { turnSignal } from "../core/state.ts";
-import type { Executions } from "../executions.ts";
+import type { Executions, Named, SignalOptions } from "../executions.ts";
+import type { SignalTokens } from "../signal_tokens.ts";
 import { traced } from "../traced.ts";
 import type { Means, Presence } from "./present.ts";
 
@@ -75,10 +78,14 @@ export const signalMail = (
   ...(source === undefined ? {} : { source }),
 });
 
-export const makeSignal = (
+export const makeSignals = (
   { log, completions, post }: Means,
   { addressOf, living, meant }: Presence,
-) => {
+  { tokens, clock }: {
+    readonly tokens: SignalTokens;
+    readonly clock: ServerClock["Service"];
+  },
+): Pick<Executions["Service"], "signal" | "complete"> => {
   /** Mailboxes that a signal of this process is on its way to. */
   const busy = new Set<string>();
 
@@ -93,8 +100,15 @@ export const makeSignal = (
       () => post.send(address, mail),
     );
 
-  const signal: Executions["Service"]["signal"] = Effect.fnUntraced(
-    function* (to, name, payload, { key, source } = {}) {
+  /** Sends a signal; to one life of an execution alone, if one is named. */
+  const signal = Effect.fnUntraced(
+    function* (
+      to: Named,
+      name: string,
+      payload: unknown,
+      { key, source }: SignalOptions,
+      life?: number,
+    ) {
       const value = yield* checkSignal(name, payload);
       const { tail } = addressOf(to);
       // Of many at once each would find that another has come.
@@ -106,7 +120,7 @@ export const makeSignal = (
         );
       }
       const [found, last] = yield* Effect.all([
-        living(to),
+        living(to, life),
         isAlone ? log.lastSequences(addressOf(to), ["mail"]) : Effect.succeed(nothing),
       ], { concurrency: "unbounded" });
       const { lastSignal } = found;
@@ -153,5 +167,20 @@ export const makeSignal = (
     return Effect.raceFirst(said, tooLate);
   };
 
-  return signal;
+  const complete: Executions["Service"]["complete"] = Effect.fnUntraced(
+    function* (token, payload) {
+      const { tenant, execution, life, signal: name, id, refusedFrom } = yield* tokens.open(token);
+      if ((yield* clock.now) >= refusedFrom) return yield* new InvalidToken({});
+      const options = { key: `weir.token/${id}`, source: "token" };
+      return yield* signal({ tenant, execution }, name, payload, options, life).pipe(
+        Effect.catchTag("ExecutionNotFound", () => Effect.fail(new InvalidToken({}))),
+      );
+    },
+    traced("Executions.complete"),
+  );
+
+  return {
+    signal: (to, name, payload, options = {}) => signal(to, name, payload, options),
+    complete,
+  };
 };

@@ -9,10 +9,16 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
-import { DependencyCycle, NobodyKeepsQueues, UnknownActor } from "../../schema/execution_errors.ts";
+import {
+  DependencyCycle,
+  ExecutionNotFound,
+  HierarchyTooDeep,
+  NobodyKeepsQueues,
+  UnknownActor,
+} from "../../schema/execution_errors.ts";
 import {
   type ActorName,
-  type ExecutionId,
+  ExecutionId,
   ForeignActorName,
   namedExecution,
   parse,
@@ -21,18 +27,20 @@ import {
 } from "../../schema/ids.ts";
 import { Json } from "../../schema/json.ts";
 import { mailRecord, type StartRecord } from "../../schema/mail_record.ts";
+import type { ParentReference } from "../../schema/parent_reference.ts";
 import { Requires, routeOf } from "../../schema/route.ts";
 import { maxBatchSize, type Message } from "../../streams/log.ts";
 import type { Mailboxes } from "../../streams/mailbox.ts";
 import { queueActor, queueTenant } from "../../streams/seats.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
+import { belowKey } from "../core/state.ts";
 import type { Executions, Named, StartOptions } from "../executions.ts";
 import { Tags } from "../tags.ts";
 import { traced } from "../traced.ts";
 import { inOrder } from "../work/in_order.ts";
 import type { Means, Presence } from "./present.ts";
 import { checkSignal, signalMail } from "./signals.ts";
-import { taskOf } from "./task.ts";
+import { taskOf, type TaskOptions } from "./task.ts";
 
 const Priority = Schema.Int.check(Schema.isBetween({ minimum: -1_000, maximum: 1_000 }));
 
@@ -46,6 +54,13 @@ const positive = (what: string, input: Duration.Input | undefined) => {
     );
 };
 
+/** So many executions may be below each other. */
+const deepest = 8;
+
+/** By this the executions below one are listed; the first of its tags, since a list searches a number. */
+const below = (parent: ParentReference | undefined) =>
+  parent === undefined ? {} : { "weir.parent": parent.execution };
+
 /** A start as it will be sent. */
 interface Prepared {
   readonly named: Named;
@@ -54,13 +69,37 @@ interface Prepared {
 
 export const makeStart = (
   { log, post }: Means,
-  { addressOf, present, checkIntake }: Presence,
+  { addressOf, living, present, checkIntake }: Presence,
   { mailboxes, clock, signal }: {
     readonly mailboxes: Mailboxes["Service"];
     readonly clock: ServerClock["Service"];
     readonly signal: Executions["Service"]["signal"];
   },
 ) => {
+  /** The execution below which something is submitted, if it goes on and is not too deep itself. */
+  const parentOf = Effect.fnUntraced(function* (given: TaskOptions["parent"], tenant: Tenant) {
+    if (given === undefined) return undefined;
+    const { id, tenant: named = tenant } = typeof given === "string" ? { id: given } : given;
+    const execution = yield* parse(ExecutionId, "parent", id);
+    if (named !== tenant) return yield* new ExecutionNotFound({ execution });
+    const { life, start } = yield* living({ execution, tenant });
+    let above = start.parent;
+    for (let depth = 1; above !== undefined; depth++) {
+      if (depth >= deepest) return yield* new HierarchyTooDeep({ parent: execution, deepest });
+      const found = yield* post.findStart(post.addressOf(above.execution, above.tenant));
+      // What has been forgotten has nothing above it that anybody knows.
+      above = Option.getOrUndefined(found)?.record.parent;
+    }
+    const parent: ParentReference = {
+      execution,
+      tenant,
+      life,
+      key: belowKey,
+      ...(start.route === undefined ? {} : { route: start.route }),
+    };
+    return parent;
+  });
+
   const prepare = Effect.fnUntraced(function* (
     actor: ActorName,
     tenant: Tenant,
@@ -80,11 +119,14 @@ export const makeStart = (
     const route = routeOf(lane, required);
     const now = delayMs === undefined && deadlineMs === undefined ? 0 : yield* clock.now;
     const task = yield* taskOf(options, execution, clock.now);
+    const parent = yield* parentOf(options.parent, tenant);
     const record: StartRecord = {
       kind: "start",
       seed: randomUUID(),
       ...(value === undefined ? {} : { input: value }),
-      ...(tags === undefined ? {} : { tags: yield* parse(Tags, "tags", tags) }),
+      ...(tags === undefined && parent === undefined ? {} : {
+        tags: { ...below(parent), ...yield* parse(Tags, "tags", tags ?? {}), ...below(parent) },
+      }),
       ...(route === undefined ? {} : { route }),
       ...(required === undefined ? {} : { requires: required }),
       ...(priority === undefined ? {} : { priority: yield* parse(Priority, "priority", priority) }),
@@ -92,6 +134,7 @@ export const makeStart = (
       ...(deadlineMs === undefined
         ? {}
         : { deadline: Timestamp.make(Math.ceil(now + deadlineMs)) }),
+      ...(parent === undefined ? {} : { parent }),
       ...(task === undefined ? {} : { task }),
     };
     const prepared: Prepared = { named: { execution, tenant }, record };
@@ -132,6 +175,14 @@ export const makeStart = (
       (execution) => present({ execution, tenant }),
       { concurrency: 16, discard: true },
     );
+
+  const prepareOnly: Executions["Service"]["prepare"] = Effect.fnUntraced(
+    function* (actor, tenant, input, options = {}) {
+      const { record } = yield* prepare(actor, tenant, input, options);
+      yield* checkServed(actor, record, options);
+      return record;
+    },
+  );
 
   const start: Executions["Service"]["start"] = Effect.fnUntraced(
     function* (actor, tenant, input, options = {}) {
@@ -225,5 +276,5 @@ export const makeStart = (
     traced("Executions.startAll"),
   );
 
-  return { start, startAll };
+  return { prepare: prepareOnly, start, startAll };
 };

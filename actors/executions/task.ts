@@ -11,7 +11,17 @@ import { type ExecutionId, parse } from "../../schema/ids.ts";
 import { type MisfireInput, parseMisfire } from "../../schema/misfire.ts";
 import { defaultOverlap, Overlap } from "../../schema/overlap.ts";
 import { parseRunPolicy, type RunPolicyInput } from "../../schema/run_policy.ts";
-import { After, Queued, Safety, type Schedule, type Task, TaskRetry } from "../../schema/task.ts";
+import {
+  After,
+  Bound,
+  type OnExhausted,
+  Queued,
+  Safety,
+  type Schedule,
+  type Task,
+  TaskRetry,
+} from "../../schema/task.ts";
+import { stackOf } from "../../streams/budgets/input.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
 
 export interface ScheduleOptions {
@@ -31,6 +41,11 @@ export interface TaskOptions extends ScheduleOptions {
    * so is what was to come after it.
    */
   readonly after?: ReadonlyArray<string | { readonly id: string }>;
+  /**
+   * The execution below which it is, of the same tenant, which must be under way: it is cancelled
+   * with that one, and when that ends before it. Eight may be below each other.
+   */
+  readonly parent?: string | { readonly id: string; readonly tenant?: string };
   /** How often the whole is tried; what its actor says, if left out. */
   readonly retry?: Omit<RetryPolicy, "retryIf">;
   /** How long one attempt may take. */
@@ -43,11 +58,26 @@ export interface TaskOptions extends ScheduleOptions {
     /** Whether it keeps its turn between two attempts, which it does if left out. */
     readonly hold?: "through-retries" | "per-attempt";
   };
+  /**
+   * The budgets that it is bound to: it begins only while all of them have something left, and so do
+   * those that it starts itself.
+   */
+  readonly budgets?: ReadonlyArray<
+    string | {
+      readonly name: string;
+      /** What becomes of it if it runs when nothing is left; it waits until there is, if left out. */
+      readonly onExhausted?: OnExhausted;
+      /** Whether what it has consumed is taken back if it does not succeed. */
+      readonly release?: "on-failure";
+    }
+  >;
   /** What may become of it if it is run twice, for those who read it. */
   readonly safety?: Safety;
   /** What it is for, for those who read it. */
   readonly description?: string;
 }
+
+const Budgets = Schema.Array(Bound);
 
 const utf8 = new TextEncoder();
 
@@ -118,13 +148,26 @@ export const scheduleOf = Effect.fnUntraced(function* (
   };
 });
 
+const boundOf = Effect.fnUntraced(function* (given: NonNullable<TaskOptions["budgets"]>) {
+  const bound = yield* parse(
+    Budgets,
+    "budgets",
+    given.map((each) => ({
+      onExhausted: "suspend",
+      ...(typeof each === "string" ? { name: each } : each),
+    })),
+  );
+  yield* stackOf(bound.map(({ name }) => name));
+  return bound;
+});
+
 /** What makes it a task, if anything does. */
 export const taskOf = Effect.fnUntraced(function* <E>(
   options: TaskOptions,
   execution: ExecutionId,
   now: Effect.Effect<number, E>,
 ): Effect.fn.Return<Task | undefined, InvalidInput | E> {
-  const { after, retry, timeout, safety, description, policy, queue } = options;
+  const { after, retry, timeout, safety, description, policy, queue, budgets } = options;
   const ids = after?.map((each) => typeof each === "string" ? each : each.id);
   const schedule = policy === undefined || policy.type === "once"
     ? undefined
@@ -142,6 +185,7 @@ export const taskOf = Effect.fnUntraced(function* <E>(
         ...(typeof queue === "string" ? { name: queue } : queue),
       }),
     }),
+    ...(budgets === undefined || budgets.length === 0 ? {} : { budgets: yield* boundOf(budgets) }),
     ...(safety === undefined ? {} : { safety: yield* parse(Safety, "safety", safety) }),
     ...(description === undefined
       ? {}

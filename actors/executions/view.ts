@@ -22,7 +22,7 @@ import type { LeaseState } from "../../streams/lease.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import type { Sessions } from "../../streams/session.ts";
 import { kindOfSubject } from "../../streams/subjects.ts";
-import { because, publicStatus, shown } from "../core/describe.ts";
+import { because, lackIn, publicStatus, shown } from "../core/describe.ts";
 import { takeUpRest } from "../core/take_up.ts";
 import { readAll, unread } from "../engine/history.ts";
 import { makeHolds } from "../engine/holds.ts";
@@ -125,6 +125,7 @@ export const makeView = (
       const isOwned = state.done === undefined && lease?.held === true;
       const status = publicStatus(state, isOwned, now);
       const view = shown(state);
+      const lack = lackIn(view);
       const { route, requires, deadline, task } = start.record;
       const lane = route?.slice(route.indexOf("@") + 1);
       const { actor } = executionIdentity(of.execution);
@@ -145,6 +146,7 @@ export const makeView = (
         ...(requires === undefined ? {} : { requires }),
         ...(deadline === undefined ? {} : { deadline }),
         ...(task?.queue === undefined ? {} : { queue: task.queue.name }),
+        ...(lack === undefined ? {} : { budget: { name: lack.budget, dimension: lack.dimension } }),
       };
     },
   );

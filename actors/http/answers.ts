@@ -159,6 +159,10 @@ export const Sent = Schema.Struct({ ...named, signalId: Schema.String }).annotat
   identifier: "SentSignal",
 });
 
+export const Completed = Schema.Struct({ signalId: Schema.String }).annotate({
+  identifier: "CompletedToken",
+});
+
 export const Workers = Schema.Struct({
   workers: Schema.Array(Schema.Struct({
     worker: Schema.String,

@@ -13,6 +13,7 @@ import { type BodyLimits, readJson } from "./body.ts";
 import { makeCors } from "./cors.ts";
 import { isFamily } from "../live_bridge.ts";
 import { problemOf } from "./problem.ts";
+import { makeRate, type RequestRate } from "./rate.ts";
 import { parseQuery } from "./query.ts";
 import { forbidden, invalidBody, invalidRequest, Refusal } from "./refusal.ts";
 import type { Answer, Call, Route, ServedWeir } from "./route.ts";
@@ -49,6 +50,10 @@ export interface HandlerOptions {
   readonly bodyTimeoutMs?: number;
   /** How many requests may wait for results at once; 1,000 if left out. */
   readonly maxWaits?: number;
+  /** How fast requests may come that need who asks; as fast as they come, if left out. */
+  readonly rate?: RequestRate;
+  /** How fast tokens of signals may come, good or bad; 50 a second in all, if left out. */
+  readonly tokenRate?: RequestRate;
   /** How long a reader of events hears nothing at most, in milliseconds; 15,000 if left out. */
   readonly heartbeatMs?: number;
   /** Told of what went wrong here, with the id that the client was given. */
@@ -128,6 +133,7 @@ export const makeHandler = (
   const authorize = options.authorize ?? (open ? () => "allowed" as const : undefined);
   const router = makeRouter(tableOf({ ...options, base }), base);
   const cors = makeCors(origins);
+  const rate = options.rate === undefined ? undefined : makeRate("rate", options.rate);
 
   /** Who asks, and whose executions are meant. */
   const admit = async (
@@ -162,6 +168,8 @@ export const makeHandler = (
     if (preflight !== undefined) return preflight;
     const { route, path } = router.find(request.method, pathname);
     seen(route.verb);
+    const limit = route.access === "anybody" ? route.limit : rate;
+    limit?.(request);
     cors.check(request);
     const { caller, tenant } = await admit(request, route, path, searchParams);
     checked(Tenant, "tenant", tenant);

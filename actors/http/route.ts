@@ -18,6 +18,7 @@ export type ServedWeir =
     | "schedule"
     | "getSchedule"
     | "get"
+    | "complete"
     | "list"
     | "workers"
     | "engine"
@@ -75,6 +76,8 @@ interface Shape {
   readonly steers?: boolean;
   readonly summary: string;
   readonly answers: Readonly<Record<number, Described>>;
+  /** Refuses what comes too fast, before anything is read. */
+  readonly limit?: (request: Request) => void;
   /** Request headers that mean something. */
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -2,6 +2,7 @@
  * The route table: everything that is served, in one list, with the document that describes the list.
  */
 import { openApiOf } from "./openapi.ts";
+import { makeRate, type RequestRate } from "./rate.ts";
 import { type Route, route, type ServedWeir } from "./route.ts";
 import { budgetRoutes } from "./routes/budgets.ts";
 import { engineRoutes } from "./routes/engine.ts";
@@ -13,6 +14,7 @@ import { runRoutes } from "./routes/runs.ts";
 import { scheduleRoutes } from "./routes/schedules.ts";
 import { steeringRoutes } from "./routes/steering.ts";
 import { streamRoutes } from "./routes/streams.ts";
+import { tokenRoutes } from "./routes/tokens.ts";
 import { type AnyActor, taskRoutes } from "./routes/tasks.ts";
 
 /** Of the API, not of the package. */
@@ -24,10 +26,11 @@ export interface TableOptions {
   readonly actors?: ReadonlyArray<AnyActor>;
   readonly maxWaits?: number;
   readonly heartbeatMs?: number;
+  readonly tokenRate?: RequestRate;
 }
 
 export const tableOf = (
-  { weir, base, actors, maxWaits = 1_000, heartbeatMs }: TableOptions,
+  { weir, base, actors, maxWaits = 1_000, heartbeatMs, tokenRate }: TableOptions,
 ): ReadonlyArray<Route> => {
   let document: unknown;
   const routes: ReadonlyArray<Route> = [
@@ -44,6 +47,7 @@ export const tableOf = (
     ...taskRoutes(actors, base),
     ...runRoutes({ most: maxWaits, count: 0 }),
     ...steeringRoutes,
+    ...tokenRoutes(makeRate("tokenRate", tokenRate ?? { perSecond: 50 })),
     ...scheduleRoutes,
     ...outputRoutes(heartbeatMs),
     ...engineRoutes,

@@ -5,7 +5,7 @@
 import * as Schema from "effect/Schema";
 import { Json } from "../../schema/json.ts";
 import { Overlap } from "../../schema/overlap.ts";
-import { Safety } from "../../schema/task.ts";
+import { Bound, OnExhausted, Safety } from "../../schema/task.ts";
 
 const optional = Schema.optionalKey;
 
@@ -48,6 +48,13 @@ const RetryRequest = Schema.Struct({
   jitter: optional(Schema.Boolean),
 }).annotate({ identifier: "Retry", description: "How often the whole is tried" });
 
+const BoundRequest = Schema.Struct({
+  ...Bound.fields,
+  onExhausted: optional(OnExhausted.annotate({
+    description: "What becomes of it if it runs when nothing is left; it waits, if left out",
+  })),
+}).annotate({ identifier: "BoundBudget" });
+
 const fields = {
   actor: Schema.String.annotate({ description: "Whose code it runs" }),
   input: optional(Json.annotate({ description: "What the code is given" })),
@@ -60,8 +67,16 @@ const fields = {
       description: "Ids of executions that must have succeeded before",
     }),
   ),
+  parent: optional(Schema.String.annotate({
+    description: "Id of the execution under way below which it is, and with which it ends",
+  })),
   retry: optional(RetryRequest),
   timeout: duration("How long one attempt may take"),
+  budgets: optional(
+    Schema.Array(Schema.Union([Schema.String, BoundRequest])).annotate({
+      description: "The budgets that it is bound to: it begins while all have something left",
+    }),
+  ),
   delay: duration("When it is to begin"),
   deadline: duration("How long it may take in all"),
   tags: optional(Schema.Record(Schema.String, Schema.String)),

@@ -7,7 +7,7 @@ import type { Timestamp } from "../../schema/ids.ts";
 import type { LeaseState } from "../../streams/lease.ts";
 import type { Fate } from "../../streams/mailbox.ts";
 import { timers } from "../core/decide.ts";
-import { attemptTimer, delayTimer, type ExecutionState, openOperations } from "../core/state.ts";
+import { beginTimer, type ExecutionState, openOperations } from "../core/state.ts";
 import { takeUpToReplay } from "../core/take_up.ts";
 
 /** Why an execution will not go on by itself. */
@@ -52,10 +52,10 @@ export interface Evidence {
 const iso = (time: number): string => new Date(time).toISOString();
 
 /** When it is to begin, or to try again. */
-const begin = ({ retryAt, start, failures }: ExecutionState) => {
-  const due = retryAt ?? start?.record.notBefore;
-  const key = retryAt === undefined ? delayTimer : attemptTimer(failures);
-  return due === undefined ? undefined : { key, due };
+const begin = (state: ExecutionState) => {
+  const due = state.promoted ?? state.retryAt ?? state.start?.record.notBefore;
+  const key = beginTimer(state);
+  return due === undefined || key === undefined ? undefined : { key, due };
 };
 
 /** The deadlines that must be scheduled while nobody owns it, and that to begin, if it has not. */

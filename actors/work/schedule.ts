@@ -271,8 +271,13 @@ class ScheduleRun {
 
   /** Shows it to whoever asks, if there is anything new. */
   async #show(next: number | undefined): Promise<void> {
-    const { counts, created, skipped, paused, open } = this.#kept;
+    const { counts, created, skipped, paused, open, policy, misfire, overlap, graceMs } =
+      this.#kept;
     const value = {
+      policy,
+      misfire,
+      overlap,
+      ...(graceMs === undefined ? {} : { graceMs }),
       ...(next === undefined ? {} : { next: new Date(next).toISOString() }),
       created,
       running: open.length,

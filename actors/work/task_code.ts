@@ -10,9 +10,10 @@ import type { Failure } from "../../schema/failure.ts";
 import { type ExecutionId, executionIdentity } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import type { TaskRetry } from "../../schema/task.ts";
-import { afterKey } from "../core/state.ts";
+import { afterKey, belowKey } from "../core/state.ts";
 import type { ActorCode, OperationError, Operations } from "../engine/operations.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
+import { boundOperations } from "./bound_operations.ts";
 import { runSchedule } from "./schedule.ts";
 
 type Json = Schema.Json;
@@ -77,22 +78,38 @@ const awaitAll = (
 
 /** The code of an actor, as the start of an execution wants it. */
 export const asTask = (code: ActorCode, start: StartRecord | undefined): TaskCode => {
-  const task = start?.task;
-  if (task === undefined) return code;
-  const { after = [], retry, timeoutMs, schedule } = task;
+  const parent = start?.parent?.key === belowKey ? start.parent : undefined;
+  if (start?.task === undefined && parent === undefined) return code;
+  const { after = [], budgets, retry, timeoutMs, schedule } = start?.task ?? {};
   return {
     ...code,
     ...(retry === undefined ? {} : { retry: retryOf(retry) }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     run: (operations, input) =>
       Effect.gen(function* () {
+        if (parent !== undefined && !(yield* operations.below(parent))) {
+          return yield* Effect.fail(
+            new Skipped(`${parent.execution} has ended, below which it was`),
+          );
+        }
         const results = after.length === 0 ? {} : yield* awaitAll(operations, after);
         if (schedule !== undefined) {
           return yield* runSchedule(operations, start!, schedule, input);
         }
+        yield* Effect.catchTag(
+          operations.room.toBegin,
+          "Cancelled",
+          // What it has done it may undo.
+          (error) => operations.isBehind() ? Effect.void : Effect.fail(error),
+        );
         yield* operations.turn;
-        if (timeoutMs !== undefined) yield* operations.limitAttempt(timeoutMs);
-        return yield* code.run({ ...operations, results }, input);
+        if (timeoutMs !== undefined || budgets !== undefined) {
+          yield* operations.beginAttempt(timeoutMs);
+        }
+        const own = budgets === undefined
+          ? operations
+          : boundOperations(operations, budgets, timeoutMs);
+        return yield* code.run({ ...own, results }, input);
       }),
   };
 };

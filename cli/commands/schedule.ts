@@ -2,6 +2,7 @@
  * `weir schedule`: has a task run by a count or a calendar, and steers what does. Like other verbs
  * these are messages: that it was stored is all they say, and `weir schedule show` what came of it.
  */
+import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
@@ -15,6 +16,7 @@ import { runsTag } from "../../actors/work/schedule.ts";
 import { ActorName, parse } from "../../schema/ids.ts";
 import { Misfire } from "../../schema/misfire.ts";
 import { Overlap } from "../../schema/overlap.ts";
+import type { RunPolicy } from "../../schema/run_policy.ts";
 import { duration, given, id as argument, named, reason } from "../flags.ts";
 import { fields, printOne } from "../report.ts";
 import { layer, tenant } from "../root.ts";
@@ -135,6 +137,20 @@ const control = <E, R>(
       yield* printOne({ ...of, asked: verb }, [`${of.execution}  ${verb} sent`]);
     }).pipe(Effect.provide(layer()))).pipe(Command.withDescription(description));
 
+const whenOf = (policy: RunPolicy): string => {
+  switch (policy.type) {
+    case "once":
+      return "once";
+    case "repeat":
+      return `${policy.count} times, every ${Duration.format(Duration.millis(policy.intervalMs))}`;
+    case "cron": {
+      const { expression, timeZone, maxOccurrences } = policy;
+      const most = maxOccurrences === undefined ? "" : `, ${maxOccurrences} times at most`;
+      return `${expression} in ${timeZone}${most}`;
+    }
+  }
+};
+
 const lines = (
   { execution, status, why, schedule }: Schedules.ScheduleDescription,
 ): ReadonlyArray<string> =>
@@ -142,6 +158,9 @@ const lines = (
     ["schedule", execution],
     ["status", schedule?.paused === true ? "paused" : status],
     ["why", why],
+    ["runs", schedule && whenOf(schedule.policy)],
+    ["misfire", schedule?.misfire.type],
+    ["overlap", schedule?.overlap],
     ["next", schedule?.next],
     ["running", schedule?.running],
     ["created", schedule?.created],

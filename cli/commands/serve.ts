@@ -14,10 +14,12 @@ import { isLoopback } from "../../streams/storage_backend.ts";
 import { fields, json } from "../report.ts";
 import { connectOptions, root } from "../root.ts";
 import { harmlessLines, Screen } from "../screen.ts";
-import { type Handler, listen } from "../serve/node_server.ts";
+import { addressOf, type Handler, listen } from "../serve/node_server.ts";
 import { readTokenFile } from "../serve/token_file.ts";
 
 const defaultPort = 8787;
+/** From one address. */
+const tokensPerSecond = 20;
 
 /** Who is let in, as the flags say. */
 const authorization = Effect.fnUntraced(function* (file: Option.Option<string>, open: boolean) {
@@ -84,12 +86,18 @@ export const serve = Command.make("serve", {
     Flag.withDescription("Let everybody in who can connect"),
     Flag.withDefault(false),
   ),
+  rate: Flag.Int("rate").pipe(
+    Flag.withMetavar("requests"),
+    Flag.withDescription("How many requests a second one address may make; any, if left out"),
+    Flag.filter((rate) => rate > 0, (rate) => `Expected at least 1, not ${rate}`),
+    Flag.optional,
+  ),
   origin: Flag.String("origin").pipe(
     Flag.withMetavar("origin"),
     Flag.withDescription("Of web pages that may use it; as often as there are"),
     Flag.atLeast(0),
   ),
-}, ({ host, port, tokenFile, control, grants, open, origin }) =>
+}, ({ host, port, tokenFile, control, grants, open, rate, origin }) =>
   Effect.gen(function* () {
     const screen = yield* Screen;
     const flags = yield* root;
@@ -106,6 +114,8 @@ export const serve = Command.make("serve", {
       grants,
       origins: origin,
       ...access,
+      ...(Option.isNone(rate) ? {} : { rate: { perSecond: rate.value, by: addressOf } }),
+      tokenRate: { perSecond: tokensPerSecond, by: addressOf },
       onError: (error, { id, verb }) =>
         void note(Effect.ignore(
           screen.note(`weir: ${verb} (${id}) failed: ${harmlessLines(String(error))}`),

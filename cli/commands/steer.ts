@@ -1,5 +1,5 @@
 /**
- * `weir cancel`, `pause`, `resume` and `retry`: each is one message to an execution. That it was sent
+ * `weir cancel`, `pause`, `resume`, `promote` and `retry`: each is one message to an execution. That it was sent
  * is all they say; what came of it, `weir describe` shows.
  */
 import * as Effect from "effect/Effect";
@@ -10,7 +10,7 @@ import { given, id, named, reason } from "../flags.ts";
 import { printOne } from "../report.ts";
 import { layer } from "../root.ts";
 
-type Verb = "cancel" | "pause" | "resume" | "retry";
+type Verb = "cancel" | "pause" | "resume" | "promote" | "retry";
 
 const send = Effect.fnUntraced(function* <E>(
   verb: Verb,
@@ -69,6 +69,16 @@ export const resume = Command.make(
 ).pipe(
   Command.withDescription("Have a paused execution go on"),
   Command.withExamples([{ command: "weir resume order/o-1" }]),
+);
+
+export const promote = Command.make(
+  "promote",
+  { id },
+  ({ id }) =>
+    send("promote", id, (executions, of) => executions.promote(of)).pipe(Effect.provide(layer())),
+).pipe(
+  Command.withDescription("Have an execution that waits for its time begin now"),
+  Command.withExamples([{ command: "weir promote order/o-1" }]),
 );
 
 export const retry = Command.make("retry", {

@@ -14,7 +14,7 @@ import { Executions, type StartedExecution } from "../../actors/executions.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { ActorName, Lane, parse } from "../../schema/ids.ts";
 import { Json } from "../../schema/json.ts";
-import { Queued, Safety } from "../../schema/task.ts";
+import { Bound, Queued, Safety } from "../../schema/task.ts";
 import { given } from "../flags.ts";
 import { type Column, json, printList } from "../report.ts";
 import { layer, tenant } from "../root.ts";
@@ -40,12 +40,18 @@ const QueueOfFile = Schema.Struct({
   hold: Schema.optionalKey(Queued.fields.hold),
 });
 
+const BoundOfFile = Schema.Struct({
+  ...Bound.fields,
+  onExhausted: Schema.optionalKey(Bound.fields.onExhausted),
+});
+
 /** A task of a file, as `weir.submitAll` takes it. */
 const TaskOfFile = Schema.Struct({
   actor: ActorName,
   input: Schema.optionalKey(Json),
   id: Schema.optionalKey(Schema.String),
   after: Schema.optionalKey(Schema.Array(Schema.String)),
+  parent: Schema.optionalKey(Schema.String),
   retry: Schema.optionalKey(Schema.Struct({
     attempts: Schema.optionalKey(Schema.Number),
     backoff: Schema.optionalKey(Schema.Literals(["fixed", "exponential"])),
@@ -58,6 +64,7 @@ const TaskOfFile = Schema.Struct({
   delay: Schema.optionalKey(Duration),
   deadline: Schema.optionalKey(Duration),
   queue: Schema.optionalKey(Schema.Union([Schema.String, QueueOfFile])),
+  budgets: Schema.optionalKey(Schema.Array(Schema.Union([Schema.String, BoundOfFile]))),
   safety: Schema.optionalKey(Safety),
   description: Schema.optionalKey(Schema.String),
   tags: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),

@@ -9,6 +9,11 @@ import type { AddressInfo } from "node:net";
 
 export type Handler = (request: Request) => Promise<Response>;
 
+const addresses = new WeakMap<Request, string>();
+
+/** The address from which a request came that is served here. */
+export const addressOf = (request: Request): string => addresses.get(request) ?? "";
+
 export interface Listening {
   readonly url: string;
   readonly close: () => Promise<void>;
@@ -76,6 +81,7 @@ const answer = async (handler: Handler, incoming: IncomingMessage, outgoing: Ser
   try {
     const request = requestOf(incoming, gone.signal);
     if (request === undefined) return void outgoing.writeHead(400).end();
+    addresses.set(request, incoming.socket.remoteAddress ?? "");
     const response = await handler(request);
     // What the handler did not read is not waited for.
     if (!incoming.complete) outgoing.setHeader("connection", "close");

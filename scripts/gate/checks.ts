@@ -1,11 +1,12 @@
 /**
- * The checks that need no server: format, lint, layers, and types by both compilers. `tsc` also
- * emits what it checked, for the tests that run on Node. None of them changes a source file.
+ * The checks that need no server: format, lint, layers, dependencies, and types by both compilers.
+ * `tsc` also emits what it checked, for the tests that run on Node. None of them changes a source file.
  */
 import { cp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { type Finished, run } from "./command.ts";
+import { checkDependencies } from "./dependencies.ts";
 import { documentationPages, librarySources, manifest, root, testFolder } from "./library.ts";
 import { compile } from "./typescript.ts";
 
@@ -55,4 +56,5 @@ export const checks: ReadonlyArray<{ name: string; check: () => Promise<Finished
   { name: "format", check: deno("fmt", "--check") },
   { name: "lint", check: deno("lint") },
   { name: "layers", check: deno("run", "-A", "scripts/check_layers.ts") },
+  { name: "dependencies", check: checkDependencies },
 ];

@@ -101,6 +101,8 @@ const decideAll = (
   return { book, done };
 };
 
+export type Clerk = Effect.Success<ReturnType<typeof make>>;
+
 export const make = Effect.fnUntraced(function* (
   log: Log["Service"],
   clock: ServerClock["Service"],
@@ -163,6 +165,8 @@ export const make = Effect.fnUntraced(function* (
     const isOvertaken = (error: unknown): error is Overtaken => error instanceof Overtaken;
     return attempt(tenant, names, jobs).pipe(
       Effect.tapError(() => Effect.sync(() => shelf.forget(tenant, names))),
+      // What was remembered may be old, which says nothing about how many others there are.
+      Effect.retry({ times: 1, while: isOvertaken }),
       Effect.retry({ schedule: betweenTries, while: isOvertaken }),
       Effect.exit,
       Effect.map((exit) =>

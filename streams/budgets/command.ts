@@ -3,7 +3,8 @@
  * happens as a whole or not at all, whatever number of budgets it is about.
  */
 import type { Amounts, BudgetKey, BudgetName, LimitInput } from "../../schema/budget.ts";
-import type { ExecutionId } from "../../schema/ids.ts";
+import type { WaiterRecord } from "../../schema/budget_record.ts";
+import type { ExecutionId, Timestamp } from "../../schema/ids.ts";
 
 export type LimitInputs = { readonly [dimension: string]: LimitInput };
 
@@ -46,6 +47,7 @@ export interface Release {
   readonly type: "release";
   readonly budgets: ReadonlyArray<BudgetName>;
   readonly execution: ExecutionId;
+  readonly key?: BudgetKey;
 }
 
 export interface Delete {
@@ -53,7 +55,26 @@ export interface Delete {
   readonly budgets: readonly [BudgetName];
 }
 
-export type Command = Allocate | Consume | Replenish | Reset | Release | Delete;
+/** To wait, if there is not enough left; whoever gives more tells it. */
+export interface Await {
+  readonly type: "await";
+  readonly budgets: ReadonlyArray<BudgetName>;
+  /** How much must be left below the hard limits; something of every dimension, if left out. */
+  readonly needs?: Amounts;
+  readonly waiter: Waiter;
+}
+
+/** Who waits. */
+export type Waiter = Omit<WaiterRecord, "kind" | "dimension">;
+
+/** An interval of a budget is over, for which somebody has waited. */
+export interface Elapse {
+  readonly type: "elapse";
+  readonly budgets: readonly [BudgetName];
+  readonly due: Timestamp;
+}
+
+export type Command = Allocate | Consume | Replenish | Reset | Release | Delete | Await | Elapse;
 
 /** A limit that a consumption met. */
 export interface Breach {
@@ -101,8 +122,20 @@ export interface Deleted {
   readonly outcome: "deleted" | "notFound";
 }
 
+/** Whether it has to wait, and for what. */
+export type Awaited =
+  | { readonly outcome: "open" }
+  | ({ readonly outcome: "waits" } & ExhaustedDimension);
+
+export interface Elapsed {
+  /** `early`, if it is not over yet by this clock. */
+  readonly outcome: "ok" | "early";
+}
+
 /** The outcome of each command. */
 export type Outcome<C extends Command> = C extends Consume ? Consumed
   : C extends Release ? Released
   : C extends Delete ? Deleted
+  : C extends Await ? Awaited
+  : C extends Elapse ? Elapsed
   : Changed;

@@ -28,6 +28,7 @@ import type {
 import { type Book, consume, type Decided } from "./consume.ts";
 import { knowsKey, spendingOf, withKey, withoutSpending } from "./facts.ts";
 import { after, atTime, type BudgetState, type Held, mapValues, own, zeroed } from "./state.ts";
+import { elapse, wait } from "./wait.ts";
 
 export type { Book, Decided } from "./consume.ts";
 
@@ -135,14 +136,18 @@ const reset = (book: Book, command: Reset, now: number) => {
   });
 };
 
-const release = (book: Book, { budgets, execution }: Release, now: number): Decided<Released> => {
+const release = (
+  book: Book,
+  { budgets, execution, key }: Release,
+  now: number,
+): Decided<Released> => {
   const next = new Map(book);
   const amounts: Array<readonly [BudgetName, Released["amounts"][string]]> = [];
   for (const budget of budgets) {
     const held = atTime(book.get(budget)!, now);
     const { state } = held;
     const spending = state === undefined ? undefined : spendingOf(state, execution);
-    if (state === undefined || spending === undefined) continue;
+    if (state === undefined || spending === undefined || knowsKey(state, key)) continue;
     if (Object.keys(spending.amounts).length === 0) continue;
     amounts.push([budget, spending.amounts]);
     const dimensions = mapValues(state.dimensions, (dimension, name) => ({
@@ -150,7 +155,10 @@ const release = (book: Book, { budgets, execution }: Release, now: number): Deci
       used: dimension.used - (own(spending.amounts, name) ?? 0),
     }));
     const event = { type: "released", amounts: spending.amounts, execution } as const;
-    next.set(budget, after(held, { ...withoutSpending(state, execution), dimensions }, event));
+    next.set(
+      budget,
+      after(held, { ...withKey(withoutSpending(state, execution), key, now), dimensions }, event),
+    );
   }
   const outcome = amounts.length === 0 ? "nothingSpent" : "released";
   return { outcome: { outcome, amounts: Object.fromEntries(amounts) }, book: next };
@@ -182,6 +190,10 @@ const decideAny = (
       return Result.succeed(release(book, command, now));
     case "delete":
       return Result.succeed(remove(book, command));
+    case "await":
+      return Result.succeed(wait(book, command, now));
+    case "elapse":
+      return Result.succeed(elapse(book, command, now));
   }
 };
 

@@ -4,12 +4,16 @@
  * like. It builds and reads names; it talks to no server.
  */
 import { BudgetName } from "../../schema/budget.ts";
-import type { Tenant } from "../../schema/ids.ts";
+import { Tenant } from "../../schema/ids.ts";
 import * as Schema from "effect/Schema";
 import { decodeToken, encodeToken } from "../../schema/token.ts";
 import { type Address, type Filter, hash, type Layout, shardRoot, subjectOf } from "../subjects.ts";
 
+/** What may lie beside a budget. */
+export type Beside = "keys" | "spendings" | "waiters";
+
 const isBudgetName = Schema.is(BudgetName);
+const isTenant = Schema.is(Tenant);
 
 const shardOf = (layout: Layout, tenant: string): number =>
   layout.shards === 1 ? 0 : hash(tenant) % layout.shards;
@@ -18,7 +22,7 @@ const addressOf = (
   layout: Layout,
   tenant: Tenant,
   name: BudgetName,
-  what?: "keys" | "spendings",
+  what?: Beside,
 ): Address => {
   const token = encodeToken(tenant);
   const shard = shardOf(layout, token);
@@ -39,8 +43,41 @@ export const spendAddress = (
   layout: Layout,
   tenant: Tenant,
   name: BudgetName,
-  what: "keys" | "spendings",
+  what: Beside,
 ): Address => addressOf(layout, tenant, name, what);
+
+/** No number of a partition looks like this. */
+const bellToken = "budget";
+
+/**
+ * Where it is said that those who wait for a budget are to be told: among what is due, in the place
+ * of an execution of no actor.
+ */
+export const bellAddress = (layout: Layout, tenant: Tenant, name: BudgetName): Address => {
+  const { tail, ...address } = addressOf(layout, tenant, name);
+  return { ...address, tail: `${bellToken}._.${tail}` };
+};
+
+/** The budget that a bell is of, if the subject is of one. */
+export const budgetOfBell = (
+  subject: string,
+): { readonly tenant: Tenant; readonly budget: BudgetName } | undefined => {
+  const [, , kind, , tenantToken = "", nameToken = ""] = subject.split(".");
+  const tenant = decodeToken(tenantToken);
+  const budget = decodeToken(nameToken);
+  return kind === bellToken && isTenant(tenant) && isBudgetName(budget)
+    ? { tenant, budget }
+    : undefined;
+};
+
+/** The key under which one waits. */
+export const waiterKey = (
+  { execution, life, turn }: {
+    readonly execution: string;
+    readonly life: number;
+    readonly turn: string;
+  },
+): string => `${execution} ${life} ${turn}`;
 
 /** All budgets of a tenant. */
 export const budgetFilter = (layout: Layout, tenant: Tenant): Filter => {

@@ -7,14 +7,22 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import type { BudgetKey, BudgetName } from "../../schema/budget.ts";
-import { budgetRecord, type SpendRecord, spendRecord } from "../../schema/budget_record.ts";
-import type { ExecutionId, Tenant } from "../../schema/ids.ts";
+import {
+  budgetBell,
+  budgetRecord,
+  type SpendRecord,
+  spendRecord,
+  type WaiterRecord,
+  waiterRecord,
+} from "../../schema/budget_record.ts";
+import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
 import { type Appended, type AppendError, type Log, maxBatchSize } from "../log.ts";
 import type { Entry, Message, ReadError } from "../log.ts";
 import type { Address } from "../subjects.ts";
 import { type Moved, recalled, settled } from "./facts.ts";
 import * as Places from "./places.ts";
 import { type BudgetState, hasMovedSpendings, type Held } from "./state.ts";
+import { newDue, roused } from "./wait.ts";
 
 /** A budget as it was read, and whether that is what the server said just now. */
 export interface Read {
@@ -117,6 +125,22 @@ export const make = (log: Log["Service"]) => {
     return "key" in moved ? { ...at, body, ttlSeconds: moved.ttlSeconds } : { ...at, body };
   };
 
+  const waiterMessage = (tenant: Tenant, name: BudgetName, waiter: WaiterRecord): Message => ({
+    kind: "spend",
+    of: Places.spendAddress(layout, tenant, name, "waiters"),
+    key: Places.waiterKey(waiter),
+    body: waiterRecord.encode(waiter),
+    replaces: true,
+  });
+
+  /** Has those who wait told: now, or at a time. */
+  const bellMessage = (tenant: Tenant, name: BudgetName, due?: number): Message => {
+    const at = { kind: "gc", of: Places.bellAddress(layout, tenant, name) } as const;
+    if (due === undefined) return { ...at, body: budgetBell.encode({ kind: "bell" }) };
+    const body = budgetBell.encode({ kind: "bell", due: Timestamp.make(due) });
+    return { ...at, key: String(due), body, schedule: { at: due, into: "gc" } };
+  };
+
   const stateMessage = (of: Address, held: Held, state: BudgetState | undefined): Message => {
     const at = { kind: "budget", of, guard: { after: held.revision } } as const;
     if (state === undefined) return { ...at, body: nothing, removes: true, replaces: true };
@@ -154,18 +178,32 @@ export const make = (log: Log["Service"]) => {
     changed: ReadonlyArray<readonly [name: BudgetName, before: BudgetState | undefined, Held]>,
     now: number,
   ): Effect.Effect<Effect.Effect<void, ReadError>, AppendError> => {
-    let room = maxBatchSize - changed.length;
+    const waiting = changed.flatMap(([name, , { waiters = [] }]) =>
+      waiters.map((waiter) => waiterMessage(tenant, name, waiter))
+    );
+    // Each has its record, and may have a bell and a time for another.
+    let room = maxBatchSize - 3 * changed.length - waiting.length;
     const parts = changed.map(([name, before, held]) => {
       const { revision } = held;
-      const { state, moved } = held.state === undefined
+      const { state: next, rings } = roused(name, before, held);
+      const { state, moved } = next === undefined
         ? { state: undefined, moved: [] }
-        : settled(held.state, { now, revision, room });
+        : settled(next, { now, revision, room });
       room -= moved.length;
-      return { name, before, held, state, moved, of: Places.budgetAddress(layout, tenant, name) };
+      const due = newDue(before, state);
+      const bells = [
+        ...(due === undefined ? [] : [bellMessage(tenant, name, due)]),
+        ...(rings ? [bellMessage(tenant, name)] : []),
+      ];
+      const of = Places.budgetAddress(layout, tenant, name);
+      return { name, before, held, state, moved, bells, of };
     });
     const messages = [
       ...parts.map(({ of, held, state }) => stateMessage(of, held, state)),
       ...parts.flatMap(({ name, moved }) => moved.map((one) => movedMessage(tenant, name, one))),
+      ...waiting,
+      // Behind those whom they are about.
+      ...parts.flatMap(({ bells }) => bells),
     ];
     const to = parts[0]!.of;
     const appended: Effect.Effect<Appended, AppendError> = messages.length === 1
@@ -199,5 +237,5 @@ export const make = (log: Log["Service"]) => {
     );
   });
 
-  return { look, read, recall, write, forget, list };
+  return { heldBy, look, read, recall, write, forget, list };
 };

@@ -4,7 +4,12 @@
  * stores nothing.
  */
 import type { Budget, BudgetName, Dimension } from "../../schema/budget.ts";
-import type { BudgetEvent, BudgetRecord, Spending } from "../../schema/budget_record.ts";
+import type {
+  BudgetEvent,
+  BudgetRecord,
+  Spending,
+  WaiterRecord,
+} from "../../schema/budget_record.ts";
 import { Timestamp } from "../../schema/ids.ts";
 
 export type BudgetState = Omit<BudgetRecord, "kind" | "events" | "records">;
@@ -20,6 +25,8 @@ export interface Held {
   readonly state: BudgetState | undefined;
   /** What is to be stored. */
   readonly events: ReadonlyArray<BudgetEvent>;
+  /** Who is to be told when there is room again, since it was read. */
+  readonly waiters?: ReadonlyArray<WaiterRecord>;
 }
 
 /** The value under a name of the caller's choice, which may be that of a method. */

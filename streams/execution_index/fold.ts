@@ -39,7 +39,7 @@ type DecodeError = CorruptRecord | UnsupportedRecordVersion;
 
 /** Records that matter here, by the kind of their subject. */
 const watched: Readonly<Record<string, ReadonlySet<string>>> = {
-  mail: new Set(["start", "pause", "resume", "timer"]),
+  mail: new Set(["start", "pause", "resume", "promote", "timer"]),
   lease: new Set(["acquired", "reclaimed", "released"]),
   log: new Set(["sleeping", "waiting", "calling", "attemptFailed", "replayed"]),
   tag: new Set(["tag"]),
@@ -124,6 +124,7 @@ const ofMail = (fact: Fact, record: MailRecord, owner: Owner): Apply | undefined
     case "resume":
       return ofLive((card) => ({ ...card, paused: false }));
     case "timer":
+    case "promote":
       return due;
     default:
       return undefined;

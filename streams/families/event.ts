@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema";
 import type { CompletionEvent, Outcome } from "../../schema/completion.ts";
 import type { Cursor } from "../../schema/cursor.ts";
 import { familyFields } from "../../schema/family.ts";
+import { parseStored } from "../../schema/json.ts";
 import {
   type ExecutionId,
   SignalId,
@@ -39,7 +40,7 @@ type Fields = Schema.JsonObject & { readonly v: number; readonly kind: string };
 const fieldsOf = ({ body, removed }: Entry): Fields | undefined => {
   if (removed) return undefined;
   try {
-    return Option.getOrUndefined(readRecord(JSON.parse(decoder.decode(body))));
+    return Option.getOrUndefined(readRecord(parseStored(decoder.decode(body))));
   } catch {
     return undefined;
   }

@@ -9,7 +9,14 @@ import * as Queue from "effect/Queue";
 import * as Schedule from "effect/Schedule";
 import * as Stream from "effect/Stream";
 import type { AppendError, Log } from "../log.ts";
-import { addressOfSubject, everyScheduleFilter, type Layout, scheduleKey } from "../subjects.ts";
+import { bellAddress, budgetOfBell } from "../budgets/places.ts";
+import {
+  type Address,
+  addressOfSubject,
+  everyScheduleFilter,
+  type Layout,
+  scheduleKey,
+} from "../subjects.ts";
 import type { Reader } from "./reader.ts";
 
 /** The server fires within milliseconds, unless it has much to fire. */
@@ -22,11 +29,18 @@ export const make = (
   append: Log["Service"]["append"],
   regained: Queue.Dequeue<void>,
 ): Log["Service"]["healSchedules"] => {
+  const addressOf = (shard: number, subject: string): Address | undefined => {
+    const bell = budgetOfBell(subject);
+    return bell === undefined
+      ? addressOfSubject(layout, shard, subject)
+      : bellAddress(layout, bell.tenant, bell.budget);
+  };
+
   const publish = Effect.fnUntraced(function* (
     { entry, due, into }: Stream.Success<ReturnType<Reader["readSchedules"]>>,
   ) {
     const found = scheduleKey(entry.subject);
-    const address = addressOfSubject(layout, entry.shard, entry.subject);
+    const address = addressOf(entry.shard, entry.subject);
     if (found === undefined || address === undefined) return;
     yield* append(address, {
       ...found,

@@ -128,15 +128,15 @@ const readJson = (data: Uint8Array): Answer => {
       readonly seq?: number;
       readonly duplicate?: boolean;
       readonly error?: { readonly err_code?: number; readonly description?: string };
-    };
+    } | null;
   } catch {
     return { _tag: "Refused", errorCode: 0, description: `an answer that is not JSON: ${text}` };
   }
-  return json.error === undefined && json.seq !== undefined
+  return json?.error === undefined && typeof json?.seq === "number"
     ? { _tag: "Stored", sequence: json.seq, duplicate: json.duplicate === true }
     : {
       _tag: "Refused",
-      errorCode: json.error?.err_code ?? 0,
-      description: json.error?.description ?? text,
+      errorCode: json?.error?.err_code ?? 0,
+      description: json?.error?.description ?? text,
     };
 };

@@ -151,12 +151,14 @@ export class Exchange {
     for (const place of this.#places.values()) place.ranked = undefined;
   }
 
+  #serves({ options }: Attendant, { actor, route }: Place): boolean {
+    return (options.actors as ReadonlyArray<string>).includes(actor) &&
+      (route === undefined || servesRoute(route, options));
+  }
+
   #rank(place: Place): NonNullable<Place["ranked"]> {
-    const { name, actor, route } = place;
-    const serving = [...this.#attendants].filter(({ options }) =>
-      (options.actors as ReadonlyArray<string>).includes(actor) &&
-      (route === undefined || servesRoute(route, options))
-    );
+    const { name } = place;
+    const serving = [...this.#attendants].filter((attendant) => this.#serves(attendant, place));
     return serving.map((attendant) => {
       const rivals = serving.filter((other) =>
         forwards(other, place) === forwards(attendant, place)
@@ -228,16 +230,22 @@ export class Exchange {
     }
   }
 
+  /** One of each place in turn: no place is full of what comes before what lies at another. */
   #offerLeft(attendant: Attendant): void {
-    const actors: ReadonlyArray<string> = attendant.options.actors;
-    for (const { actor, left } of this.#places.values()) {
-      if (!actors.includes(actor)) continue;
+    let turns = [...this.#places.values()].filter((place) => this.#serves(attendant, place)).map(
       // What is declined once more goes to the end.
-      let remaining = left.size;
-      for (const item of left) {
-        if (remaining-- === 0) break;
+      (place) => ({ place, items: place.left.values(), remaining: place.left.size }),
+    );
+    while (turns.length > 0) {
+      turns = turns.filter((turn) => turn.remaining-- > 0);
+      for (const { place, items } of turns) {
         if (attendant.isFull) return;
+        const { value: item } = items.next();
+        if (item === undefined) continue;
         item.declinedBy.delete(attendant);
+        // Who had a turn is the last to have the next.
+        this.#places.delete(place.name);
+        this.#places.set(place.name, place);
         this.#offer(item);
       }
     }

@@ -227,7 +227,8 @@ export class Intake {
     this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
     if (lastResort) {
       const offer = () => this.#offer(received);
-      this.#overflow.take({ offer, giveBack }, performance.now());
+      const byLane = place.source.route !== undefined;
+      this.#overflow.take({ byLane, offer, giveBack }, performance.now());
       return;
     }
     place.yields = true;

@@ -8,6 +8,8 @@ import { ackWaitMs } from "../mailbox.ts";
 
 /** One message, not settled. */
 export interface Declined {
+  /** Whether it came by a lane; if not, it is for anybody. */
+  readonly byLane: boolean;
   /** Offers it to the handler again. */
   readonly offer: () => void;
   /** Lets the server offer it to anyone, now or after a while. */
@@ -23,8 +25,13 @@ const fewestProbes = 16;
 const mostProbes = 4_096;
 
 export class Overflow {
-  /** Both in the order in which they came; what is returned, with when it comes by itself. */
-  readonly #held = new Set<Declined>();
+  /**
+   * In the order in which they came. What only few can do does not wait behind what everybody can:
+   * one of each is next in turn.
+   */
+  readonly #held = { plain: new Set<Declined>(), byLane: new Set<Declined>() };
+  #laneIsNext = true;
+  /** In the order in which they came, with when each comes by itself. */
   readonly #returned = new Map<Declined, number>();
   #probes = fewestProbes;
   #given = 0;
@@ -33,7 +40,8 @@ export class Overflow {
   #coming = 0;
 
   get isEmpty(): boolean {
-    return this.#held.size === 0 && this.#returned.size === 0;
+    const { plain, byLane } = this.#held;
+    return plain.size === 0 && byLane.size === 0 && this.#returned.size === 0;
   }
 
   get isLarge(): boolean {
@@ -42,8 +50,9 @@ export class Overflow {
 
   take(declined: Declined, now: number): void {
     this.#takenSince++;
-    if (this.#held.size < heldAtMost) {
-      this.#held.add(declined);
+    const held = declined.byLane ? this.#held.byLane : this.#held.plain;
+    if (held.size < heldAtMost) {
+      held.add(declined);
       return;
     }
     const afterMs = Math.max(ackWaitMs, Math.ceil(this.#returned.size / returnsPerMs));
@@ -59,12 +68,8 @@ export class Overflow {
   /** Offers again what is held, while there is room. */
   offer(hasRoom: () => boolean): void {
     // What is declined once more goes to the end.
-    let remaining = this.#held.size;
-    for (const declined of this.#held) {
-      if (remaining-- === 0 || !hasRoom()) break;
-      this.#held.delete(declined);
-      declined.offer();
-    }
+    let remaining = this.#held.plain.size + this.#held.byLane.size;
+    while (remaining-- > 0 && hasRoom()) this.#next()?.offer();
   }
 
   /** Calls some back, for a worker that has room. */
@@ -92,13 +97,22 @@ export class Overflow {
 
   #giveBack(count: number): number {
     let given = 0;
-    for (const declined of this.#held) {
-      if (given === count) break;
-      given++;
-      this.#held.delete(declined);
+    for (; given < count; given++) {
+      const declined = this.#next();
+      if (declined === undefined) break;
       declined.giveBack();
     }
     return given + this.#callBack(count - given);
+  }
+
+  /** Takes out whose turn it is. */
+  #next(): Declined | undefined {
+    const { plain, byLane } = this.#held;
+    const from = this.#laneIsNext && byLane.size > 0 || plain.size === 0 ? byLane : plain;
+    this.#laneIsNext = from === plain;
+    const [first] = from;
+    if (first !== undefined) from.delete(first);
+    return first;
   }
 
   #callBack(count: number): number {

@@ -1,7 +1,7 @@
 /**
- * What is due for removal, from JetStream: one durable consumer per shard, from which every worker
- * pulls. A message that a janitor has handled is gone from the stream, and its acknowledgement is
- * only the end of the matter; one that nobody handles comes again.
+ * What is due, from JetStream: one durable consumer per shard, from which every worker pulls. A
+ * message that a janitor has handled is gone from the stream, and its acknowledgement is only the end
+ * of the matter; one that nobody handles comes again.
  */
 import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
@@ -18,9 +18,9 @@ import { type Entry, Log } from "../log.ts";
 import { consume } from "../log/subscription.ts";
 import { skippedRecords } from "../metrics.ts";
 import {
+  type Due,
+  dueOf,
   Expiries,
-  type Expiry,
-  expiryOf,
   handleAgainMs,
   handledTogether,
   janitorWaitMs,
@@ -51,7 +51,7 @@ const entryOf = (shard: number, { subject, seq, time, data }: JsMsg): Entry => (
 
 interface Given {
   readonly message: JsMsg;
-  readonly expiry: Expiry;
+  readonly due: Due;
 }
 
 const make = Effect.gen(function* () {
@@ -90,8 +90,8 @@ const make = Effect.gen(function* () {
     }));
 
   const givenBy = Effect.fnUntraced(function* (shard: number, message: JsMsg) {
-    const expiry = expiryOf(layout, entryOf(shard, message));
-    if (expiry !== undefined) return [{ message, expiry }];
+    const due = dueOf(layout, entryOf(shard, message));
+    if (due !== undefined) return [{ message, due }];
     skippedRecords.updateUnsafe(1, yield* Effect.context<never>());
     message.term();
     return [];
@@ -99,25 +99,25 @@ const make = Effect.gen(function* () {
 
   const serveShard = <E extends { readonly message: string }>(
     shard: number,
-    handle: (due: ReadonlyArray<Expiry>) => Effect.Effect<ReadonlyArray<Expiry>, E>,
+    handle: (due: ReadonlyArray<Due>) => Effect.Effect<ReadonlyArray<Due>, E>,
   ) => {
     const settle = (given: ReadonlyArray<Given>) => {
-      const expiries = given.map(({ expiry }) => expiry);
+      const all = given.map(({ due }) => due);
       const patience = Effect.sync(() => given.forEach(({ message }) => message.working())).pipe(
         Effect.delay(janitorWaitMs / 3),
         Effect.forever,
       );
-      return handle(expiries).pipe(
+      return handle(all).pipe(
         Effect.catchCause((cause) =>
           Cause.hasInterruptsOnly(cause)
             ? Effect.failCause(cause)
-            : Effect.as(Effect.logWarning("what is due cannot be removed", cause), expiries)
+            : Effect.as(Effect.logWarning("what is due cannot be seen to", cause), all)
         ),
         Effect.raceFirst(patience),
         Effect.onInterrupt(() => Effect.sync(() => given.forEach(({ message }) => message.nak()))),
         Effect.map((postponed) => {
-          for (const { message, expiry } of given) {
-            if (postponed.includes(expiry)) message.nak(handleAgainMs);
+          for (const { message, due } of given) {
+            if (postponed.includes(due)) message.nak(handleAgainMs);
             else message.ack();
           }
         }),
@@ -137,7 +137,7 @@ const make = Effect.gen(function* () {
       );
       yield* Effect.raceFirst(takeIn, work);
     }).pipe(
-      Effect.catch((error) => Effect.logWarning("what is due is not removed for now", error)),
+      Effect.catch((error) => Effect.logWarning("what is due is not seen to for now", error)),
       Effect.repeat(Schedule.spaced(handleAgainMs)),
       Effect.andThen(Effect.never),
     );

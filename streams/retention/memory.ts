@@ -1,53 +1,65 @@
 /**
- * What is due for removal, from the log in memory: one queue for all janitors of the process. What a
- * janitor that ends has not handled is another's, and it all begins anew with the scope.
+ * What is due, from the log in memory: one queue for all janitors of the process. What a janitor that
+ * ends has not handled is another's, and so is what one is silent about for too long; it all begins
+ * anew with the scope.
  */
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
+import * as Fiber from "effect/Fiber";
 import * as Layer from "effect/Layer";
 import * as Queue from "effect/Queue";
 import * as Stream from "effect/Stream";
 import { Log } from "../log.ts";
 import { skippedRecords } from "../metrics.ts";
-import { Expiries, type Expiry, expiryOf, handleAgainMs } from "../retention.ts";
+import { type Due, dueOf, Expiries, handleAgainMs, janitorWaitMs } from "../retention.ts";
 import { shardRoot } from "../subjects.ts";
 
 const make = Effect.gen(function* () {
   const log = yield* Log;
   const context = yield* Effect.context<never>();
   const scope = yield* Effect.scope;
-  const due = yield* Queue.unbounded<Expiry>();
+  const waiting = yield* Queue.unbounded<Due>();
 
   for (let shard = 0; shard < log.layout.shards; shard++) {
     const filter = { shard, subject: `${shardRoot(log.layout, shard)}.gc.*.*.*.*` };
     yield* log.follow(filter).pipe(
       Stream.runForEach((entry) =>
         Effect.sync(() => {
-          const expiry = expiryOf(log.layout, entry);
-          if (expiry === undefined) skippedRecords.updateUnsafe(1, context);
-          else Queue.offerUnsafe(due, expiry);
+          const due = dueOf(log.layout, entry);
+          if (due === undefined) skippedRecords.updateUnsafe(1, context);
+          else Queue.offerUnsafe(waiting, due);
         })
       ),
       Effect.forkScoped,
     );
   }
 
-  const again = (expiries: ReadonlyArray<Expiry>) =>
-    Effect.forkIn(
-      Effect.delay(Queue.offerAll(due, expiries), handleAgainMs),
-      scope,
-    );
+  const run = (effect: Effect.Effect<unknown>) =>
+    Fiber.runIn(Effect.runForkWith(context)(effect), scope);
+
+  /** Gives something to another after a time, by the clock of those who live on. */
+  const later = (due: ReadonlyArray<Due>, delayMs: number) =>
+    Effect.sync(() => run(Effect.delay(Queue.offerAll(waiting, due), delayMs)));
 
   return Expiries.of({
     serve: (handle) =>
-      Queue.take(due).pipe(
-        Effect.flatMap((expiry) =>
-          Effect.onExit(
-            Effect.tapError(
-              handle([expiry]),
-              ({ message }) => Effect.logWarning(`what is due cannot be removed: ${message}`),
-            ),
-            (exit) => again(Exit.isSuccess(exit) ? exit.value : [expiry]),
+      Queue.take(waiting).pipe(
+        Effect.flatMap((due) =>
+          Effect.flatMap(
+            // A janitor that has died says nothing.
+            Effect.sync(() => run(Effect.delay(Queue.offer(waiting, due), janitorWaitMs))),
+            (another) =>
+              Effect.onExit(
+                Effect.tapError(
+                  handle([due]),
+                  ({ message }) => Effect.logWarning(`what is due cannot be seen to: ${message}`),
+                ),
+                (exit) =>
+                  Effect.andThen(
+                    Effect.sync(() => another.interruptUnsafe()),
+                    later(Exit.isSuccess(exit) ? exit.value : [due], handleAgainMs),
+                  ),
+              ),
           )
         ),
         Effect.ignoreCause,

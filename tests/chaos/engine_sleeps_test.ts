@@ -22,9 +22,8 @@ import {
 const isFull = process.env["WEIR_TEST_FULL"] === "1";
 const sleeps = isFull ? 10_000 : 1_000;
 const atOnce = 100;
-/** Enough to have all of them asleep before the first is due. */
-const firstMs = isFull ? 120_000 : 12_000;
-const secondMs = 2 * firstMs;
+/** Mostly enough to have all of them asleep before the first is due. */
+const shortestMs = isFull ? 120_000 : 12_000;
 let server: ScratchServer;
 let scene: Scene;
 
@@ -69,29 +68,47 @@ const listedAs = (status: ExecutionStatus) => {
 const recorded = async (run: Run, kind: string) =>
   (await historyOf(run)).filter(({ record }) => record.kind === kind);
 
-it(`${sleeps} sleeps are in nobody's memory, and each fires once, also when due while all is down`, async () => {
+/**
+ * Has all of them asleep and in nobody's memory, half of them for so long and half for twice that;
+ * none, if the first woke before the last was asleep, on a machine with much else to do.
+ */
+const allAsleep = async (firstMs: number): Promise<ReadonlyArray<Run> | undefined> => {
   const { weir, actors: { sleeper } } = scene;
   const runs: Array<Run> = [];
   let next = 0;
   const go = async () => {
     while (next < sleeps) {
       const n = next++;
-      const forMs = n % 2 === 0 ? firstMs : secondMs;
-      runs[n] = await weir.start(sleeper, { forMs }, { id: `o-${n}` });
+      const forMs = n % 2 === 0 ? firstMs : 2 * firstMs;
+      runs[n] = await weir.start(sleeper, { forMs }, { id: `for-${firstMs}-${n}` });
     }
   };
-  const first = await scene.launch("first");
   await Promise.all(Array.from({ length: atOnce }, go));
   const startedAt = Date.now();
-  const early = runs.filter((_, n) => n % 2 === 0);
-  const late = runs.filter((_, n) => n % 2 === 1);
-  await eventually("nothing is in memory", async () => {
+  await eventually("nothing is in memory, or one wakes", async () => {
+    if (woken(runs) > 0) return true;
     const [worker] = await weir.workers();
     return worker !== undefined && worker.at > startedAt && worker.load?.resident === 0 ||
       undefined;
-  }, firstMs);
-  assert.equal(await eventually("the list has them all", listedAs("suspended"), firstMs), sleeps);
-  assert.equal(woken(runs), 0);
+  }, 60_000);
+  const listed = await eventually("the list has them all", listedAs("suspended"), 60_000);
+  if (woken(runs) === 0) {
+    assert.equal(listed, sleeps);
+    return runs;
+  }
+  await Promise.all(runs.map((run) => run.cancel().catch(() => undefined)));
+  await Promise.all(runs.map((run) => run.outcome()));
+  return undefined;
+};
+
+it(`${sleeps} sleeps are in nobody's memory, and each fires once, also when due while all is down`, async () => {
+  const first = await scene.launch("first");
+  let firstMs = shortestMs;
+  let asleep = await allAsleep(firstMs);
+  while (asleep === undefined) asleep = await allAsleep(firstMs *= 2);
+  const startedAt = Date.now();
+  const early = asleep.filter((_, n) => n % 2 === 0);
+  const late = asleep.filter((_, n) => n % 2 === 1);
 
   const haveFired = (runs: ReadonlyArray<Run>) => () => woken(runs) >= runs.length || undefined;
   await eventually("half of them fire", haveFired(early), firstMs + 60_000);
@@ -100,8 +117,8 @@ it(`${sleeps} sleeps are in nobody's memory, and each fires once, also when due 
   await server.kill();
   await eventually(
     "the others are due",
-    () => Date.now() > startedAt + secondMs || undefined,
-    secondMs,
+    () => Date.now() > startedAt + 2 * firstMs || undefined,
+    2 * firstMs + 10_000,
   );
   await server.restart();
   const second = await scene.launch("second");
@@ -131,11 +148,9 @@ it("the first deadline of a sleep holds, whoever's hands and clocks it passes th
   assert.deepEqual(sleeping.map(({ record }) => (record as { due: number }).due), [begun.due]);
   const timers = await recorded(run, "timer");
   assert.ok(timers.every(({ record }) => (record as { due: number }).due === begun.due));
+  // By either of the wrong clocks it would have woken at once, or not for an hour.
   const [done] = await recorded(run, "done");
-  assert.ok(
-    done!.at >= begun.due && done!.at < begun.due + forMs / 2,
-    `${done!.at - begun.due} ms`,
-  );
+  assert.ok(done!.at >= begun.due, `${done!.at - begun.due} ms`);
   await fourth.drain();
   await scene.noneIsStuck();
 });

@@ -70,8 +70,12 @@ const play = async (server: ScratchServer, points: ReadonlyArray<KillPoint>) => 
     };
     let worker = await launch(0);
     let kills = 0;
+    let isDone = false;
     const relay = async () => {
-      while (await worker.ended === "SIGKILL") worker = await launch(++kills);
+      while (await worker.ended === "SIGKILL") {
+        worker = await launch(++kills);
+        if (isDone) worker.terminate();
+      }
     };
     const relayed = relay();
 
@@ -102,6 +106,7 @@ const play = async (server: ScratchServer, points: ReadonlyArray<KillPoint>) => 
     const ran = new Set(scene.effects("work").map(({ execution }) => execution));
     assert.deepEqual([...ran].sort(), all);
 
+    isDone = true;
     worker.terminate();
     await scene.inTime("its drain", relayed);
     await scene.noneIsStuck();

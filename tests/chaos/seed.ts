@@ -14,8 +14,8 @@ export const named = `WEIR_TEST_SEED=${seed}`;
 export type Chance = (below: number) => number;
 
 /** Whole numbers that depend on the seed and on the purpose alone (mulberry32). */
-export const chance = (purpose: string): Chance => {
-  let state = seed;
+export const chance = (purpose: string, from = seed): Chance => {
+  let state = from;
   for (const character of purpose) state = Math.imul(state ^ character.charCodeAt(0), 0x01000193);
   return (below) => {
     state = (state + 0x6d2b79f5) | 0;

@@ -62,6 +62,20 @@ describe("weir submit and schedule", () => {
     });
   });
 
+  it("submit puts a task below an execution under way, and below nothing else", async () => {
+    await said("submit", "extract", "1", "--id", "above", "--delay", "1 day");
+    await said("submit", "extract", "2", "--id", "below", "--parent", "extract/above");
+    const [start] = objects((await weir("history", "extract/below", "--json")).stdout);
+    const { parent } = start!["record"] as { readonly parent: { readonly execution: string } };
+    assert.equal(parent.execution, "extract/above");
+    await said("cancel", "extract/above");
+    for (const id of ["extract/e-1", "extract/nobody"]) {
+      const { exitCode, stderr } = await weir("submit", "load", "--parent", id);
+      assert.equal(exitCode, 1);
+      assert.match(stderr, id.endsWith("nobody") ? /There is no execution/ : /has ended/);
+    }
+  });
+
   it("submit refuses what comes after nothing that is there", async () => {
     const { exitCode, stderr } = await weir("submit", "load", "--after", "extract/nobody");
     assert.equal(exitCode, 1);
@@ -125,7 +139,7 @@ describe("weir submit and schedule", () => {
     assert.equal(await said(...words), "extract/s  was there already\n");
     await expect(
       ["schedule", "show", "extract/s"],
-      /^schedule +extract\/s\nstatus +completed\nwhy .*\nrunning +0\ncreated +2\ncompleted +2\nfailed +0\n/,
+      /^schedule +extract\/s\nstatus +completed\nwhy .*\nruns +2 times, every 1s\nmisfire +fire-once\noverlap +allow\nrunning +0\ncreated +2\ncompleted +2\nfailed +0\n/,
     );
     await expect(
       ["schedule", "runs", "extract/s"],

@@ -3,6 +3,7 @@
  * the engine on that log; nothing here knows which one it is.
  */
 import { attemptsSuite } from "./engine/attempts.ts";
+import { budgetingSuite } from "./engine/budgeting.ts";
 import { childrenSuite } from "./engine/children.ts";
 import { joiningSuite } from "./engine/joining.ts";
 import { listingSuite } from "./engine/listing.ts";
@@ -11,9 +12,11 @@ import { outboxSuite } from "./engine/outbox.ts";
 import { outputSuite } from "./engine/output.ts";
 import { owningSuite } from "./engine/owning.ts";
 import { pausingSuite } from "./engine/pausing.ts";
+import { promotingSuite } from "./engine/promoting.ts";
 import { queueingSuite } from "./engine/queueing.ts";
 import { recordedSuite } from "./engine/recorded.ts";
 import { refusingSuite } from "./engine/refusing.ts";
+import { routingSuite } from "./engine/routing.ts";
 import { snapshotsSuite } from "./engine/snapshots.ts";
 import type { Services } from "./engine/stage.ts";
 import { startingSuite } from "./engine/starting.ts";
@@ -21,6 +24,7 @@ import { stepsSuite } from "./engine/steps.ts";
 import { stoppingSuite } from "./engine/stopping.ts";
 import { toldAsWorkSuite } from "./engine/told_as_work.ts";
 import { togetherSuite } from "./engine/together.ts";
+import { triggeringSuite } from "./engine/triggering.ts";
 import { waitingSuite } from "./engine/waiting.ts";
 import type { Run } from "./subject_matter.ts";
 
@@ -33,6 +37,10 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   joiningSuite(name, run);
   togetherSuite(name, run);
   queueingSuite(name, run);
+  promotingSuite(name, run);
+  triggeringSuite(name, run);
+  budgetingSuite(name, run);
+  routingSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
   pausingSuite(name, run);

@@ -115,6 +115,33 @@ describe("a connection that acts as a principal", () => {
     assert.equal(await ana.get(order, "o-1").result(), "fine");
   });
 
+  it("an operator, an auditor and a gatekeeper take one decision, each its own part", async () => {
+    await service.grants.assign("otto", "auditor");
+    const [greta, otto] = [service.as("greta"), service.as("otto")];
+    const submit = (weir: ActingWeir | Weir) =>
+      weir.submit(order, { cents: 9 }, { id: "triad", unserved: true });
+    for (const weir of [greta, otto]) await assert.rejects(submit(weir), forbidden);
+    await submit(ana);
+    const approveAs = (weir: ActingWeir | Weir) =>
+      weir.get(order, "triad").signal(approve, { note: "granted" });
+    for (const weir of [ana, otto]) await assert.rejects(approveAs(weir), forbidden);
+    for (const weir of [greta, otto]) {
+      await assert.rejects(weir.get(order, "triad").cancel(), forbidden);
+    }
+    await otto.ledgers.append("order/triad", { kind: "review", payload: "in order" });
+    await approveAs(greta);
+    await greta.ledgers.append("order/triad", { kind: "decision", payload: { approved: true } });
+    const worker = await service.worker([order]);
+    assert.equal(await ana.get(order, "triad").result(), "granted");
+    await worker.close();
+    for (const weir of [ana, greta, otto]) {
+      assert.deepEqual(
+        (await weir.ledgers.read("order/triad")).map(({ by, kind }) => [by, kind]),
+        [["otto", "review"], ["greta", "decision"]],
+      );
+    }
+  });
+
   it("a revocation holds on other connections, and ends what is being read", async () => {
     const bo = await connect({ ...options, principal: "bo" });
     try {

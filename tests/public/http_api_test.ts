@@ -10,6 +10,10 @@ const go = signal<number>("go");
 
 const order = actor("order", (ctx, cents: number) => ctx.run("charge", () => cents * 2));
 const waits = actor("waits", (ctx) => ctx.wait(go));
+const asks = actor("asks", async (ctx) => {
+  await ctx.emit("token", await ctx.token(go));
+  return await ctx.wait(go);
+});
 const fails = actor("fails", () => Promise.reject(new RangeError("no rows")));
 
 const at = (id: string, more = "") => `/api/v1/runs/${encodeURIComponent(id)}${more}`;
@@ -20,8 +24,8 @@ describe("executions over HTTP", () => {
   let api: Client;
   let ask: Client["ask"];
   before(async () => {
-    weir = await inMemory();
-    await weir.worker([order, waits, fails]);
+    weir = await inMemory({ tokenKeys: [{ id: "k", secret: "secret".padEnd(32, "0") }] });
+    await weir.worker([order, waits, asks, fails]);
     const handler = weirHandler({ weir, open: true, control: true });
     document = await documentOf(handler);
     api = client(handler, document);
@@ -176,6 +180,7 @@ describe("executions over HTTP", () => {
     await weir.advance("1 minute");
     assert.deepEqual((await ask("GET", at("waits/w-3"))).body.paused, { reason: "audit" });
     assert.equal((await ask("POST", at("waits/w-3", "/resume"))).status, 202);
+    assert.equal((await ask("POST", at("waits/w-3", "/promote"))).status, 202);
     await weir.advance("1 minute");
     assert.equal((await ask("GET", at("waits/w-3"))).body.paused, undefined);
     const early = await ask("POST", at("waits/w-3", "/retry"));
@@ -232,9 +237,10 @@ describe("executions over HTTP", () => {
   it("counts what there is, and who works", async () => {
     const { body } = await ask("GET", "/api/v1/stats");
     assert.ok(body.runs.completed > 5 && body.runs.cancelled === 1);
+    assert.ok(body.runs.suspended >= 1, JSON.stringify(body.runs));
     assert.deepEqual(body.capped, []);
     const [worker, ...others] = (await ask("GET", "/api/v1/workers")).body.workers;
-    assert.deepEqual([worker.actors, others], [["order", "waits", "fails"], []]);
+    assert.deepEqual([worker.actors, others], [["order", "waits", "asks", "fails"], []]);
   });
 
   it("tells Prometheus what it knows, each metric once", async () => {
@@ -249,6 +255,15 @@ describe("executions over HTTP", () => {
     for (const line of body.trimEnd().split("\n")) {
       assert.match(line, /^(# (HELP|TYPE) .+|[a-zA-Z_:][\w:]*(\{.*\})? [-+.\deInNaf]+)$/);
     }
+  });
+
+  it("takes the signal that a token is for, of whoever has it", async () => {
+    const run = await weir.start(asks, undefined, { id: "a-1" });
+    for await (const { frame } of run.output("token")) {
+      const { status } = await ask("POST", `/api/v1/tokens/${frame}`, { body: 7 });
+      assert.equal(status, 202);
+    }
+    assert.equal(await run.result(), 7);
   });
 
   it("answers HEAD as GET, without the body, and names the request", async () => {

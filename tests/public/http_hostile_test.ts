@@ -233,7 +233,17 @@ describe("what no client should send", () => {
         const { status } = await refused("GET", `/api/v1/runs/${id}${verb}`);
         assert.ok(status === 400 || status === 404, `${id}${verb}: ${status}`);
       }
-      for (const verb of ["cancel", "pause", "resume", "retry", "revoke-lease", "signals/go"]) {
+      for (
+        const verb of [
+          "cancel",
+          "pause",
+          "resume",
+          "promote",
+          "retry",
+          "revoke-lease",
+          "signals/go",
+        ]
+      ) {
         const { status } = await refused("POST", `/api/v1/runs/${id}/${verb}`);
         assert.ok(status === 400 || status === 404, `${id}/${verb}: ${status}`);
       }

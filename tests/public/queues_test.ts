@@ -162,6 +162,24 @@ describe("a queue", () => {
     }
   });
 
+  it("keeps the key of one that is suspended", async () => {
+    await using weir = await inMemory();
+    const { begun, hold } = holding();
+    await weir.worker([hold], { ...kept, residentGrace: "0 millis" });
+    const runs = await submitMany(
+      weir,
+      hold,
+      ["1", "2"],
+      () => ({ queue: { name: "q", key: "k" } }),
+    );
+    await weir.advance("1 day");
+    const { status, reason } = await runs.get("1")!.describe();
+    assert.deepEqual([status, reason, begun], ["suspended", "signal", ["1"]]);
+    await runs.get("1")!.signal(go, undefined);
+    await weir.advance("1 minute");
+    assert.deepEqual(begun, ["1", "2"]);
+  });
+
   it("frees the place of one that is cancelled, waiting or running", async () => {
     await using weir = await inMemory();
     const { begun, hold } = holding();

@@ -82,6 +82,34 @@ describe("a task that comes after others", () => {
     await assert.rejects(last.result(), ExecutionExpired);
   });
 
+  it("goes on from a snapshot when it waits for more than fit into a short log", async () => {
+    await using weir = await inMemory();
+    const first = await weir.worker(everything, { residentGrace: "0 millis" });
+    const ids = Array.from({ length: 150 }, (_, i) => `e-${i}`);
+    const last = await weir.submit(waits, undefined, { id: "last" });
+    await weir.submitAll(ids.map((id, i) => ({ actor: extract, input: i, id })));
+    const sum = actor(
+      "sum",
+      async (ctx) =>
+        await ctx.wait(go) +
+        Object.values(ctx.results).reduce<number>((all, one) => all + Number(one), 0),
+    );
+    const second = await weir.worker([sum], { residentGrace: "0 millis" });
+    const run = await weir.submit(sum, undefined, {
+      after: ["waits/last", ...ids.map((id) => `extract/${id}`)],
+    });
+    await weir.advance("1 minute");
+    assert.equal((await run.describe()).reason, "child");
+    await second.crash();
+    await weir.worker([sum], { residentGrace: "0 millis" });
+    await last.signal(go, 1);
+    await weir.advance("1 minute");
+    assert.equal((await run.describe()).reason, "signal");
+    await first.crash();
+    await run.signal(go, 100);
+    assert.equal(await run.result(), 100 + 1 + 150 * 149);
+  });
+
   it("can be cancelled while it waits, and leaves the others alone", async () => {
     await using weir = await inMemory();
     await weir.worker(everything);
@@ -218,6 +246,39 @@ describe("the attempts of a task", () => {
       return true;
     });
     assert.equal(aborted, 1);
+  });
+
+  it("that give something when their time is over have given nothing", async () => {
+    await using weir = await inMemory({ runsTwice: false });
+    let gave = 0;
+    /** It does not care that it is told to stop. */
+    const deaf = actor(
+      "deaf",
+      (ctx) =>
+        ctx.run(
+          "go on",
+          ({ signal }) =>
+            new Promise<string>((resolve) =>
+              signal.addEventListener("abort", () => {
+                gave++;
+                resolve("late");
+              })
+            ),
+        ),
+    );
+    await weir.worker([deaf]);
+    const run = await weir.submit(deaf, undefined, {
+      timeout: "5 minutes",
+      retry: { attempts: 2, delay: "1 second", jitter: false },
+    });
+    await assert.rejects(run.result(), (error: unknown) => {
+      assert.ok(error instanceof ExecutionFailed);
+      assert.equal(error.failure.name, "AttemptTimedOut");
+      return true;
+    });
+    assert.equal(gave, 2);
+    const { attempt, steps } = await run.describe();
+    assert.deepEqual([attempt, steps], [1, {}]);
   });
 
   for (const residentGrace of ["0 millis", "1 day"] as const) {

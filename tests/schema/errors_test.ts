@@ -7,6 +7,7 @@ import * as budget from "../../schema/budget_errors.ts";
 import * as errors from "../../schema/errors.ts";
 import * as execution from "../../schema/execution_errors.ts";
 import * as outbox from "../../schema/outbox_errors.ts";
+import * as trigger from "../../schema/trigger_errors.ts";
 import * as surface from "../../schema/mod.ts";
 
 const failure = { name: "CardDeclined", message: "no funds" };
@@ -18,6 +19,7 @@ const samples: ReadonlyArray<
   | errors.WeirError
   | execution.ExecutionProblem
   | outbox.OutboxProblem
+  | trigger.TriggerProblem
 > = [
   new errors.InvalidInput({ what: "tenant", value: "", rule: "expected a non-empty string" }),
   new errors.StaleFence({ execution: "order/o-1", revision: 7, landed: "no" }),
@@ -74,6 +76,7 @@ const samples: ReadonlyArray<
   new execution.ExecutionExpired({ execution: "order/o-1", outcome: "expired" }),
   new execution.UnknownActor({ actor: "order" }),
   new execution.DependencyCycle({ executions: ["load/a", "load/b"] }),
+  new execution.HierarchyTooDeep({ parent: "load/a", deepest: 8 }),
   new execution.NobodyKeepsQueues({ queue: "cards" }),
   new execution.IntakeClosed({
     execution: "order/o-1",
@@ -84,6 +87,8 @@ const samples: ReadonlyArray<
     reason: "end of contract",
     by: "ana",
   }),
+  new trigger.NobodyKeepsTriggers({ trigger: "on-paid" }),
+  new trigger.TriggerNotFound({ trigger: "on-paid" }),
   new execution.ScheduleFailed({ execution: "report/r", created: 5 }),
   new execution.SignalLimitExceeded({ execution: "order/o-1", limit: 10_000 }),
   new execution.RetryLimitExceeded({ execution: "order/o-1", limit: 10 }),
@@ -127,6 +132,8 @@ const samples: ReadonlyArray<
   new access.Forbidden({ principal: "ana", verb: "workers", capabilities: ["read"] }),
   new access.Forbidden({ principal: "ana", verb: "unheard", capabilities: [] }),
   new access.TenantNotFound({ tenant: "acme" }),
+  new access.InvalidToken({}),
+  new access.NoTokenKeys({}),
   new outbox.DuplicateEvent({ token: "o-1/paid" }),
   new outbox.EventLockLost({ event: "e-1", owner: "w-1", lock: 7 }),
   new outbox.DatabaseRefused({
@@ -136,13 +143,25 @@ const samples: ReadonlyArray<
   }),
   new outbox.PublishFailed({ event: "e-1", eventType: "order.paid", reason: "no answer" }),
   new outbox.PublishRefused({ event: "e-1", eventType: "order.paid", reason: "no such topic" }),
+  new execution.BudgetExhausted({
+    execution: "order/o-1",
+    budget: "task:t-1",
+    dimension: "token",
+  }),
   new budget.BudgetNotFound({ budget: "task:t-1" }),
   new budget.DimensionNotAllocated({ budgets: ["task:t-1", "tenant"], dimension: "token" }),
   new budget.ZeroLimit({ budget: "task:t-1", dimension: "token" }),
   new budget.TooManyDimensions({ budget: "task:t-1", limit: 32 }),
 ];
 
-const classes = Object.entries({ ...access, ...budget, ...errors, ...execution, ...outbox }).filter(
+const classes = Object.entries({
+  ...access,
+  ...budget,
+  ...errors,
+  ...execution,
+  ...outbox,
+  ...trigger,
+}).filter(
   (
     [, value],
   ) => typeof value === "function" && value.prototype instanceof Error,

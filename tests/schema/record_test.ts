@@ -91,6 +91,15 @@ describe("records", () => {
   });
 });
 
+describe("records that are far too deep", () => {
+  it("are refused before they are looked at, which would take as long as they are deep", () => {
+    const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+    const error = failure(bytes(`{"v":1,"kind":"session","worker":${deep}}`));
+    assert.ok(error._tag === "CorruptRecord");
+    assert.match(error.reason, /more than 500 levels/);
+  });
+});
+
 describe("session records", () => {
   it("round-trip", () => {
     const value = fc.tuple(worker, natural).map(([worker, ttlMs]) => ({

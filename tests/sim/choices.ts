@@ -12,9 +12,9 @@ export class Choices {
     this.#draw = draw;
   }
 
-  /** Depends on the seed of this test process and on the purpose alone. */
-  static random(purpose: string): Choices {
-    return new Choices(chance(purpose));
+  /** Depends on the seed and on the purpose alone. */
+  static random(purpose: string, seed: number): Choices {
+    return new Choices(chance(purpose, seed));
   }
 
   static repeated(made: ReadonlyArray<number>): Choices {
@@ -40,15 +40,15 @@ export class Choices {
 }
 
 /** The fewest and smallest choices found with which something still fails, within so many trials. */
-export const shrink = (
+export const shrink = async (
   made: ReadonlyArray<number>,
-  fails: (choices: Choices) => boolean,
+  fails: (choices: Choices) => boolean | Promise<boolean>,
   trials = 600,
-): ReadonlyArray<number> => {
+): Promise<ReadonlyArray<number>> => {
   let best = made;
   let left = trials;
-  const attempt = (candidate: ReadonlyArray<number>): boolean => {
-    if (left-- <= 0 || !fails(Choices.repeated(candidate))) return false;
+  const attempt = async (candidate: ReadonlyArray<number>): Promise<boolean> => {
+    if (left-- <= 0 || !(await fails(Choices.repeated(candidate)))) return false;
     best = candidate;
     return true;
   };
@@ -61,8 +61,8 @@ export const shrink = (
         ...best.slice(at + size),
       ];
       const isZero = best.slice(at, at + size).every((choice) => choice === 0);
-      if (attempt(without)) continue;
-      if (!isZero) attempt(zeroed);
+      if (await attempt(without)) continue;
+      if (!isZero) await attempt(zeroed);
       at += size;
     }
   }

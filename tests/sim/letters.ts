@@ -42,6 +42,7 @@ export const lettersTo = (
     const paused = insert(letters, 0, { kind: "pause" }, choices);
     insert(letters, paused + 1, { kind: "resume" }, choices);
   }
+  if (choices.oneIn(4)) insert(letters, 0, { kind: "promote" }, choices);
   if (!isRacy) return letters;
   if (choices.oneIn(3)) {
     const force = choices.oneIn(2);

@@ -24,6 +24,8 @@ export type Operation =
     /** The end of what was spawned under the key before. */
     | { readonly kind: "end"; readonly of: Operation & { readonly kind: "spawn" } }
     | { readonly kind: "cell" | "tag" | "note" }
+    /** Goes on with what comes first; only the engine runs these. */
+    | { readonly kind: "race"; readonly among: ReadonlyArray<Operation> }
   );
 
 export interface Program {
@@ -80,7 +82,8 @@ export const next = ({ groups, failingAttempts }: Program, state: ExecutionState
 
 /** The signals that the waits of a program take, in their order. */
 export const signalsFor = ({ groups }: Program): ReadonlyArray<string> =>
-  groups.flat().flatMap((operation) => operation.kind === "wait" ? [operation.signal] : []);
+  groups.flat().flatMap((operation) => operation.kind === "race" ? operation.among : [operation])
+    .flatMap((operation) => operation.kind === "wait" ? [operation.signal] : []);
 
 /** What an undisturbed run gives: the waits for a name take its signals in the order of sending. */
 export const expected = (program: Program): OutcomeRecord => {
@@ -112,18 +115,31 @@ export const isPossible = (program: Program, results: ReadonlyArray<string>): bo
   const undisturbed = expected(program);
   const usual = undisturbed.type === "success" ? undisturbed.value as ReadonlyArray<string> : [];
   return results.length === usual.length &&
-    program.groups.flat().every((operation, i) => {
-      const result = results[i]!;
-      if (result === usual[i]) return true;
-      const called = operation.kind === "end" ? operation.of : operation;
-      // Another may have cancelled a child that is its own.
-      if (called.kind === "call" || called.kind === "spawn") {
-        return called.isShared && result === "cancelled";
-      }
-      if (operation.kind !== "wait") return false;
+    program.groups.flat().every((operation, i) =>
+      results[i] === usual[i] || isPossibleOf(operation, results[i]!)
+    );
+};
+
+const isPossibleOf = (operation: Operation, result: string): boolean => {
+  switch (operation.kind) {
+    case "race":
+      return operation.among.some((each) => isPossibleOf(each, result));
+    case "run":
+      return !operation.isHopeless && result === JSON.stringify(valueOf(operation.key));
+    case "sleep":
+      return result === "null";
+    case "wait":
       return result.startsWith(`"${operation.signal} `) ||
         (result === "timeout" && operation.timeoutMs !== undefined);
-    });
+    case "call":
+    case "spawn":
+      // Another may have cancelled a child that is its own.
+      return operation.isShared && result === "cancelled";
+    case "end":
+      return isPossibleOf(operation.of, result);
+    default:
+      return false;
+  }
 };
 
 const childResult = (program: Program): string => {
@@ -154,11 +170,27 @@ export const programOf = (
 const kinds = ["run", "run", "wait", "sleep", "call", "spawn", "note", "cell", "tag"] as const;
 const childKinds = ["run", "run", "sleep", "note"] as const;
 
+const race = (key: string, choices: Choices): Operation => ({
+  kind: "race",
+  key,
+  among: [
+    { kind: "wait", key: `${key} wait`, signal: choices.of(["go", "stop"]) },
+    choices.oneIn(2)
+      ? { kind: "run", key: `${key} run`, failures: 0, isHopeless: false }
+      : { kind: "sleep", key: `${key} sleep`, ms: 1 + choices.below(20_000) },
+  ],
+});
+
 /**
- * A program of a few groups; one that is racy has waits that may come to nothing. Without a child to
- * share it is one that calls nobody.
+ * A program of a few groups; one that is racy has waits that may come to nothing, and races, if its
+ * runner knows them. Without a child to share it is one that calls nobody.
  */
-export const anyProgram = (choices: Choices, isRacy: boolean, shared?: Program): Program => {
+export const anyProgram = (
+  choices: Choices,
+  isRacy: boolean,
+  shared?: Program,
+  hasRaces = false,
+): Program => {
   const isChild = shared === undefined;
   const groups: Array<Array<Operation>> = [];
   const spawned: Array<Operation> = [];
@@ -168,6 +200,10 @@ export const anyProgram = (choices: Choices, isRacy: boolean, shared?: Program):
     const size = 1 + choices.below(isChild ? 2 : 3);
     for (let i = 0; i < size; i++) {
       const key = `${g}.${i}`;
+      if (isRacy && hasRaces && choices.oneIn(8)) {
+        group.push(race(key, choices));
+        continue;
+      }
       const kind = choices.of(isChild ? childKinds : kinds);
       switch (kind) {
         case "run":

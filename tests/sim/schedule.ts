@@ -4,30 +4,17 @@
  * of it is said in `verdict.ts`.
  */
 import assert from "node:assert/strict";
-import * as Option from "effect/Option";
-import { openOperations } from "../../actors/core/state.ts";
-import { ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
-import type { Address } from "../../streams/subjects.ts";
-import { Book } from "./book.ts";
+import { Cast } from "./cast.ts";
 import type { Choices } from "./choices.ts";
-import { type Letter, lettersTo, signalOf } from "./letters.ts";
 import { Owner } from "./owner.ts";
-import { anyProgram, type Program, programOf } from "./programs.ts";
-import { judge, judgeOwner, unfinished, Wrong } from "./verdict.ts";
+import { judgeOwner } from "./verdict.ts";
 import { type Item, World } from "./world.ts";
+import { Wrong } from "./wrong.ts";
 
 interface Worker {
   readonly name: string;
   isFrozen: boolean;
   readonly owners: Map<string, Owner>;
-}
-
-interface Root {
-  readonly address: Address;
-  readonly start: { readonly notBefore?: Timestamp; readonly deadline?: Timestamp };
-  /** What clients have yet to send, and how much they have sent. */
-  readonly letters: ReadonlyArray<Letter>;
-  sent: number;
 }
 
 /** Who takes more turns than this will never come to rest. */
@@ -39,40 +26,18 @@ const askAgainMs = 1_000;
 class Schedule {
   readonly #choices: Choices;
   readonly #world: World;
-  readonly #book: Book;
-  readonly #isRacy: boolean;
-  readonly #programs: Map<string, Program>;
-  readonly #roots: ReadonlyArray<Root>;
+  readonly #cast: Cast;
   readonly #workers: Array<Worker> = [];
   /** When mail that nobody could take is offered again. */
   readonly #later = new Map<string, number>();
   /** Up to where the mail is of those whom nobody has started. */
   readonly #unstarted = new Map<string, number>();
   #hired = 0;
-  #helped = 0;
 
   constructor(world: World, choices: Choices) {
     this.#choices = choices;
     this.#world = world;
-    this.#book = new Book(world);
-    this.#isRacy = choices.oneIn(2);
-    const shared = anyProgram(choices, this.#isRacy);
-    this.#programs = new Map([["shared", shared]]);
-    this.#roots = Array.from({ length: choices.oneIn(3) ? 2 : 1 }, (_, i) => {
-      const program = anyProgram(choices, this.#isRacy, shared);
-      this.#programs.set(`${i}`, program);
-      const notBefore = Timestamp.make(world.now + 5_000);
-      const deadline = Timestamp.make(world.now + 10_000 + choices.below(30_000));
-      return {
-        address: world.addressOf(ExecutionId.make(`root/${i}`)),
-        start: {
-          ...(choices.oneIn(6) ? { notBefore } : {}),
-          ...(this.#isRacy && choices.oneIn(4) ? { deadline } : {}),
-        },
-        letters: lettersTo(program, this.#isRacy, choices),
-        sent: -1,
-      };
-    });
+    this.#cast = new Cast(world, choices, false);
     const workers = 1 + choices.below(3);
     for (let i = 0; i < workers; i++) this.#hire(`worker-${this.#hired++}`);
   }
@@ -82,7 +47,7 @@ class Schedule {
     for (let i = 0; i < misfortunes; i++) this.#disturb();
     this.#world.say("from now on all goes well");
     this.#finish();
-    judge(this.#book, this.#world, this.#programs, this.#isRacy);
+    this.#cast.judge();
   }
 
   // What goes wrong, and what goes on meanwhile.
@@ -102,7 +67,7 @@ class Schedule {
       case 33:
         return this.#offerAgain();
       case 32:
-        return this.#revoke();
+        return this.#cast.revoke();
       case 31:
         return this.#world.pass(this.#choices.below(12_000));
       case 30:
@@ -115,10 +80,10 @@ class Schedule {
       case 26:
       case 25:
       case 24:
-        this.#send();
+        this.#cast.send();
         return;
       case 23:
-        this.#retry();
+        this.#cast.retry();
         return;
       case 22:
       case 21:
@@ -132,7 +97,7 @@ class Schedule {
   }
 
   #goOn(): void {
-    if (this.#advance() || this.#deliver() || this.#send() || this.#fire()) return;
+    if (this.#advance() || this.#deliver() || this.#cast.send() || this.#fire()) return;
     const next = this.#nextTime();
     this.#world.pass(next === Infinity ? 1_000 : Math.max(1, next - this.#world.now));
   }
@@ -155,7 +120,8 @@ class Schedule {
     const { tail } = owner.address;
     worker.owners.delete(tail);
     const hasLetGo = owner.ending === "ended" || owner.ending === "suspended";
-    if (hasLetGo) judgeOwner(this.#book, owner);
+    // It costs more than what it judges, so some are chosen, by what a repetition repeats.
+    if (hasLetGo && owner.written % 4 === 0) judgeOwner(this.#cast.book, owner);
     if (owner.ending === "lost") this.#later.set(tail, this.#world.now + askAgainMs);
     if (owner.ending === "unstarted") this.#unstarted.set(tail, owner.mailRead);
   }
@@ -176,22 +142,9 @@ class Schedule {
     const { tail, label } = item.address;
     const owner = worker.owners.get(tail);
     if (owner !== undefined) return owner.take(item);
-    const program = programOf(executionIdentity(ExecutionId.make(label)), this.#programs);
+    const program = this.#cast.programOf(label);
     const fleet = { ownerAt: (name: string) => this.#ownerAt(name, tail) };
     worker.owners.set(tail, new Owner(this.#world, fleet, worker.name, program, item));
-  }
-
-  #send(): boolean {
-    const waiting = this.#roots.filter(({ letters, sent }) => sent < letters.length);
-    if (waiting.length === 0) return false;
-    const root = this.#choices.of(waiting);
-    const { address, letters, start } = root;
-    const letter = letters[root.sent++];
-    const { post } = this.#world;
-    this.#world.say(`a client sends ${letter?.kind ?? "the start"} to ${address.label}`);
-    if (letter !== undefined) this.#world.run(post.send(address, letter));
-    else this.#world.run(post.start(address, { kind: "start", seed: "seed", ...start }));
-    return true;
   }
 
   #fire(): boolean {
@@ -256,29 +209,6 @@ class Schedule {
     this.#world.offerAgain(address, mail);
   }
 
-  /** Runs again what has ended otherwise than it was meant to. */
-  #retry(): boolean {
-    if (!this.#isRacy) return false;
-    const ended = this.#roots.filter(({ address }) =>
-      this.#book.stateOf(address).done !== undefined
-    );
-    if (ended.length === 0) return false;
-    const { address } = this.#choices.of(ended);
-    const from = this.#choices.of(["start", "failure"] as const);
-    this.#world.say(`an operator runs ${address.label} again, from ${from}`);
-    this.#world.run(this.#world.post.send(address, { kind: "retry", from }));
-    return true;
-  }
-
-  #revoke(): void {
-    const { address } = this.#choices.of(this.#roots);
-    const { leases } = this.#world;
-    const current = Option.getOrUndefined(this.#world.run(leases.current(address)));
-    if (current?.held !== true) return;
-    this.#world.say(`an operator revokes the lease of ${address.label}`);
-    this.#world.run(leases.revoke(address, { by: "operator" }));
-  }
-
   #ownerAt(name: string, tail: string): Owner | "silent" | undefined {
     const worker = this.#workers.find((worker) => worker.name === name);
     return worker?.isFrozen === true ? "silent" : worker?.owners.get(tail);
@@ -298,13 +228,13 @@ class Schedule {
       if (this.#goesOn()) continue;
       const next = this.#nextTime();
       if (this.#isEmpty() && this.#world.timers.size === 0) {
-        const isOver = unfinished(this.#book, this.#world).length === 0;
-        if (isOver && !(this.#choices.oneIn(4) && this.#retry())) return;
+        const isOver = this.#cast.unfinished.length === 0;
+        if (isOver && !(this.#choices.oneIn(4) && this.#cast.retry())) return;
         if (isOver) continue;
       }
       const isStuck = next === Infinity || this.#world.now - quietSince > patienceMs;
-      if (isStuck && !(this.#isRacy && this.#help())) {
-        const left = unfinished(this.#book, this.#world).map(({ address }) => address.label);
+      if (isStuck && !(this.#cast.help())) {
+        const left = this.#cast.unfinished;
         if (left.length === 0) return;
         throw new Wrong(`${left.join(", ")} will never end`);
       }
@@ -335,29 +265,12 @@ class Schedule {
       this.#world.fire(name, false);
       did = true;
     }
-    return this.#send() || did;
+    return this.#cast.send() || did;
   }
 
   #isEmpty(): boolean {
     return this.#world.items.every((item) => !this.#isWorth(item)) &&
       this.#workers.every(({ owners }) => owners.size === 0);
-  }
-
-  /** Sends what is waited for in vain, if what clients have sent was not enough. */
-  #help(): boolean {
-    const waits = unfinished(this.#book, this.#world).flatMap(({ address, state }) =>
-      openOperations(state).flatMap(([, operation]) =>
-        operation.kind === "wait" && operation.due === undefined
-          ? [{ address, signal: operation.signal }]
-          : []
-      )
-    );
-    for (const { address, signal } of waits) {
-      const letter = signalOf(signal, `help-${this.#helped}`, `${signal} help ${this.#helped}`);
-      this.#helped++;
-      this.#world.run(this.#world.post.send(address, letter));
-    }
-    return waits.length > 0;
   }
 
   #nextTime(): number {

@@ -1,19 +1,20 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { describe, it } from "node:test";
-import { named } from "../chaos/seed.ts";
-import { Choices, shrink } from "./choices.ts";
-import { problemOf } from "./schedule.ts";
+import { named, seed } from "../chaos/seed.ts";
+import { simulations } from "./simulations.ts";
+import { firstViolation, inShort } from "./simulate.ts";
 
-const schedules = process.env["WEIR_TEST_FULL"] === undefined ? 10_000 : 50_000;
+const isFull = process.env["WEIR_TEST_FULL"] !== undefined;
 
-describe("the core, whatever happens to its owners", () => {
-  it(`comes to the same end in ${schedules} schedules, ${named}`, () => {
-    for (let i = 0; i < schedules; i++) {
-      const choices = Choices.random(`schedule ${i}`);
-      if (problemOf(choices) === undefined) continue;
-      const smallest = shrink(choices.made, (choices) => problemOf(choices) !== undefined);
-      assert.fail(`schedule ${i}, ${named}, in short:\n${problemOf(Choices.repeated(smallest))}`);
-    }
-  });
+describe("whatever happens", () => {
+  for (const [name, { simulation, inGate, what }] of Object.entries(simulations)) {
+    const count = isFull ? 5 * inGate : inGate;
+    it(`${what}, in ${count} schedules, ${named}`, async () => {
+      const found = await firstViolation(simulation, { seed, count });
+      if (found === undefined) return;
+      const again = `deno task sim --of ${name} --seed ${seed} --first ${found.run} --runs 1`;
+      assert.fail(`in short:\n${await inShort(simulation, found)}\nagain: ${again}`);
+    });
+  }
 });

@@ -13,7 +13,7 @@ import { takeUpRest } from "../../actors/core/take_up.ts";
 import { takeUpToReplay } from "../../actors/core/take_up.ts";
 import { beforeWork, tellWork } from "../../actors/core/tell_work.ts";
 import { ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
-import { isHeld, leaseRecord } from "../../schema/lease_record.ts";
+import { isHeld } from "../../schema/lease_record.ts";
 import type { JournalRecord, SignalRecord } from "../../schema/journal_record.ts";
 import type { SignalMail } from "../../schema/mail_record.ts";
 import type { RecordedWorkEvent } from "../../schema/work_event.ts";
@@ -21,18 +21,17 @@ import { readMoment, recordKinds } from "../../streams/execution_records.ts";
 import { nonceOfId } from "../../streams/fence.ts";
 import { beforeStart } from "../../streams/journal.ts";
 import { readOn } from "../../streams/readable_record.ts";
-import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
+import { type Address, kindOfSubject } from "../../streams/subjects.ts";
 import * as schema from "../../schema/mod.ts";
 import { judgeOfWork } from "../public/told_work.ts";
 import type { Book, Line } from "./book.ts";
 import type { Owner } from "./owner.ts";
 import { expected, isPossible, type Program, programOf } from "./programs.ts";
+import { judgeAttempts, judgeLeases, judgeNotices, judgeTries, leasesOf } from "./sequence.ts";
 import { tenant, type World } from "./world.ts";
+import { Wrong } from "./wrong.ts";
 
 const problemOfWork = judgeOfWork(schema);
-
-/** Something that must not be. */
-export class Wrong extends Error {}
 
 const started = (book: Book, world: World) =>
   [...world.addresses.values()].flatMap((address) => {
@@ -85,20 +84,21 @@ const judgeLease = (world: World, address: Address): void => {
 };
 
 /** Whoever wrote held the lease at that very place in the log. */
-const judgeFence = (world: World, address: Address, lines: ReadonlyArray<Line>): void => {
-  const leases = [
-    ...world.run(world.log.readThrough(executionFilter(address, "lease"), { through: 0 })),
-  ];
+const judgeFence = (
+  { label }: Address,
+  lines: ReadonlyArray<Line>,
+  changes: ReturnType<typeof leasesOf>,
+): void => {
+  const leases = [...changes];
   let holder: string | undefined;
   for (const { entry: { sequence, subject, id = "" } } of lines) {
     if (kindOfSubject(subject) === "mail") continue;
     while (leases.length > 0 && leases[0]!.sequence < sequence) {
-      const lease = leases.shift()!;
-      const record = world.run(leaseRecord.decode(lease.body, lease));
+      const { record } = leases.shift()!;
       holder = isHeld(record) ? record.nonce : undefined;
     }
     if (nonceOfId(id) !== holder || holder === undefined) {
-      throw new Wrong(`record ${sequence} of ${address.label} is not by the holder of the lease`);
+      throw new Wrong(`record ${sequence} of ${label} is not by the holder of the lease`);
     }
   }
 };
@@ -205,6 +205,9 @@ const judgeSignals = (name: string, { journal, signals }: Life): void => {
         if (keys.has(key)) throw new Wrong(`${name} accepts ${key} twice`);
         keys.add(key);
       }
+      if (effect === "deduped" && (key === undefined || !keys.has(key))) {
+        throw new Wrong(`${name} takes signal ${sequence} for another`);
+      }
     } else if (first.effect !== "buffered" || effect !== "satisfied") {
       throw new Wrong(`${name} meets signal ${sequence} again`);
     }
@@ -240,6 +243,9 @@ const judgeOutcome = (
       return isPossible(program, outcome.value as ReadonlyArray<string>);
     case "cancelled":
       return isCancelled;
+    case "failure":
+      // What is cancelled is not tried again.
+      return isCancelled && program.failingAttempts > 0;
     case "expired":
       return deadline !== undefined && deadline <= at;
     default:
@@ -253,18 +259,24 @@ export const judge = (
   programs: ReadonlyMap<string, Program>,
   isRacy: boolean,
 ): void => {
+  if (world.wrong !== undefined) throw new Wrong(world.wrong);
   for (const { address, state } of started(book, world)) {
     const name = address.label;
     const lines = book.linesOf(address);
-    judgeFence(world, address, lines);
+    const program = programOf(executionIdentity(ExecutionId.make(name)), programs);
+    const leases = leasesOf(world, address);
+    judgeFence(address, lines, leases);
+    judgeLeases(address, leases);
     judgeLease(world, address);
+    judgeNotices(book, world, lines);
+    judgeAttempts(address, lines, leases);
+    judgeTries(address, lines, program);
     // Telling it costs more than all the rest, so some are chosen, by what a repetition repeats.
     if (lines.length % 16 === 0) judgeWork(world, address);
     const life = lifeOf(lines);
     judgeSteps(name, life);
     judgeSignals(name, life);
     judgeEnd(name, life);
-    const program = programOf(executionIdentity(ExecutionId.make(name)), programs);
     if (judgeOutcome({ state, program, isCancelled: life.isCancelled }, isRacy)) continue;
     throw new Wrong(`${name} cannot end with ${JSON.stringify(state.done!.record.outcome)}`);
   }

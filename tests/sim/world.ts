@@ -16,6 +16,7 @@ import { layerMemory } from "../../streams/log_memory.ts";
 import { Sessions } from "../../streams/session.ts";
 import type { Address } from "../../streams/subjects.ts";
 import type { Choices } from "./choices.ts";
+import { problemOfTimer } from "./sequence.ts";
 
 export const tenant = Tenant.make("acme");
 const layout = { namespace: Namespace.make("memory"), shards: 1, parts: 4 };
@@ -37,9 +38,10 @@ interface Timer {
 
 export class World {
   readonly choices: Choices;
-  readonly trace: Array<string> = [];
+  readonly #said: Array<readonly [atMs: number, what: () => string]> = [];
   readonly log: Log["Service"];
   readonly leases: Leases.Leases["Service"];
+  readonly sessions: Sessions["Service"];
   readonly post: Post.Post;
   /** Everybody to whom mail was sent, and all that was sent. */
   readonly addresses = new Map<string, Address>();
@@ -48,6 +50,8 @@ export class World {
   readonly died = new Set<string>();
   /** How many records there are, but for those of leases. */
   records = 0;
+  /** What was seen to be wrong as it was stored. */
+  wrong: string | undefined;
   readonly #items = new Map<string, Array<Item>>();
   readonly #timers = new Map<string, Timer>();
   /** The workers of which the server knows that they are alive. */
@@ -59,7 +63,7 @@ export class World {
 
   constructor(choices: Choices) {
     this.choices = choices;
-    const layerSessions = Layer.succeed(Sessions, {
+    this.sessions = Sessions.of({
       open: () => Effect.void,
       isOpen: (worker) => Effect.sync(() => this.#sessions.has(worker)),
       list: Effect.succeed([]),
@@ -67,7 +71,7 @@ export class World {
     });
     const layer = Leases.layer.pipe(
       Layer.provideMerge(layerMemory({ layout })),
-      Layer.provide(layerSessions),
+      Layer.provide(Layer.succeed(Sessions, this.sessions)),
       Layer.provide(Layer.succeed(Clock.Clock, this.#clock())),
     );
     const { log, leases } = Effect.runSync(
@@ -106,8 +110,13 @@ export class World {
     return Effect.runSync(effect);
   }
 
-  say(what: string): void {
-    this.trace.push(`${String(this.#now - this.#began).padStart(7)} ms  ${what}`);
+  say(what: string | (() => string)): void {
+    this.#said.push([this.#now, typeof what === "string" ? () => what : what]);
+  }
+
+  /** All that was said, in its order. */
+  get trace(): ReadonlyArray<string> {
+    return this.#said.map(([at, what]) => `${String(at - this.#began).padStart(7)} ms  ${what()}`);
   }
 
   open(worker: string): void {
@@ -165,12 +174,16 @@ export class World {
 
   #stored(to: Address, { kind, key, schedule, unschedules, body }: Message, sequence: number) {
     this.records++;
+    this.say(() => `the log has ${to.label} ${kind} ${key ?? ""} at ${sequence}: ${shown(body)}`);
     if (kind === "mail") {
       this.addresses.set(to.tail, to);
       this.mails.push([sequence, to]);
       this.offerAgain(to, sequence);
     }
     const name = `${to.label} ${key ?? ""}`;
+    if (schedule !== undefined) {
+      this.wrong ??= problemOfTimer(to, { at: schedule.at, body, key: name });
+    }
     if (schedule !== undefined) this.#timers.set(name, { to, due: schedule.at, body });
     if (unschedules === true) this.#timers.delete(name);
   }
@@ -188,6 +201,12 @@ export class World {
     };
   }
 }
+
+const decoder = new TextDecoder();
+const shownLength = 160;
+
+/** The beginning of a record, which is JSON. */
+const shown = (body: Uint8Array): string => decoder.decode(body).slice(0, shownLength);
 
 /** The log in memory has timers of its own, which ask nobody. */
 const withoutTimer = (message: Message): Message => {

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
+import { connect } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
 import { ServerFailed, ServerNotFound } from "../../schema/errors.ts";
 import { acquire } from "../../streams/server.ts";
@@ -59,6 +60,23 @@ describe("the embedded server", () => {
     assert.ok(files.some((name) => name.startsWith("open.")));
     for (const name of files) assert.equal(await mode(join(server.store, name)), 0o600, name);
     await assert.rejects(open(server.url.replace(/:[0-9a-f]{48}@/, ":wrong@")), /auth/i);
+    await release();
+  });
+
+  it("listens to this machine alone, and to nobody without its credentials", async () => {
+    const { server, release } = await use({ store: newStore() });
+    const { port, password } = new URL(server.url);
+    for (const options of [{}, { user: "weir" }, { user: "weir", pass: "" }, { token: password }]) {
+      const opening = connect({ servers: `127.0.0.1:${port}`, reconnect: false, ...options });
+      await assert.rejects(opening, /auth/i, JSON.stringify(Object.keys(options)));
+    }
+    // Where the kernel has it listen, in hexadecimal: 127.0.0.1 and the port.
+    const suffix = `:${Number(port).toString(16).toUpperCase().padStart(4, "0")}`;
+    const listening = (await Promise.all(
+      ["tcp", "tcp6"].map((name) => readFile(`/proc/net/${name}`, "utf8").catch(() => "")),
+    )).flatMap((text) => text.split("\n").map((line) => line.trim().split(/\s+/)))
+      .filter(([, local, , state]) => state === "0A" && local?.endsWith(suffix));
+    assert.deepEqual(listening.map(([, local]) => local), [`0100007F${suffix}`]);
     await release();
   });
 

@@ -128,6 +128,12 @@ export const steeringRoutes: ReadonlyArray<Route> = [
   ),
   asking("resume", "Has a paused execution go on", undefined, (run) => run.resume()),
   asking(
+    "promote",
+    "Has an execution that waits for its time, or to be tried again, wait no longer",
+    undefined,
+    (run) => run.promote(),
+  ),
+  asking(
     "retry",
     "Runs an execution again that has ended",
     RetryRequest,

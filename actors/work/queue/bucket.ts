@@ -27,6 +27,11 @@ export class Bucket {
       : new Bucket(rate, Math.min(before.#left, rate.count), before.#at);
   }
 
+  /** A bucket that begins full. */
+  static full(rate: Rate): Bucket {
+    return new Bucket(rate, rate.count, undefined);
+  }
+
   has(now: number): boolean {
     return this.#fill(now) >= 1;
   }

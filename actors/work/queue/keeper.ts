@@ -6,7 +6,6 @@
 import * as Effect from "effect/Effect";
 import * as FiberSet from "effect/FiberSet";
 import * as Option from "effect/Option";
-import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
 import { InvalidInput } from "../../../schema/errors.ts";
@@ -31,6 +30,7 @@ import { readAll, unread } from "../../engine/history.ts";
 import { makeHolds } from "../../engine/holds.ts";
 import type { ActorCode, Operations } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
+import { keepOn } from "../keeping.ts";
 import { Admission, type Seat } from "./admission.ts";
 
 /** The signal that gives a queue other limits. */
@@ -270,29 +270,11 @@ export const queueCode = (means: Means): ActorCode => ({
       }
       const limits = limitsOf(input);
       yield* operations.setCell("limits", limits);
-      const keeping = Effect.suspend(() => new Keeper(means, operations, limits).run).pipe(
-        // Whose lease is another's keeps nothing; whatever else it was, what is stored is read anew.
-        Effect.tapError((error) =>
-          error._tag === "StaleFence"
-            ? Effect.void
-            : Effect.logWarning(`${operations.execution} is kept anew: ${error.message}`)
-        ),
-        Effect.retry({
-          while: ({ _tag }) => _tag !== "StaleFence",
-          schedule: Schedule.spaced("1 second"),
-        }),
-      );
+      const keeping = Effect.suspend(() => new Keeper(means, operations, limits).run);
       operations.awaitWhile("limits", () => false);
-      // What is not an operation would go on when this execution is somebody else's.
-      const givenUp = Effect.callback<void>((resume) => {
-        const end = () => resume(Effect.void);
-        if (operations.cancelled.aborted) return end();
-        operations.cancelled.addEventListener("abort", end, { once: true });
-        return Effect.sync(() => operations.cancelled.removeEventListener("abort", end));
-      });
       const received = yield* Effect.raceFirst(
         operations.wait(limitsSignal, { name: "limits" }),
-        Effect.andThen(Effect.raceFirst(keeping, givenUp), Effect.never),
+        keepOn(operations, keeping),
       );
       const change = Option.getOrElse(decodeChange(received?.payload), () => ({}));
       return yield* operations.continueAs(changed(limits, change) as Schema.Json, {

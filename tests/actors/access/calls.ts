@@ -28,6 +28,7 @@ export const waiting = "waiting";
 export const ledger = "known";
 export const scheduled = "scheduled";
 export const budget = "tenant";
+export const trigger = "known";
 export const policy = { type: "repeat", count: 1_000, interval: "1 day" } as const;
 
 const family =
@@ -89,6 +90,7 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "budgets.list": ({ door, tenant }) => door.budgets.list({ tenant }),
   "budgets.delete": ({ door, tenant, fresh }) => door.budgets.delete(fresh, { tenant }),
   "get": ({ door, tenant }) => door.get(wait, ended, { tenant }),
+  "complete": ({ door }) => door.complete("no token"),
   "list": ({ door, tenant }) => door.list({ tenant }),
   "workers": ({ door }) => door.workers(),
   "worker": async ({ door }) => await (await door.worker([wait])).close(),
@@ -102,6 +104,7 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "run.cancel": (scene) => run(waiting)(scene).cancel(),
   "run.pause": (scene) => run(waiting)(scene).pause(),
   "run.resume": (scene) => run(waiting)(scene).resume(),
+  "run.promote": (scene) => run(waiting)(scene).promote(),
   "run.retry": (scene) => run(waiting)(scene).retry(),
   "run.revokeLease": (scene) => run(waiting)(scene).revokeLease(),
   "leaseHistory": family("leaseHistory"),
@@ -126,6 +129,18 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "tenants.get": ({ door, tenant }) => door.tenants.get(tenant),
   "tenants.list": ({ door }) => door.tenants.list(),
   "tenants.history": ({ door, tenant }) => door.tenants.history(tenant),
+  "triggers.create": ({ door, tenant, fresh }) =>
+    door.triggers.create({
+      tenant,
+      id: fresh,
+      when: { event: "paid" },
+      then: { promote: `wait/${waiting}` },
+      unserved: true,
+    }),
+  "triggers.list": ({ door, tenant }) => door.triggers.list({ tenant }),
+  "triggers.describe": ({ door, tenant }) => door.triggers.describe(trigger, { tenant }),
+  "triggers.cancel": ({ door, tenant }) => door.triggers.cancel(trigger, { tenant }),
+  "emit": ({ door, tenant }) => door.emit("paid", undefined, { tenant }),
   "grants.assign": ({ door, tenant, fresh }) => door.grants.assign(fresh, "auditor", { tenant }),
   "grants.unassign": ({ door, tenant, fresh }) =>
     door.grants.unassign(fresh, "auditor", { tenant }),

@@ -26,6 +26,7 @@ import {
   policy,
   type Scene,
   scheduled,
+  trigger,
   wait,
   waiting,
 } from "./calls.ts";
@@ -76,6 +77,13 @@ describe("who may do what", () => {
       await worker.close();
       await weir.schedule(wait, undefined, { id: scheduled, tenant, policy });
       await weir.budgets.allocate(budget, { token: { hard: 10 } }, { tenant });
+      await weir.triggers.create({
+        tenant,
+        id: trigger,
+        when: { event: "paid" },
+        then: { promote: `wait/${waiting}` },
+        unserved: true,
+      });
       await weir.ledgers.append(ledger, { kind: "audit", payload: "kept", tenant });
     }
     for (const [name, held] of Object.entries(cast)) {

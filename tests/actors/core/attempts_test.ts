@@ -80,6 +80,7 @@ describe("an attempt", () => {
       { type: "mail", mail: signal("ok") },
       { type: "mail", mail: { kind: "pause" } },
       { type: "mail", mail: { kind: "resume" } },
+      { type: "mail", mail: { kind: "promote" } },
       { type: "read" },
       { type: "takeUp" },
       { type: "command", command: failedStepOf("a") },

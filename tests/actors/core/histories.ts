@@ -283,6 +283,7 @@ export const anyMail = fc.oneof<Array<fc.Arbitrary<Exclude<MailRecord, StartReco
   ),
   fc.constantFrom({ kind: "pause" }, { kind: "pause", reason: "lunch" }),
   fc.constant({ kind: "resume" }),
+  fc.constantFrom({ kind: "promote" }, { kind: "promote", key: "now" }),
   fc.constantFrom({ kind: "retry", from: "failure" }, { kind: "retry", from: "start" }),
   fc.tuple(fc.oneof(key, fc.constant("weir.deadline")), due).map(([key, due]) => ({
     kind: "timer",

@@ -25,6 +25,7 @@ import {
   type Tenant,
 } from "../../../schema/ids.ts";
 import type { JournalRecord } from "../../../schema/journal_record.ts";
+import type { Budgets } from "../../../streams/budgets.ts";
 import { EventStore } from "../../../streams/event_store.ts";
 import type { EngineControl } from "../../../streams/engine_control.ts";
 import type { ExecutionIndex } from "../../../streams/execution_index.ts";
@@ -41,6 +42,7 @@ import { type Run, tenant, uniqueWorker } from "../subject_matter.ts";
 const problemOfWork = judgeOfWork(schema);
 
 export type Services =
+  | Budgets
   | EngineControl
   | EventStore
   | ExecutionIndex
@@ -196,6 +198,7 @@ const withoutLease = ({
   deadline: _deadline,
   queue: _queue,
   heldBy: _heldBy,
+  budget: _budget,
   attempt,
   epoch,
   ...told

@@ -303,7 +303,7 @@ export const stoppingSuite = (name: string, run: Run<Services>): void => {
       Effect.gen(function* () {
         let naps = 0;
         const sleeps = stage.actor("naps", async (ctx) => {
-          await ctx.sleep("nap", "150 millis");
+          await ctx.sleep("nap", "1 second");
           naps++;
         });
         yield* stage.work([sleeps], { residentGrace: atOnce });

@@ -109,6 +109,14 @@ export const statusSuite = (name: string, runTest: Run<Services>): void => {
         yield* shows(subject, "suspended");
       }));
 
+    test("what is promoted is delayed no more", () =>
+      Effect.gen(function* () {
+        const subject = yield* start(newTenant(), undefined, { notBefore: 9_000_000_000_000 });
+        yield* shows(subject, "delayed");
+        yield* send(subject.address, { kind: "promote" });
+        yield* shows(subject, "waiting");
+      }));
+
     test("a pause shows once the owner has let go, and a resume undoes it", () =>
       Effect.gen(function* () {
         const subject = yield* start(newTenant());

@@ -14,7 +14,7 @@ import { ActorName, type Tenant } from "../../../schema/ids.ts";
 import { Connection } from "../../../streams/connection.ts";
 import { ExecutionIndex } from "../../../streams/execution_index.ts";
 import { type Entry, Log } from "../../../streams/log.ts";
-import { Expiries, type Expiry } from "../../../streams/retention.ts";
+import { type Due, Expiries, type Expiry } from "../../../streams/retention.ts";
 import {
   executionAddress,
   executionFilter,
@@ -128,7 +128,7 @@ export const allDueOf = (of: Named) =>
     const entries = yield* Stream.runCollect(log.read(executionFilter(address, "gc")));
     return entries.map((entry): Expiry => {
       const { life, end } = JSON.parse(new TextDecoder().decode(entry.body));
-      return { address, ...of, life, end, sequence: entry.sequence };
+      return { kind: "retention" as const, address, ...of, life, end, sequence: entry.sequence };
     });
   });
 
@@ -137,7 +137,7 @@ export const dueOf = (of: Named) => Effect.map(allDueOf(of), ([first]) => first)
 /** One janitor, given one thing once; what it gives back cannot be done yet. */
 export const lookOnce = (expiry: Expiry) =>
   Effect.gen(function* () {
-    let looked: Effect.Effect<ReadonlyArray<Expiry>, unknown> = Effect.succeed([]);
+    let looked: Effect.Effect<ReadonlyArray<Due>, unknown> = Effect.succeed([]);
     const once = Expiries.of({
       serve: (handle) =>
         Effect.exit(handle([expiry])).pipe(
@@ -145,7 +145,9 @@ export const lookOnce = (expiry: Expiry) =>
           Effect.andThen(Effect.interrupt),
         ),
     });
-    yield* Effect.exit(Effect.provideService(serveJanitor, Expiries, once));
+    yield* Effect.exit(
+      Effect.provideService(serveJanitor(() => Effect.succeed(true)), Expiries, once),
+    );
     return yield* looked;
   });
 

@@ -1,0 +1,349 @@
+/**
+ * Keeping the triggers of a tenant: the code of one execution, which follows what triggers wait for
+ * and has them fire. It keeps nothing but what the log has. That a trigger fires is one record behind
+ * the one that was its last, so that however many believe to keep it, it fires once.
+ */
+import * as Effect from "effect/Effect";
+import * as FiberSet from "effect/FiberSet";
+import * as Queue from "effect/Queue";
+import * as Schedule from "effect/Schedule";
+import * as Stream from "effect/Stream";
+import { InvalidInput } from "../../../schema/errors.ts";
+import { type ActorName, executionIdentity, Tenant, Timestamp } from "../../../schema/ids.ts";
+import type { TriggerId } from "../../../schema/trigger.ts";
+import type { Happening, TriggerRecord } from "../../../schema/trigger_record.ts";
+import type { JournalError } from "../../../streams/journal.ts";
+import type { AppendError, Entry, Log, ReadError } from "../../../streams/log.ts";
+import type { ServerClock } from "../../../streams/server_clock.ts";
+import { executionFilter } from "../../../streams/subjects.ts";
+import * as Triggers from "../../../streams/triggers.ts";
+import { failureOf } from "../../engine/failure_of.ts";
+import type { ActorCode } from "../../engine/operations.ts";
+import type { Post } from "../../engine/post.ts";
+import { keepOn } from "../keeping.ts";
+import { makeAct } from "./act.ts";
+import * as Decide from "./decide.ts";
+import { makeStates } from "./states.ts";
+import { type Feed, feedsOf, type Seen, type Watching, watchingOf } from "./watching.ts";
+
+interface Means {
+  readonly log: Log["Service"];
+  readonly post: Post;
+  readonly clock: ServerClock["Service"];
+}
+
+type KeepError = AppendError | ReadError | JournalError;
+/** What goes on for each feed and each trigger; if any of it fails, all are kept anew. */
+type Beside = FiberSet.FiberSet<void, KeepError>;
+
+/** A trigger as it is kept. */
+interface Kept {
+  /** Records that may concern it, and words that it has changed. */
+  readonly inbox: Queue.Queue<Entry | "changed">;
+}
+
+/** A trigger that falls behind by so much holds the feed back. */
+const inboxSize = 1_024;
+
+class Keeper {
+  readonly #means: Means;
+  readonly #tenant: Tenant;
+  readonly #triggers: Triggers.Triggers;
+  readonly #act: ReturnType<typeof makeAct>;
+  readonly #feeds: Readonly<Record<Watching["feed"], Feed>>;
+  readonly #kept = new Map<TriggerId, Kept>();
+  /** Who waits for what, by feed and word; a feed that is here is followed. */
+  readonly #listeners = new Map<Watching["feed"], Map<string, Set<Kept>>>();
+
+  constructor(means: Means, tenant: Tenant) {
+    this.#means = means;
+    this.#tenant = tenant;
+    this.#triggers = Triggers.make(means.log);
+    this.#act = makeAct(means.log, means.post);
+    this.#feeds = feedsOf(means.log.layout, tenant);
+  }
+
+  readonly run: Effect.Effect<never, KeepError> = Effect.gen({ self: this }, function* () {
+    const beside = yield* FiberSet.make<void, KeepError>();
+    const { records, through } = yield* this.#triggers.read(this.#tenant);
+    for (const record of records) yield* this.#begin(record, beside);
+    const heard = Stream.runForEach(
+      this.#triggers.follow(this.#tenant, through),
+      ({ record }) => record === undefined ? Effect.void : this.#hear(record, beside),
+    );
+    return yield* Effect.raceAllFirst([
+      Effect.andThen(heard, Effect.never),
+      Effect.andThen(FiberSet.join(beside), Effect.never),
+    ]);
+  }).pipe(Effect.scoped);
+
+  #hear(record: TriggerRecord, beside: Beside): Effect.Effect<unknown> {
+    const kept = this.#kept.get(record.id);
+    if (kept === undefined) return this.#begin(record, beside);
+    // Who has it fire and act knows that already.
+    return record.change.type === "cancelled" ? Queue.offer(kept.inbox, "changed") : Effect.void;
+  }
+
+  #begin(record: TriggerRecord, beside: Beside): Effect.Effect<unknown> {
+    return Effect.gen({ self: this }, function* () {
+      const inbox = yield* Queue.bounded<Entry | "changed">(inboxSize);
+      const kept: Kept = { inbox };
+      this.#kept.set(record.id, kept);
+      yield* FiberSet.run(beside, this.#keepAlone(record, kept, beside));
+    });
+  }
+
+  /** What cannot be read keeps one trigger from firing, and no other. */
+  #keepAlone(record: TriggerRecord, kept: Kept, beside: Beside): Effect.Effect<void, KeepError> {
+    const leave = (why: string) =>
+      Effect.logWarning(`the trigger ${record.id} cannot be kept: ${why}`);
+    return this.#keep(record, kept, beside).pipe(
+      Effect.catchTag(
+        ["CorruptRecord", "UnsupportedRecordVersion"],
+        (error) => leave(error.message),
+      ),
+      Effect.catchDefect((defect) => leave(String(defect))),
+    );
+  }
+
+  /** One trigger, from where its record leaves it to its removal. */
+  #keep(record: TriggerRecord, kept: Kept, beside: Beside): Effect.Effect<void, KeepError> {
+    return Effect.gen({ self: this }, function* () {
+      // Who decided that it fires may have died before it was done.
+      yield* this.#actOn(record);
+      if (record.state === "active") {
+        const watching = watchingOf(this.#means.log.layout, record);
+        yield* watching === undefined
+          ? this.#watchStates(record, kept)
+          : this.#watch(record, watching, kept, beside);
+      }
+      yield* this.#forget(record.id);
+    });
+  }
+
+  /** Has a trigger fire for what it waits for, until it has ended. */
+  #watch(
+    record: TriggerRecord,
+    watching: Watching,
+    kept: Kept,
+    beside: Beside,
+  ): Effect.Effect<void, KeepError> {
+    const { log } = this.#means;
+    return Effect.scoped(Effect.gen({ self: this }, function* () {
+      yield* Effect.acquireRelease(
+        this.#listen(watching, kept, beside),
+        (stop) => Effect.sync(stop),
+      );
+      /** What is known already of each shard. */
+      const known = new Map<number, number>();
+      // What is stored from here on comes by the feed as well.
+      for (const filter of watching.filters) {
+        const { sequence: through } = yield* log.tail(filter.shard);
+        // Usage is counted from the first record that there is.
+        const from = watching.feed === "budget" ? {} : after(record.seen[filter.shard]);
+        for (const entry of yield* log.readThrough(filter, { ...from, through })) {
+          known.set(filter.shard, entry.sequence);
+          if (yield* this.#meet(record, yield* watching.next(entry))) return;
+        }
+        known.set(filter.shard, Math.max(through, known.get(filter.shard) ?? 0));
+      }
+      for (;;) {
+        const entry = yield* Queue.take(kept.inbox);
+        if (entry === "changed") {
+          if (yield* this.#isOver(record.id)) return;
+          continue;
+        }
+        if (entry.sequence <= (known.get(entry.shard) ?? 0)) continue;
+        known.set(entry.shard, entry.sequence);
+        if (yield* this.#meet(record, yield* watching.next(entry))) return;
+      }
+    }));
+  }
+
+  /** The same for the states of an execution, which all of its records together tell. */
+  #watchStates(record: TriggerRecord, kept: Kept): Effect.Effect<void, KeepError> {
+    const { log } = this.#means;
+    const { when, tenant } = record;
+    if (!("state" in when)) return Effect.void;
+    const states = makeStates(log, tenant, when.state);
+    return Effect.scoped(Effect.gen({ self: this }, function* () {
+      const moved = yield* Queue.sliding<void>(1);
+      const { sequence: now } = yield* log.tail(states.address.shard);
+      const changes = [
+        executionFilter(states.address),
+        executionFilter(states.address, "lease"),
+      ].map((filter) =>
+        Stream.runForEach(log.follow(filter, { after: now }), () => Queue.offer(moved, undefined))
+      );
+      const look = Effect.gen({ self: this }, function* () {
+        for (;;) {
+          const { entered } = yield* states.read();
+          for (const { state, ...place } of entered) {
+            if (state !== when.is) continue;
+            const what = { execution: when.state, state };
+            if (yield* this.#meet(record, { ...place, what, execution: when.state })) return;
+          }
+          yield* Queue.take(moved);
+        }
+      });
+      const cancelled = Queue.take(kept.inbox).pipe(
+        Effect.andThen(this.#isOver(record.id)),
+        Effect.repeat({ until: (isOver) => isOver }),
+        Effect.asVoid,
+      );
+      yield* Effect.raceAllFirst([
+        look,
+        cancelled,
+        ...changes.map((change) => Effect.andThen(change, Effect.never)),
+      ]);
+    }));
+  }
+
+  /** Has a trigger fire for something; says whether it has ended. */
+  #meet(record: TriggerRecord, seen: Seen | undefined): Effect.Effect<boolean, KeepError> {
+    if (seen === undefined || !Decide.isNew(record, seen)) return Effect.succeed(false);
+    const { tenant, id } = record;
+    return Effect.gen({ self: this }, function* () {
+      const { execution, ...place } = seen;
+      const depth = execution === undefined
+        ? 0
+        : yield* this.#act.depthAt(tenant, execution, seen.sequence);
+      const by: Happening = { ...place, depth };
+      const now = yield* this.#now;
+      for (;;) {
+        const held = yield* this.#triggers.revise(tenant, id, ({ value }) => {
+          const next = value === undefined ? undefined : Decide.triggered(value, by, now);
+          return Effect.succeed(next === undefined ? { result: value } : { result: next, next });
+        });
+        if (held === undefined) return true;
+        yield* this.#actOn(held);
+        // What another had it fire for is done first.
+        if (held.state !== "active" || !Decide.isNew(held, by)) return held.state !== "active";
+      }
+    });
+  }
+
+  /** Does what a trigger has fired for and not done yet. */
+  #actOn(record: TriggerRecord): Effect.Effect<void, KeepError> {
+    const { tenant, id, pending } = record;
+    if (pending === undefined) return Effect.void;
+    return Effect.gen({ self: this }, function* () {
+      const failure = yield* this.#act.act(record, pending).pipe(
+        Effect.retry({
+          while: ({ retryable }) => retryable,
+          schedule: Schedule.spaced("1 second"),
+        }),
+        Effect.catch((error) => Effect.succeed(failureOf(error))),
+      );
+      yield* this.#triggers.revise(tenant, id, ({ value }) => {
+        const isIt = value?.pending?.sequence === pending.sequence &&
+          value.pending.shard === pending.shard;
+        const next = isIt ? Decide.acted(value, failure) : undefined;
+        return Effect.succeed(
+          next === undefined ? { result: undefined } : {
+            result: undefined,
+            next,
+          },
+        );
+      });
+    });
+  }
+
+  #isOver(id: TriggerId): Effect.Effect<boolean, ReadError> {
+    return Effect.map(
+      this.#triggers.held(this.#tenant, id),
+      ({ value }) => value?.state !== "active",
+    );
+  }
+
+  /** Removes a trigger when nobody is to see it any more. */
+  #forget(id: TriggerId): Effect.Effect<void, KeepError> {
+    return Effect.gen({ self: this }, function* () {
+      const { value, revision } = yield* this.#triggers.held(this.#tenant, id);
+      if (value?.endedAt !== undefined) {
+        const due = value.endedAt + Triggers.keptSeconds * 1_000;
+        yield* Effect.sleep(Math.max(0, due - (yield* this.#means.clock.now)));
+      }
+      // Before another may come by its name.
+      this.#kept.delete(id);
+      if (value?.endedAt !== undefined) {
+        yield* this.#triggers.remove(this.#tenant, id, revision);
+      }
+    });
+  }
+
+  get #now(): Effect.Effect<Timestamp, ReadError> {
+    return Effect.map(this.#means.clock.now, (now) => Timestamp.make(Math.floor(now)));
+  }
+
+  /** Has records of a feed come to a trigger, from now on at the latest; gives what ends that. */
+  #listen(
+    { feed, word }: Watching,
+    kept: Kept,
+    beside: Beside,
+  ): Effect.Effect<() => void, ReadError> {
+    return Effect.gen({ self: this }, function* () {
+      let listeners = this.#listeners.get(feed);
+      if (listeners === undefined) {
+        const { filters } = this.#feeds[feed];
+        const tails = yield* Effect.forEach(filters, ({ shard }) => this.#means.log.tail(shard));
+        listeners = this.#listeners.get(feed);
+        if (listeners === undefined) {
+          listeners = new Map();
+          this.#listeners.set(feed, listeners);
+          for (const [i, filter] of filters.entries()) {
+            yield* FiberSet.run(beside, this.#follow(feed, filter, tails[i]!.sequence));
+          }
+        }
+      }
+      const mine = listeners.get(word) ?? new Set();
+      listeners.set(word, mine.add(kept));
+      return () => {
+        mine.delete(kept);
+        if (mine.size === 0) listeners.delete(word);
+      };
+    });
+  }
+
+  #follow(
+    feed: Watching["feed"],
+    filter: Parameters<Log["Service"]["follow"]>[0],
+    from: number,
+  ): Effect.Effect<void, ReadError> {
+    return Stream.runForEach(
+      this.#means.log.follow(filter, { after: from }),
+      (entry) =>
+        Effect.forEach(
+          this.#feeds[feed].wordsOf(entry.subject).flatMap((word) => [
+            ...this.#listeners.get(feed)?.get(word) ?? [],
+          ]),
+          ({ inbox }) => Queue.offer(inbox, entry),
+          { discard: true },
+        ),
+    );
+  }
+}
+
+const after = (sequence: number | undefined) => sequence === undefined ? {} : { after: sequence };
+
+/** The code of the executions that keep triggers. */
+export const triggersCode = (means: Means): ActorCode => ({
+  name: Triggers.triggersActor as ActorName,
+  run: (operations) =>
+    Effect.gen(function* () {
+      if (operations.tenant !== Triggers.triggersTenant) {
+        return yield* new InvalidInput({
+          what: "tenant of who keeps triggers",
+          value: operations.tenant,
+          rule: `triggers are kept for ${Triggers.triggersTenant} alone`,
+        });
+      }
+      const tenant = Tenant.make(executionIdentity(operations.execution).name);
+      operations.awaitWhile("end", () => false);
+      yield* Effect.raceFirst(
+        operations.wait("weir.triggers", { name: "end" }),
+        keepOn(operations, Effect.suspend(() => new Keeper(means, tenant).run)),
+      );
+      return yield* operations.continueAs({}, { taken: ["end"], cleared: [] });
+    }),
+});
