@@ -91,6 +91,7 @@ class Schedule {
           Context.add(Sessions, this.#world.sessions),
           Context.add(Mailboxes, this.#office.mailboxesOf(process)),
           Context.add(HandOver, this.#handOverOf(process)),
+          Context.add(EngineControl, nothingIsPaused),
         ),
       )),
     );
