@@ -33,6 +33,7 @@ export {
   type StepContext,
   type WatchedBudget,
 } from "./actors/actor.ts";
+export { type RemoteActor, remoteActor, type RemoteActorOptions } from "./actors/remote_actor.ts";
 export type {
   AllocateBudgetOptions,
   BudgetOptions,
