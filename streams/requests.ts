@@ -95,40 +95,44 @@ export const layerJetStream: Layer.Layer<Requests, never, Connection> = Layer.ef
 interface Served {
   readonly subject: string;
   readonly group: string | undefined;
-  readonly answer: (asked: Asked) => Effect.Effect<string | undefined>;
+  readonly hear: (asked: Asked, respond: (said: string) => void) => void;
 }
 
 /** Within this process, for the log in memory. */
 export const layerMemory: Layer.Layer<Requests> = Layer.sync(Requests, () => {
   const all = new Set<Served>();
+  /** Who hears a request: all that serve its subject, but one of each group. */
+  const hearing = ({ subject }: Asked): ReadonlyArray<Served> => {
+    const groups = new Map<string | Served, Served>();
+    for (const served of all) {
+      if (matches(served.subject, subject)) groups.set(served.group ?? served, served);
+    }
+    return [...groups.values()];
+  };
   return Requests.of({
-    serve: (subject, answer, { group } = {}) =>
-      Effect.asVoid(Effect.acquireRelease(
+    serve: Effect.fnUntraced(function* (subject, answer, { group } = {}) {
+      const run = yield* FiberSet.makeRuntime<never>();
+      yield* Effect.acquireRelease(
         Effect.sync(() => {
-          const served = { subject, group, answer };
+          const served: Served = {
+            subject,
+            group,
+            hear: (asked, respond) =>
+              run(Effect.map(answer(asked), (said) => {
+                if (said !== undefined) respond(said);
+              })),
+          };
           all.add(served);
           return served;
         }),
         (served) => Effect.sync(() => all.delete(served)),
-      )),
+      );
+    }),
     ask: (asked, withinMs) =>
-      Effect.suspend(() => {
-        const groups = new Set<string>();
-        const meant = [...all].filter(({ subject, group }) => {
-          if (!matches(subject, asked.subject) || (group !== undefined && groups.has(group))) {
-            return false;
-          }
-          if (group !== undefined) groups.add(group);
-          return true;
-        });
-        return Effect.raceAll(
-          meant.map(({ answer }) =>
-            Effect.flatMap(
-              answer(asked),
-              (said) => said === undefined ? Effect.never : Effect.succeed(said),
-            )
-          ).concat(meant.length === 0 ? [Effect.undefined as never] : []),
-        );
+      Effect.callback<string | undefined>((resume) => {
+        const served = hearing(asked);
+        if (served.length === 0) return resume(Effect.undefined);
+        for (const { hear } of served) hear(asked, (said) => resume(Effect.succeed(said)));
       }).pipe(
         Effect.timeoutOrElse({ duration: withinMs, orElse: () => Effect.undefined }),
       ),

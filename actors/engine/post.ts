@@ -273,13 +273,12 @@ export const make = (log: Log["Service"]) => {
 
   const errands = Errands.make(log);
 
-  /** Has somebody keep a tenant's remote workers, if nobody does; says whether that began now. */
+  /** Has somebody keep a tenant's remote workers, if nobody does. */
   const keepRemotes = Effect.fnUntraced(function* (tenant: Tenant) {
     const execution = Errands.remoteKeeperOf(tenant);
-    if (kept.has(execution)) return false;
-    const { created } = yield* start(errands.keeperOf(tenant), { kind: "start", seed: execution });
+    if (kept.has(execution)) return;
+    yield* start(errands.keeperOf(tenant), { kind: "start", seed: execution });
     kept.add(execution);
-    return created;
   });
 
   /** Enters an errand. */

@@ -147,9 +147,9 @@ export class Keeper {
     ]);
   });
 
-  /** Decides one thing at a time. */
+  /** Decides one thing at a time, and to its end: what is stored must be known. */
   inTurn<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return this.#turn.withPermits(1)(effect);
+    return this.#turn.withPermits(1)(Effect.uninterruptible(effect));
   }
 
   bySession(session: string): Registered | undefined {
@@ -306,10 +306,10 @@ export class Keeper {
     },
   );
 
-  /** Stores what has become of an errand; it is awaited in any case. */
+  /** Stores what has become of an errand. */
   #say(errand: Errand, record: ErrandRecord): Effect.Effect<void, AppendError> {
     return Effect.map(
-      Effect.uninterruptible(this.#operations.append([this.#means.post.errands.said(record)])),
+      this.#operations.append([this.#means.post.errands.said(record)]),
       () => {
         errand.record = record;
       },
@@ -346,7 +346,7 @@ export class Keeper {
       const messages = [...next.map(({ record }) => post.errands.said(record)), ...along];
       for (let i = 0; i < messages.length; i += maxBatchSize) {
         const lot = messages.slice(i, i + maxBatchSize);
-        yield* Effect.uninterruptible(this.#operations.append(lot));
+        yield* this.#operations.append(lot);
       }
       const now = yield* clock.now;
       for (const { errand, record } of next) {
@@ -433,7 +433,7 @@ export class Keeper {
       };
       const registered = this.#told(worker, record);
       if (before !== undefined && !isSame) yield* this.end(before, "replaced", [registered]);
-      else yield* Effect.uninterruptible(this.#operations.append([registered]));
+      else yield* this.#operations.append([registered]);
       worker.record = record;
       worker.aliveUntil = now + missedHeartbeats * heartbeatMs;
       this.#join(worker);
@@ -480,7 +480,7 @@ export class Keeper {
       worker.recordedAt = now;
       const [, earlier] = worker.sequences;
       const record: RemoteRecord = { ...worker.record, state: "alive" };
-      yield* Effect.uninterruptible(this.#operations.append([this.#told(worker, record)]));
+      yield* this.#operations.append([this.#told(worker, record)]);
       worker.record = record;
       if (earlier === undefined) return;
       worker.sequences.splice(1, 1);

@@ -25,6 +25,8 @@ interface Means extends KeeperMeans {
 const never = "weir.remotes";
 const forGood = "for good";
 
+const keeperAnswersWithin = "250 millis";
+
 const decodeTenant = Schema.decodeUnknownOption(Tenant);
 
 /** The code of the executions that keep remote workers. */
@@ -91,7 +93,7 @@ export const remotesCode = (means: Means): ActorCode => ({
 
 /**
  * Hears what the workers of all tenants say first, while the scope is open, and has somebody keep
- * those of a tenant; who keeps them answers.
+ * those of a tenant. Who keeps them answers; should nobody do so yet, it is to be said again.
  */
 export const hearFirst = ({ log, post, requests }: Means) =>
   requests.serve(
@@ -99,9 +101,10 @@ export const hearFirst = ({ log, post, requests }: Means) =>
     ({ subject }) => {
       const tenant = decodeTenant(remoteVerbOf(subject).tenant);
       if (Option.isNone(tenant)) return Effect.undefined;
-      const message = "nobody has kept the remote workers of this tenant yet; say it again";
+      const message = "nobody keeps the remote workers of this tenant yet; say it again";
       return post.keepRemotes(tenant.value).pipe(
-        Effect.map((isNew) => isNew ? JSON.stringify(refusal("try_again", message)) : undefined),
+        Effect.andThen(Effect.sleep(keeperAnswersWithin)),
+        Effect.as(JSON.stringify(refusal("try_again", message))),
         Effect.catch(() => Effect.undefined),
       );
     },
