@@ -11,7 +11,12 @@ import { InvalidInput } from "../../../schema/errors.ts";
 import { type ActorName, executionIdentity, Tenant } from "../../../schema/ids.ts";
 import { refusal } from "../../../schema/remote_protocol.ts";
 import { remoteKeeper } from "../../../streams/errands.ts";
-import { remoteSubject, remoteVerbOf, type Requests } from "../../../streams/requests.ts";
+import {
+  remotesSubject,
+  remoteSubject,
+  remoteVerbOf,
+  type Requests,
+} from "../../../streams/requests.ts";
 import { queueTenant } from "../../../streams/seats.ts";
 import type { ActorCode } from "../../engine/operations.ts";
 import { Keeper, type KeepError, type Means as KeeperMeans } from "./keeper.ts";
@@ -55,6 +60,14 @@ export const remotesCode = (means: Means): ActorCode => ({
           remoteSubject(log.layout, tenant.value, "*"),
           ({ subject, body }) =>
             Effect.catch(verbs.answer(remoteVerbOf(subject).verb, body), (error) => {
+              beside(Effect.fail(error));
+              return Effect.undefined;
+            }),
+        );
+        yield* requests.serve(
+          remotesSubject(log.layout, tenant.value, "*"),
+          ({ subject, body }) =>
+            Effect.catch(verbs.control(remoteVerbOf(subject).verb, body), (error) => {
               beside(Effect.fail(error));
               return Effect.undefined;
             }),

@@ -60,6 +60,25 @@ export class Verbs {
     });
   }
 
+  /** The answer to who looks after remote workers; none, if it is another's to answer. */
+  control(verb: string, name: string): Effect.Effect<string | undefined, KeepError> {
+    const keeper = this.#keeper;
+    return keeper.inTurn(Effect.gen({ self: this }, function* () {
+      if (!(yield* this.#isOwned)) return undefined;
+      const worker = keeper.byName(name);
+      if (verb === "deregister") {
+        if (worker !== undefined) yield* keeper.end(worker, "removed");
+        return JSON.stringify(worker !== undefined);
+      }
+      const steps = [...worker?.has ?? []].flatMap(({ step, record, leaseUntil }) =>
+        record === undefined
+          ? []
+          : [{ step, execution: record.execution, fence: record.fence, leaseUntil }]
+      );
+      return JSON.stringify(worker === undefined ? null : { aliveUntil: worker.aliveUntil, steps });
+    }));
+  }
+
   #said(verb: string, body: string): Answering {
     if (!isRemoteVerb(verb)) {
       return Effect.succeed(refusal("invalid_request", `there is no verb ${verb}`));

@@ -26,9 +26,9 @@ import {
   verb,
 } from "./stage.ts";
 
-// deno-lint-ignore no-explicit-any -- whatever it is given
-const remote = (stage: Stage, options: RemoteActorOptions<any, any> = {}) =>
-  // deno-lint-ignore no-explicit-any -- whatever it gives
+// deno-lint-ignore no-explicit-any -- whatever it is given and gives
+const remote = (stage: Stage, options: RemoteActorOptions<any, any, never> = {}) =>
+  // deno-lint-ignore no-explicit-any -- the same
   remoteActor<any, any>(stage.name("remote"), { capabilities: ["image"], ...options });
 
 const image = { identity: "w", capabilities: ["image"] } as const;
