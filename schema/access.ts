@@ -107,7 +107,7 @@ export const verbs = {
   "queues.why": { needs: ["read"], concerns: 0 },
 
   "remotes.list": { needs: ["read"], concerns: 0 },
-  "remotes.describe": { needs: ["read"], concerns: 1, hidden: { value: undefined } },
+  "remotes.describe": { needs: ["read"], concerns: 1 },
   "remotes.deregister": { needs: ["administer"], concerns: 1 },
 
   "budgets.allocate": { needs: ["administer"], concerns: 2 },
