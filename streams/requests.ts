@@ -20,6 +20,8 @@ export interface Asked {
 }
 
 export class Requests extends Context.Service<Requests, {
+  /** How much an answer may weigh. */
+  readonly maxBytes: number;
   /**
    * Answers requests on a subject, which may have wildcards, while the scope is open; with a group,
    * each goes to one of it alone. Who gives nothing does not answer.
@@ -61,6 +63,9 @@ const isInbox = (reply: string | undefined): boolean => reply?.startsWith("_") =
 const makeJetStream = Effect.gen(function* () {
   const { nats } = yield* Connection;
   return Requests.of({
+    get maxBytes() {
+      return nats.info!.max_payload;
+    },
     serve: Effect.fnUntraced(function* (subject, answer, { group } = {}) {
       const respond = yield* FiberSet.makeRuntime<never>();
       yield* Effect.acquireRelease(
@@ -110,6 +115,7 @@ export const layerMemory: Layer.Layer<Requests> = Layer.sync(Requests, () => {
     return [...groups.values()];
   };
   return Requests.of({
+    maxBytes: 1024 * 1024,
     serve: Effect.fnUntraced(function* (subject, answer, { group } = {}) {
       const run = yield* FiberSet.makeRuntime<never>();
       yield* Effect.acquireRelease(

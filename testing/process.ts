@@ -197,8 +197,9 @@ export class MortalProcess {
     });
   }
 
-  #requests({ serve, ask }: Requests["Service"]): Requests["Service"] {
+  #requests({ maxBytes, serve, ask }: Requests["Service"]): Requests["Service"] {
     return Requests.of({
+      maxBytes,
       serve: (subject, answer, options) =>
         Effect.gen({ self: this }, function* () {
           const scope = yield* Scope.fork(yield* Effect.scope);

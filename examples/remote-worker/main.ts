@@ -28,7 +28,6 @@ const python = (onLine: (line: { readonly what: string; readonly fence?: number 
 
 const lines = ["a weir", "is a fence", "set in a stream"];
 const run = await weir.start(transcribe, { lines, secondsPerLine: 0.5 }, { id: "t-1" });
-console.log((await run.describe()).why);
 
 const first = python(({ what }) => {
   if (what === "claimed") setTimeout(() => first.kill("SIGKILL"), 800);

@@ -28,13 +28,19 @@ class NoAnswer(Exception):
     """Nobody answered; the same request may be answered later."""
 
 
+class Refused(Exception):
+    def __init__(self, error):
+        super().__init__(error["message"])
+        self.code = error["code"]
+
+
 class Nats:
     """As much of the NATS protocol as requests need; it connects anew whenever it is cut off."""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.waiting = {}
-        self.socket = None
+        self.socket, self.max_payload = None, 0
         threading.Thread(target=self.stay_connected, daemon=True).start()
 
     def stay_connected(self):
@@ -50,7 +56,7 @@ class Nats:
 
     def read(self, connection):
         stream = connection.makefile("rb")
-        stream.readline()  # INFO
+        self.max_payload = json.loads(stream.readline()[len("INFO "):])["max_payload"]
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True,
                    "name": "a remote worker", "lang": "python", "version": "1", "protocol": 1}
         if URL.username is not None:
@@ -88,6 +94,8 @@ class Nats:
             with self.lock:
                 if self.socket is None:
                     raise NoAnswer()
+                if len(data) > self.max_payload:  # the server would hang up
+                    raise Refused({"code": "too_large", "message": f"{len(data)} bytes"})
                 self.socket.sendall(f"PUB {subject} {inbox} {len(data)}\r\n".encode() + data + b"\r\n")
             answer = answers.get(timeout=seconds)
         except (OSError, queue.Empty):
@@ -97,12 +105,6 @@ class Nats:
         if answer is None:
             raise NoAnswer()
         return json.loads(answer)
-
-
-class Refused(Exception):
-    def __init__(self, error):
-        super().__init__(error["message"])
-        self.code = error["code"]
 
 
 class LeaseLost(Exception):
@@ -187,6 +189,7 @@ class Worker:
         try:
             try:
                 output = self.actors[given["name"]](given["input"], step)
+                step.say("finish", output=output)
             except LeaseLost:
                 raise
             except Exception as error:  # what the work failed with is for whoever asked for it
@@ -194,7 +197,6 @@ class Worker:
                                         "retryable": not isinstance(error, ValueError)})
                 log("failed", execution=given["execution"], fence=given["fence"])
                 return
-            step.say("finish", output=output)
             log("finished", execution=given["execution"], fence=given["fence"])
         except LeaseLost:
             log("lost", execution=given["execution"], fence=given["fence"])

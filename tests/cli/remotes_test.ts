@@ -59,7 +59,7 @@ describe("weir remotes", () => {
     assert.equal(await said("remotes", "deregister", "w-1"), "w-1  was not registered\n");
     assert.equal(await said("remotes", "ls"), "");
     const gone = await weir("remotes", "describe", "w-1");
-    assert.notEqual(gone.code, 0);
+    assert.notEqual(gone.exitCode, 0);
     assert.match(gone.stderr, /no remote worker of the tenant is registered under it/);
     await run.cancel();
   });

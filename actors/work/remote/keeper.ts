@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Semaphore from "effect/Semaphore";
 import * as Stream from "effect/Stream";
-import type { PayloadTooLarge } from "../../../schema/errors.ts";
+import { PayloadTooLarge } from "../../../schema/errors.ts";
 import type { ErrandOutcome, ErrandRecord } from "../../../schema/errand_record.ts";
 import { executionIdentity, type Tenant, Timestamp } from "../../../schema/ids.ts";
 import {
@@ -27,7 +27,9 @@ import {
   type ReadError,
   type RemoveError,
 } from "../../../streams/log.ts";
+import type { Requests } from "../../../streams/requests.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
+import { sizeOf } from "../../engine/emit.ts";
 import type { Operations } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -38,6 +40,7 @@ export interface Means {
   readonly log: Log["Service"];
   readonly post: Post;
   readonly clock: ServerClock["Service"];
+  readonly requests: Requests["Service"];
 }
 
 /** An errand as it is known here. */
@@ -276,7 +279,7 @@ export class Keeper {
   readonly #give = Effect.fnUntraced(
     { self: this },
     function* (this: Keeper, errand: Errand, waiting: ErrandRecord, worker: Registered) {
-      const { clock, post } = this.#means;
+      const { clock, post, requests } = this.#means;
       const start = yield* post.findStart(post.addressOf(waiting.execution, waiting.tenant));
       if (Option.isNone(start) || start.value.sequence !== waiting.life) {
         yield* post.errands.withdraw(waiting);
@@ -286,10 +289,6 @@ export class Keeper {
       const fence = waiting.fence + 1;
       const { worker: name, session } = worker.record;
       const record = { ...rest, state: "claimed", fence, worker: name, session } as const;
-      yield* this.#say(errand, record);
-      if (errand.isWithdrawn) return undefined;
-      worker.has.add(errand);
-      this.#lease(errand, record, (yield* clock.now) + record.leaseMs);
       const { execution, tenant, attempt, progress = null, leaseMs } = record;
       const step: RemoteStep = {
         step: errand.step,
@@ -302,6 +301,17 @@ export class Keeper {
         progress,
         leaseMs,
       };
+      const sizeBytes = sizeOf({ ok: true, step: { ...step } });
+      if (sizeBytes > requests.maxBytes) {
+        const large = new PayloadTooLarge({ sizeBytes, limitBytes: requests.maxBytes });
+        const failure = { name: large._tag, message: large.message, retryable: false };
+        yield* this.finish(errand, { type: "failure", failure });
+        return undefined;
+      }
+      yield* this.#say(errand, record);
+      if (errand.isWithdrawn) return undefined;
+      worker.has.add(errand);
+      this.#lease(errand, record, (yield* clock.now) + leaseMs);
       return step;
     },
   );
@@ -501,10 +511,7 @@ export class Keeper {
     });
   }
 
-  finish(
-    errand: Errand,
-    outcome: ErrandOutcome,
-  ): Effect.Effect<void, Exclude<KeepError, PayloadTooLarge> | PayloadTooLarge> {
+  finish(errand: Errand, outcome: ErrandOutcome): Effect.Effect<void, KeepError> {
     return Effect.gen({ self: this }, function* () {
       const owner = this.#ownerOf(errand);
       yield* this.#say(errand, { ...errand.record!, state: "ended", outcome });

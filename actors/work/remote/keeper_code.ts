@@ -11,20 +11,11 @@ import { InvalidInput } from "../../../schema/errors.ts";
 import { type ActorName, executionIdentity, Tenant } from "../../../schema/ids.ts";
 import { refusal } from "../../../schema/remote_protocol.ts";
 import { remoteKeeper } from "../../../streams/errands.ts";
-import {
-  remotesSubject,
-  remoteSubject,
-  remoteVerbOf,
-  type Requests,
-} from "../../../streams/requests.ts";
+import { remotesSubject, remoteSubject, remoteVerbOf } from "../../../streams/requests.ts";
 import { queueTenant } from "../../../streams/seats.ts";
 import type { ActorCode } from "../../engine/operations.ts";
-import { Keeper, type KeepError, type Means as KeeperMeans } from "./keeper.ts";
+import { Keeper, type KeepError, type Means } from "./keeper.ts";
 import { Verbs } from "./verbs.ts";
-
-interface Means extends KeeperMeans {
-  readonly requests: Requests["Service"];
-}
 
 /** Nobody sends it: who keeps remote workers waits for nothing but to be asked to stop. */
 const never = "weir.remotes";

@@ -125,14 +125,19 @@ export class Verbs {
     );
   }
 
-  /** Has something done for a worker that is registered. */
-  #inTurn(session: string, use: (worker: Registered, now: number) => Answering): Answering {
+  /** Has something done for a worker that is registered, unless it is done already. */
+  #inTurn(
+    session: string,
+    use: (worker: Registered, now: number) => Answering,
+    isDone: () => boolean = () => false,
+  ): Answering {
     const keeper = this.#keeper;
     return Effect.flatMap(this.#clock.now, (now) => {
       // It is alive from when it was heard, however long others are served before it.
       const known = keeper.bySession(session);
       if (known !== undefined) keeper.heard(known, now);
       return keeper.inTurn(Effect.suspend(() => {
+        if (isDone()) return Effect.succeed<Answer>({ ok: true });
         const worker = keeper.bySession(session);
         return worker === undefined ? Effect.succeed(notRegistered) : use(worker, now);
       }));
@@ -168,8 +173,12 @@ export class Verbs {
     });
   }
 
-  /** Has something done with an errand that the worker has. */
-  #held(of: Steps, use: (errand: Errand) => Effect.Effect<void, KeepError>): Answering {
+  /** Has something done with an errand that the worker has, unless it is done already. */
+  #held(
+    of: Steps,
+    use: (errand: Errand) => Effect.Effect<void, KeepError>,
+    isDone: () => boolean = () => false,
+  ): Answering {
     return this.#inTurn(of.session, (_, now) => {
       const errand = this.#keeper.errand(of.step);
       if (errand === undefined || !isClaimed(errand) || !isHis(errand, of)) {
@@ -177,15 +186,18 @@ export class Verbs {
       }
       this.#keeper.extend(errand, now);
       return Effect.as(use(errand), { ok: true });
-    });
+    }, isDone);
   }
 
-  /** Ends an errand; who was not answered, and says so again, is answered the same. */
+  /** Ends an errand. */
   #end(of: Steps, outcome: ErrandOutcome): Answering {
+    const keeper = this.#keeper;
+    return this.#held(of, (errand) => keeper.finish(errand, outcome), () => this.#hasEnded(of));
+  }
+
+  /** Whether he has ended it: who was not answered, and says so again, is answered the same. */
+  #hasEnded(of: Steps): boolean {
     const errand = this.#keeper.errand(of.step);
-    const isEnded = errand?.record?.state === "ended" && isHis(errand, of);
-    return isEnded
-      ? Effect.succeed({ ok: true })
-      : this.#held(of, (errand) => this.#keeper.finish(errand, outcome));
+    return errand?.record?.state === "ended" && isHis(errand, of);
   }
 }

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { suite } from "node:test";
 import * as Effect from "effect/Effect";
+import * as Fiber from "effect/Fiber";
 import { remoteActor, type RemoteActorOptions } from "../../../actors/remote_actor.ts";
 import * as Post from "../../../actors/engine/post.ts";
 import { remoteKeeperOf } from "../../../streams/errands.ts";
@@ -75,8 +76,13 @@ export const remotingSuite = (name: string, run: Run<Services>): void => {
             yield* worker.say("heartbeat", { steps: [{ step: step.step, fence: 1 }] }),
             { ok: true, lost: [] },
           );
-          assert.deepEqual(yield* his.finish({ url: "small" }), { ok: true });
-          assert.deepEqual(yield* his.finish({ url: "small" }), { ok: true });
+          // Who is not answered soon says it again, while it is being stored.
+          const said = [his.finish({ url: "small" }), his.finish({ url: "small" })];
+          assert.deepEqual(
+            yield* Effect.all([...said, his.finish({ url: "late" })], { concurrency: 3 }),
+            Array(3).fill({ ok: true }),
+          );
+          assert.deepEqual(yield* his.finish({ url: "late" }), { ok: true });
           assert.deepEqual(yield* resultOf(started), { url: "small" });
           assert.equal(refusedAs(yield* his.say("report", { progress: 1 })), "lease_lost");
           yield* worker.claimNothing;
@@ -350,6 +356,22 @@ export const remotingSuite = (name: string, run: Run<Services>): void => {
         yield* other.claimNothing;
         yield* worker.of(step).finish("own");
         assert.equal(yield* resultOf(started), "own");
+      }));
+
+    test("what is too large to be handed out fails, and keeps nobody from the rest", (stage) =>
+      Effect.gen(function* () {
+        const tenant = uniqueTenant();
+        const resize = remote(stage);
+        yield* stage.work([resize]);
+        const worker = yield* arrive(tenant, image);
+        const claiming = yield* Effect.forkChild(worker.claim);
+        const large = yield* stage.start(resize, "x".repeat(1_100_000), { tenant, id: "large" });
+        const error = yield* errorOf(resultOf(large));
+        assert.ok(error._tag === "ExecutionFailed");
+        assert.equal(error.failure.name, "PayloadTooLarge");
+        const small = yield* stage.start(resize, "x", { tenant, id: "small" });
+        yield* worker.of(yield* Fiber.join(claiming)).finish("small");
+        assert.equal(yield* resultOf(small), "small");
       }));
 
     test("what a parent asks of a remote actor is a child like any other", (stage) =>
