@@ -144,8 +144,10 @@ describe("a remote worker in Python", () => {
     workers[0]!.kill();
     workers.push(await stage.worker("a"));
     await stage.hasReported("t-6", 1);
-    second.kill();
+    second.freeze();
     await stage.keep("keeper-3");
+    await stage.hasReported("t-8", 2);
+    second.thaw();
     const all = Promise.all(runs.map((run) => run.result()));
     const results = await stage.scene.inTime("all", all, 120_000);
     assert.deepEqual(results.map(({ text }) => text), runs.map(() => textOf(4)));

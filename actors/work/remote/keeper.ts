@@ -34,6 +34,7 @@ import type { Operations } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
 import { Deadlines } from "./deadlines.ts";
 import { isOver } from "./is_over.ts";
+import { type Errand, isClaimed, type Registered, takenBack } from "./known.ts";
 import { Pool } from "./pool.ts";
 
 export interface Means {
@@ -41,27 +42,6 @@ export interface Means {
   readonly post: Post;
   readonly clock: ServerClock["Service"];
   readonly requests: Requests["Service"];
-}
-
-/** An errand as it is known here. */
-export interface Errand {
-  readonly step: string;
-  /** Nothing, if it was withdrawn before it was entered. */
-  record: ErrandRecord | undefined;
-  isWithdrawn: boolean;
-  readonly order: number;
-  readonly sequences: Array<number>;
-  /** When the worker that has it loses it, unless he says something before. */
-  leaseUntil: number;
-}
-
-/** A worker that is registered. */
-export interface Registered {
-  record: RemoteRecord;
-  readonly sequences: Array<number>;
-  aliveUntil: number;
-  recordedAt: number;
-  readonly has: Set<Errand>;
 }
 
 /** What becomes of a question: an errand, nothing in time, or that who asks is registered no more. */
@@ -86,22 +66,6 @@ const lookAfterMs = 60_000;
 const looksAtOnce = 16;
 /** How late something may be done before it is clear that this process stood still. */
 const stoodStillMs = 1_000;
-
-export const isClaimed = ({ record, isWithdrawn }: Errand): boolean =>
-  record?.state === "claimed" && !isWithdrawn;
-
-/** An errand that its worker has lost: it waits again, or has been lost too often. */
-const takenBack = (record: ErrandRecord, why: NonNullable<ErrandRecord["why"]>): ErrandRecord => {
-  const reclaims = record.reclaims + (why === "released" ? 0 : 1);
-  const { session: _, ...rest } = record;
-  if (reclaims <= record.maxReclaims) return { ...rest, state: "waiting", reclaims, why };
-  const failure = {
-    name: "max_reclaims_exceeded",
-    message: `${reclaims} remote workers lost it before they finished it`,
-    retryable: false,
-  };
-  return { ...rest, state: "ended", reclaims, why, outcome: { type: "failure", failure } };
-};
 
 export class Keeper {
   readonly #means: Means;

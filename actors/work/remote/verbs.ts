@@ -15,7 +15,8 @@ import {
 } from "../../../schema/remote_protocol.ts";
 import type { ReadError } from "../../../streams/log.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
-import { type Errand, isClaimed, type Keeper, type KeepError, type Registered } from "./keeper.ts";
+import type { Keeper, KeepError } from "./keeper.ts";
+import { type Errand, isClaimed, type Registered } from "./known.ts";
 
 type Answer = { readonly ok: true } & Readonly<Record<string, unknown>> | RemoteRefusal;
 type Answering = Effect.Effect<Answer, KeepError>;

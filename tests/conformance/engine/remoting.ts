@@ -350,6 +350,11 @@ export const remotingSuite = (name: string, run: Run<Services>): void => {
           "not_registered",
         );
         assert.equal(refusedAs(yield* other.say("finish", named)), "lease_lost");
+        const rival = yield* arrive(tenant, { ...image, identity: "rival" });
+        assert.deepEqual((yield* rival.say("heartbeat", { steps: [named] })).lost, [step.step]);
+        for (const each of ["finish", "release"]) {
+          assert.equal(refusedAs(yield* rival.say(each, named)), "lease_lost");
+        }
         for (const fence of [0, 2]) {
           assert.equal(refusedAs(yield* worker.say("finish", { ...named, fence })), "lease_lost");
         }
