@@ -38,7 +38,7 @@ describe("a remote worker in Python", () => {
   before(async () => server = await scratchServer({ durability: "bounded" }));
   after(() => server.stop());
 
-  const play = (title: string, test: (stage: Stage) => Promise<void>) =>
+  const test = (title: string, play: (stage: Stage) => Promise<void>) =>
     it(title, async () => {
       const namespace = `remote_${++played}`;
       const remotes: Array<RemoteProcess> = [];
@@ -49,7 +49,7 @@ describe("a remote worker in Python", () => {
         residentGrace: "0 millis",
       });
       try {
-        await test({
+        await play({
           scene,
           worker: async (identity) => {
             const remote = await startRemoteWorker(identity, {
@@ -87,7 +87,7 @@ describe("a remote worker in Python", () => {
       }
     });
 
-  play("goes on where it was, when it is killed within a step and started again", async (stage) => {
+  test("goes on where it was, when it is killed within a step and started again", async (stage) => {
     await stage.keep("keeper");
     const first = await stage.worker("w");
     const run = await stage.start("long", 12);
@@ -106,7 +106,7 @@ describe("a remote worker in Python", () => {
     assert.equal(await again.ended, 0);
   });
 
-  play("that stood still past its lease is refused, and has lost nothing else", async (stage) => {
+  test("that stood still past its lease is refused, and has lost nothing else", async (stage) => {
     await stage.keep("keeper");
     const frozen = await stage.worker("frozen");
     const run = await stage.start("slow", 12);
@@ -132,7 +132,7 @@ describe("a remote worker in Python", () => {
     assert.ok(frozen.lines.some(({ what }) => what === "finished"));
   });
 
-  play("does everything once, whoever keeps it and whoever works is killed", async (stage) => {
+  test("does everything once, whoever keeps it and whoever works is killed", async (stage) => {
     const first = await stage.keep("keeper-1");
     const workers = [await stage.worker("a"), await stage.worker("b")];
     const runs = [];
