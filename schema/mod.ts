@@ -147,6 +147,8 @@ export {
 export { workOfGrant, workOfLedger, workOfTenant } from "./work_events_of_access.ts";
 export { workOfBudget } from "./work_events_of_budget.ts";
 export { workOfTrigger } from "./work_events_of_trigger.ts";
+export { workOfRemote } from "./work_events_of_remote.ts";
+export { RemoteRecord } from "./remote_record.ts";
 export { workOfSession } from "./work_events_of_session.ts";
 export { isFinal, isValidTransition, RunState } from "./run_state.ts";
 export {

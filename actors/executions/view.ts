@@ -26,6 +26,7 @@ import { readAll, unread } from "../engine/history.ts";
 import type { Executions, Named } from "../executions.ts";
 import { traced } from "../traced.ts";
 import { missingWorker } from "./missing.ts";
+import { errandAwaited, whyRemote } from "./remote.ts";
 import type { Means, Presence } from "./present.ts";
 
 /** The attempt and epoch of whoever owns it now, which its records may not say yet. */
@@ -59,7 +60,7 @@ const valueOf = (execution: ExecutionId, outcome: OutcomeRecord) => {
 const mostLooks = 3;
 
 export const makeView = (
-  { log, leases, completions }: Means,
+  { log, leases, completions, post }: Means,
   { addressOf, present }: Presence,
   clock: ServerClock["Service"],
   sessions: Option.Option<Sessions["Service"]>,
@@ -114,6 +115,12 @@ export const makeView = (
       const missing = status === "waiting" && actor !== undefined && Option.isSome(sessions)
         ? missingWorker(actor, route, yield* sessions.value.list)
         : undefined;
+      const errand = status === "suspended" || status === "active"
+        ? errandAwaited(view)
+        : undefined;
+      const remote = errand === undefined
+        ? undefined
+        : yield* whyRemote(post.errands, { ...of, life: state.life, turn: errand });
       return {
         ...view,
         ...numbersOf(view, isOwned ? lease : undefined),
@@ -121,7 +128,7 @@ export const makeView = (
         tenant: of.tenant,
         life: state.life,
         status,
-        ...missing ?? because(status, view),
+        ...missing ?? remote ?? because(status, view),
         ...(lane === undefined || lane === "" ? {} : { lane }),
         ...(requires === undefined ? {} : { requires }),
         ...(deadline === undefined ? {} : { deadline }),

@@ -14,6 +14,7 @@ import { owningSuite } from "./engine/owning.ts";
 import { promotingSuite } from "./engine/promoting.ts";
 import { queueingSuite } from "./engine/queueing.ts";
 import { recordedSuite } from "./engine/recorded.ts";
+import { remotingSuite } from "./engine/remoting.ts";
 import { refusingSuite } from "./engine/refusing.ts";
 import { routingSuite } from "./engine/routing.ts";
 import { snapshotsSuite } from "./engine/snapshots.ts";
@@ -40,6 +41,7 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   triggeringSuite(name, run);
   budgetingSuite(name, run);
   routingSuite(name, run);
+  remotingSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
   attemptsSuite(name, run);
