@@ -104,7 +104,8 @@ export const makeStart = (
     actor: ActorName,
     tenant: Tenant,
     input: unknown,
-    options: Omit<StartOptions, "signals">,
+    options: Omit<StartOptions, "parent" | "signals">,
+    parent?: ParentReference,
   ) {
     const { id = randomUUID(), lane, requires, tags, priority } = options;
     const isOwn = actor === queueActor && tenant === queueTenant;
@@ -119,7 +120,6 @@ export const makeStart = (
     const route = routeOf(lane, required);
     const now = delayMs === undefined && deadlineMs === undefined ? 0 : yield* clock.now;
     const task = yield* taskOf(options, execution, clock.now);
-    const parent = yield* parentOf(options.parent, tenant);
     const record: StartRecord = {
       kind: "start",
       seed: randomUUID(),
@@ -180,7 +180,8 @@ export const makeStart = (
         ({ name, payload, ...rest }) =>
           Effect.map(checkSignal(name, payload), (value) => signalMail(name, value, rest)),
       );
-      const prepared = yield* prepare(actor, tenant, input, options);
+      const parent = yield* parentOf(options.parent, tenant);
+      const prepared = yield* prepare(actor, tenant, input, options, parent);
       const { named, record } = prepared;
       const { route } = record;
       const signals = given.map((mail) => ({ ...mail, ...(route === undefined ? {} : { route }) }));
@@ -224,7 +225,11 @@ export const makeStart = (
     function* (tenant, requests) {
       const prepared = yield* Effect.forEach(
         requests,
-        ({ actor, input, options = {} }) => prepare(actor, tenant, input, options),
+        ({ actor, input, options = {} }) =>
+          Effect.flatMap(
+            parentOf(options.parent, tenant),
+            (parent) => prepare(actor, tenant, input, options, parent),
+          ),
       );
       const ids = new Set(prepared.map(({ named }) => named.execution));
       if (ids.size < prepared.length) {
