@@ -29,6 +29,7 @@ import { Json } from "../../schema/json.ts";
 import { mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import { Requires, routeOf } from "../../schema/route.ts";
+import { boundLike, type Task } from "../../schema/task.ts";
 import { maxBatchSize, type Message } from "../../streams/log.ts";
 import type { Mailboxes } from "../../streams/mailbox.ts";
 import { queueActor, queueTenant } from "../../streams/seats.ts";
@@ -61,6 +62,12 @@ const deepest = 8;
 const below = (parent: ParentReference | undefined) =>
   parent === undefined ? {} : { "weir.parent": parent.execution };
 
+/** An execution below which something is submitted, and what that is bound to like it. */
+interface Above {
+  readonly reference: ParentReference;
+  readonly bound: Pick<Task, "budgets">;
+}
+
 /** A start as it will be sent. */
 interface Prepared {
   readonly named: Named;
@@ -90,14 +97,15 @@ export const makeStart = (
       // What has been forgotten has nothing above it that anybody knows.
       above = Option.getOrUndefined(found)?.record.parent;
     }
-    const parent: ParentReference = {
+    const reference: ParentReference = {
       execution,
       tenant,
       life,
       key: belowKey,
       ...(start.route === undefined ? {} : { route: start.route }),
     };
-    return parent;
+    const found: Above = { reference, bound: start.task ?? {} };
+    return found;
   });
 
   const prepare = Effect.fnUntraced(function* (
@@ -105,8 +113,9 @@ export const makeStart = (
     tenant: Tenant,
     input: unknown,
     options: Omit<StartOptions, "parent" | "signals">,
-    parent?: ParentReference,
+    above?: Above,
   ) {
+    const parent = above?.reference;
     const { id = randomUUID(), lane, requires, tags, priority } = options;
     const isOwn = actor === queueActor && tenant === queueTenant;
     if (!isOwn) yield* parse(ForeignActorName, "actor name", actor);
@@ -119,7 +128,7 @@ export const makeStart = (
       : yield* parse(Requires, "requires", requires);
     const route = routeOf(lane, required);
     const now = delayMs === undefined && deadlineMs === undefined ? 0 : yield* clock.now;
-    const task = yield* taskOf(options, execution, clock.now);
+    const task = boundLike(above?.bound ?? {}, yield* taskOf(options, execution, clock.now));
     const record: StartRecord = {
       kind: "start",
       seed: randomUUID(),
