@@ -58,6 +58,14 @@ export {
   layerMemory as layerExecutionIndexMemory,
 } from "./streams/execution_index.ts";
 export {
+  type ChangeOptions as ChangeEngineOptions,
+  EngineControl,
+  layer as layerEngineControl,
+  type Scope as EngineScope,
+  type Standing as EngineStanding,
+  type Whose as EngineWhose,
+} from "./streams/engine_control.ts";
+export {
   Families,
   type Family,
   type FamilyError,

@@ -58,6 +58,15 @@ export type {
   LimitInputs as BudgetLimits,
   Released as BudgetReleased,
 } from "./streams/budgets.ts";
+export type {
+  EngineChangeOptions,
+  EngineStanding,
+  EngineStatus,
+  EngineStatusQuery,
+  EngineVerbs,
+  EngineWhere,
+  EngineWhose,
+} from "./actors/engine_control.ts";
 export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
 export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
 export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
@@ -139,6 +148,7 @@ export {
   CursorGap,
   DependencyCycle,
   DimensionNotAllocated,
+  type EngineState,
   ExecutionCancelled,
   ExecutionEnded,
   type ExecutionEventInput,
@@ -150,6 +160,7 @@ export {
   HierarchyTooDeep,
   InsideStep,
   type InstanceTagEvent,
+  IntakeClosed,
   InvalidBatch,
   InvalidCursor,
   InvalidInput,

@@ -20,6 +20,7 @@ import {
   type ExecutionNotEnded,
   type ExecutionNotFound,
   type HierarchyTooDeep,
+  type IntakeClosed,
   type NobodyKeepsQueues,
   type RetryLimitExceeded,
   type SignalLimitExceeded,
@@ -33,6 +34,7 @@ import type { SignalEffect } from "../schema/signal_delivery.ts";
 import type { RecordedWorkEvent } from "../schema/work_event.ts";
 import type { ExecutionStatus } from "../streams/execution_index/status.ts";
 import { Connection } from "../streams/connection.ts";
+import { EngineControl, type Standing } from "../streams/engine_control.ts";
 import { Leases } from "../streams/lease.ts";
 import { type AppendError, Log, type ReadError } from "../streams/log.ts";
 import { Mailboxes } from "../streams/mailbox.ts";
@@ -129,6 +131,8 @@ export interface Description extends Omit<Shown, "status"> {
   readonly deadline?: number;
   /** The queue in which it waits for its turn, if it was submitted to one. */
   readonly queue?: string;
+  /** What keeps it from being taken up, since somebody paused or disabled it. */
+  readonly heldBy?: Omit<Standing, "revision">;
   /** The budget for which it waits, and of what there is too little, if it does. */
   readonly budget?: { readonly name: string; readonly dimension: string };
 }
@@ -158,7 +162,12 @@ export class Executions extends Context.Service<Executions, {
     options?: StartOptions,
   ) => Effect.Effect<
     StartedExecution,
-    SendError | SignalLimitExceeded | UnknownActor | NobodyKeepsQueues | HierarchyTooDeep
+    | SendError
+    | SignalLimitExceeded
+    | UnknownActor
+    | NobodyKeepsQueues
+    | HierarchyTooDeep
+    | IntakeClosed
   >;
   /** The start of an execution that somebody will start later, checked as if it were now. */
   readonly prepare: (
@@ -177,6 +186,7 @@ export class Executions extends Context.Service<Executions, {
     | SignalLimitExceeded
     | UnknownActor
     | NobodyKeepsQueues
+    | IntakeClosed
     | DependencyCycle
     | HierarchyTooDeep
   >;
@@ -220,7 +230,10 @@ export class Executions extends Context.Service<Executions, {
   readonly retry: (
     of: Named,
     options?: { readonly from?: "failure" | "start" },
-  ) => Effect.Effect<number, NotThere | ExecutionNotEnded | RetryLimitExceeded | AppendError>;
+  ) => Effect.Effect<
+    number,
+    NotThere | ExecutionNotEnded | RetryLimitExceeded | IntakeClosed | AppendError
+  >;
   /** Takes the execution from its present owner. */
   readonly revokeLease: (
     of: Named,
@@ -245,9 +258,10 @@ const make = Effect.gen(function* () {
   const leases = yield* Leases;
   const mailboxes = yield* Mailboxes;
   const clock = yield* ServerClock;
+  const control = yield* EngineControl;
   const completions = yield* Completions.make(log);
   const post = Post.make(log);
-  const means = { log, leases, completions, post };
+  const means = { log, leases, completions, post, control };
   const presence = makePresence(means);
   const { present, living, meant } = presence;
   const tokens = new SignalTokens(yield* TokenKeys, log.layout.namespace);
@@ -333,7 +347,11 @@ const make = Effect.gen(function* () {
 });
 
 /** The verbs on a log. */
-export const layer: Layer.Layer<Executions, never, Log | Leases | Mailboxes | ServerClock> = Layer
+export const layer: Layer.Layer<
+  Executions,
+  never,
+  EngineControl | Log | Leases | Mailboxes | ServerClock
+> = Layer
   .effect(
     Executions,
     make,

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer";
 import * as Scheduler from "effect/Scheduler";
 import { Namespace } from "../schema/ids.ts";
 import * as Budgets from "../streams/budgets.ts";
+import * as EngineControl from "../streams/engine_control.ts";
 import * as EventStore from "../streams/event_store.ts";
 import * as ExecutionIndex from "../streams/execution_index.ts";
 import * as Families from "../streams/families.ts";
@@ -53,7 +54,7 @@ export const layer = (options: NamespaceServicesOptions & TokenKeyOptions = {}) 
     platform,
     Budgets.layer,
   ).pipe(
-    Layer.provideMerge(ServerClock.layer),
+    Layer.provideMerge(Layer.mergeAll(ServerClock.layer, EngineControl.layer)),
     Layer.provideMerge(layerNamespace(options)),
     Layer.provideMerge(layerTokenKeys(options.tokenKeys)),
     Layer.provideMerge(Layer.succeed(Scheduler.Scheduler, scheduler)),
@@ -73,7 +74,7 @@ export const layerMemory = (
     platform,
     Budgets.layer,
   ).pipe(
-    Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer)),
+    Layer.provideMerge(Layer.mergeAll(Leases.layer, ServerClock.layer, EngineControl.layer)),
     Layer.provideMerge(Layer.mergeAll(
       Sessions.layer,
       HandOver.layerMemory,

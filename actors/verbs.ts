@@ -9,6 +9,7 @@ import type * as ManagedRuntime from "effect/ManagedRuntime";
 import { InvalidInput } from "../schema/errors.ts";
 import { ActorName, Lane, namedExecution, parse, Tenant, WorkerInstanceId } from "../schema/ids.ts";
 import type { Budgets } from "../streams/budgets.ts";
+import type { EngineControl } from "../streams/engine_control.ts";
 import type { EventStore } from "../streams/event_store.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
@@ -23,6 +24,7 @@ import type { Subscriptions } from "../streams/subscriptions.ts";
 import type { Tenants } from "../streams/tenants.ts";
 import { type Actor, codeOf } from "./actor.ts";
 import { makeBudgets } from "./budgets.ts";
+import { makeEngineControl } from "./engine_control.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
@@ -47,6 +49,7 @@ export type Verbs =
     Weir,
     | "budgets"
     | "emit"
+    | "engine"
     | "events"
     | "start"
     | "submit"
@@ -70,6 +73,7 @@ export type Verbs =
 export const makeVerbs = (
   runtime: ManagedRuntime.ManagedRuntime<
     | Budgets
+    | EngineControl
     | EventStore
     | ExecutionIndex
     | Executions
@@ -129,6 +133,7 @@ export const makeVerbs = (
     ...makeFamilies(runtime, tenant),
     ...makeTriggers(runtime, tenant),
     budgets: makeBudgets(runtime, tenant),
+    engine: makeEngineControl(runtime, tenant),
     events: makeEvents(runtime, tenant),
     queues: makeQueues(runtime),
     remotes: makeRemotes(runtime, tenant),

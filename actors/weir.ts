@@ -19,6 +19,7 @@ import { type NamespaceServicesOptions } from "../streams/namespace.ts";
 import type { Session } from "../streams/session.ts";
 import type { Actor } from "./actor.ts";
 import type { BudgetVerbs } from "./budgets.ts";
+import type { EngineVerbs } from "./engine_control.ts";
 import type * as EngineWorker from "./engine/worker.ts";
 import type { Events } from "./events.ts";
 import type { FamilyReaders } from "./families.ts";
@@ -127,6 +128,8 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
   readonly budgets: BudgetVerbs;
   /** What happened, per execution; durable, ordered and never changed. */
   readonly events: Events;
+  /** Whether work of a tenant, a lane or all is taken up, and whether new work is accepted. */
+  readonly engine: EngineVerbs;
   /** The queues in which tasks wait for their turns. */
   readonly queues: Queues;
   /** The remote workers that are registered. */

@@ -23,6 +23,7 @@ import {
   WorkflowInstance,
 } from "effect/workflow/WorkflowEngine";
 import { type ExecutionId, Tenant, WorkerInstanceId } from "../schema/ids.ts";
+import type { EngineControl } from "../streams/engine_control.ts";
 import { HandOver } from "../streams/hand_over.ts";
 import { Leases } from "../streams/lease.ts";
 import { Log } from "../streams/log.ts";
@@ -57,7 +58,14 @@ type Json = Schema.Json;
 type AnyExit = Exit.Exit<unknown, unknown>;
 
 /** What runs workflows. */
-type WorkerServices = HandOver | Leases | Log | Mailboxes | ServerClock | Sessions;
+type WorkerServices =
+  | EngineControl
+  | HandOver
+  | Leases
+  | Log
+  | Mailboxes
+  | ServerClock
+  | Sessions;
 
 /** A workflow that did not succeed: how it ended travels with what people read of it. */
 class WorkflowFailed extends Error {

@@ -12,6 +12,7 @@ import { cancel, pause, promote, resume, retry } from "./commands/steer.ts";
 import { describe } from "./commands/describe.ts";
 import { dev } from "./commands/dev.ts";
 import { doctor } from "./commands/doctor.ts";
+import { engine } from "./commands/engine.ts";
 import { events } from "./commands/events.ts";
 import { grants } from "./commands/grants.ts";
 import { history } from "./commands/history.ts";
@@ -41,7 +42,10 @@ const weir = root.pipe(Command.withSubcommands([
   { group: "Steering", commands: [signal, cancel, pause, resume, promote, retry, triggers, emit] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Access", commands: [tenants, grants, ledger, permissions] },
-  { group: "Operation", commands: [dev, serve, workers, lanes, queues, remotes, budgets, doctor] },
+  {
+    group: "Operation",
+    commands: [dev, serve, engine, workers, lanes, queues, remotes, budgets, doctor],
+  },
 ]));
 
 /** What the library logs is no result. */

@@ -51,6 +51,7 @@ export interface VerbRule {
 const events = { needs: ["read"], concerns: 1 } as const;
 const family = { needs: ["read"], concerns: 0, gives: "iterable" } as const;
 const changesGrants = { needs: ["administer"], concerns: 2, signs: ["by", 2] } as const;
+const steersEngine = { needs: ["cancel"], concerns: 0, signs: ["by", 0] } as const;
 const looksAtRun = { needs: ["read"], concerns: "run", hidden: "noExecution" } as const;
 
 /** Those who act in a tenant, and so may leave a word of it. */
@@ -99,6 +100,13 @@ export const verbs = {
   "schedule.describe": looksAtRun,
   "schedule.result": { ...looksAtRun, waits: true },
   "schedule.runs": { needs: ["read"], concerns: "run" },
+
+  "engine.pause": steersEngine,
+  "engine.drain": steersEngine,
+  "engine.disable": steersEngine,
+  "engine.resume": steersEngine,
+  "engine.status": { needs: ["read"], concerns: 0 },
+  "engine.history": { needs: ["read"], concerns: 0 },
 
   // A queue is shared by the tenants.
   "queues.configure": { needs: ["administer"], concerns: "allTenants" },

@@ -141,6 +141,43 @@ export class NobodyKeepsQueues
   }
 }
 
+/** Somebody has the tenant, the lane or everything drained or disabled: nothing new is accepted. */
+export class IntakeClosed extends Schema.TaggedError<IntakeClosed>("@weir/weir/IntakeClosed")(
+  "IntakeClosed",
+  {
+    execution: Schema.String,
+    state: Schema.Literals(["draining", "disabled"]),
+    /** Of which tenant and lane that holds; left out, of all. */
+    tenant: Schema.optionalKey(Schema.String),
+    lane: Schema.optionalKey(Schema.String),
+    /** Since when, in milliseconds. */
+    since: Schema.Number,
+    reason: Schema.optionalKey(Schema.String),
+    by: Schema.optionalKey(Schema.String),
+  },
+) {
+  readonly code = "WEIR_INTAKE_CLOSED";
+  readonly retryable = true;
+  override get message(): string {
+    const { execution, state, since, reason, by, tenant, lane } = this;
+    const scope = tenant === undefined ? "allTenants: true" : `tenant: ${JSON.stringify(tenant)}`;
+    const call = lane === undefined ? scope : `${scope}, lane: ${JSON.stringify(lane)}`;
+    return `${execution} was not started: ${scopeText({ tenant, lane })} is ${state}` +
+      `${by === undefined ? "" : ` by ${by}`} since ${new Date(since).toISOString()}` +
+      `${reason === undefined ? "" : ` (${reason})`}, and nothing was stored. ` +
+      `Start it again when somebody has called engine.resume({ ${call} }).`;
+  }
+}
+
+/** What somebody paused, for a person. */
+export const scopeText = (
+  { tenant, lane }: { readonly tenant?: string | undefined; readonly lane?: string | undefined },
+): string => {
+  const whose = tenant === undefined ? "" : `tenant ${tenant}`;
+  if (lane === undefined) return whose === "" ? "the namespace" : whose;
+  return `lane ${lane}${whose === "" ? "" : ` of ${whose}`}`;
+};
+
 /** No run of a schedule succeeded. */
 export class ScheduleFailed extends Schema.TaggedError<ScheduleFailed>("@weir/weir/ScheduleFailed")(
   "ScheduleFailed",
@@ -429,6 +466,7 @@ export type ExecutionProblem =
   | DependencyCycle
   | HierarchyTooDeep
   | NobodyKeepsQueues
+  | IntakeClosed
   | ScheduleFailed
   | UnknownActor
   | SignalLimitExceeded

@@ -66,6 +66,7 @@ export {
 export { LeaseHistoryEvent } from "./lease_history.ts";
 export { CompletionEvent, Outcome } from "./completion.ts";
 export { SignalDeliveryEvent, SignalEffect } from "./signal_delivery.ts";
+export { ControlRecord, EngineState } from "./control_record.ts";
 export { InstanceTagEvent } from "./instance_tags.ts";
 export {
   ExecutionError,
@@ -91,6 +92,7 @@ export {
   type ExecutionProblem,
   HierarchyTooDeep,
   InsideStep,
+  IntakeClosed,
   KindMismatch,
   NameInUse,
   NobodyKeepsQueues,
@@ -145,6 +147,7 @@ export {
   workEventsAt,
 } from "./work_event.ts";
 export { workOfGrant, workOfLedger, workOfTenant } from "./work_events_of_access.ts";
+export { workOfControl } from "./work_events_of_control.ts";
 export { workOfBudget } from "./work_events_of_budget.ts";
 export { workOfTrigger } from "./work_events_of_trigger.ts";
 export { workOfRemote } from "./work_events_of_remote.ts";

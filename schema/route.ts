@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema";
 import type { Lane } from "./ids.ts";
 
 export const Route = Schema.String.check(
-  Schema.isPattern(/^[\x21-\x7e]{1,400}$/, { expected: "1 to 400 printable ASCII characters" }),
+  Schema.isPattern(/^[\x21-\x7e]{1,430}$/, { expected: "1 to 430 printable ASCII characters" }),
 ).pipe(Schema.brand("Route"));
 export type Route = typeof Route.Type;
 
@@ -41,6 +41,27 @@ export const routeOf = (
     : Route.make(`${capabilities.join("+")}@${named}`);
 };
 
+/**
+ * The route by which a wake-up is kept back for as long as something holds, with the route that it
+ * had; no capability begins like this, and no lane stands first.
+ */
+const heldPattern = /^!([A-Za-z0-9_-]{22})!(.*)$/;
+
+export const heldRoute = (by: string, route: Route | undefined): Route =>
+  Route.make(`!${by}!${route ?? ""}`);
+
+/** What keeps a wake-up back, and the route that it had; nothing for a route that keeps nothing back. */
+export const keptBackBy = (
+  route: Route | undefined,
+): { readonly by: string; readonly route: Route | undefined } | undefined => {
+  const [, by, inner] = (route === undefined ? null : heldPattern.exec(route)) ?? [];
+  return by === undefined ? undefined : { by, route: inner === "" ? undefined : inner as Route };
+};
+
+/** The lane that a route names. */
+export const laneOfRoute = (route: Route | undefined): Lane =>
+  (route?.slice(route.indexOf("@") + 1) || defaultLane) as Lane;
+
 /** What decides which routes a worker serves. */
 export interface ServedRoutes {
   /** The lanes that it is bound to; none means the default lane. */
@@ -50,9 +71,11 @@ export interface ServedRoutes {
 
 /** Whether a worker may take up what has this route, or none. */
 export const servesRoute = (
-  route: Route | undefined,
+  asked: Route | undefined,
   { lanes, capabilities }: ServedRoutes,
 ): boolean => {
+  const kept = keptBackBy(asked);
+  const route = kept === undefined ? asked : kept.route;
   const at = route?.indexOf("@") ?? -1;
   const lane = route?.slice(at + 1) ?? "";
   const required = at <= 0 ? [] : route!.slice(0, at).split("+");

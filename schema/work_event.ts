@@ -65,6 +65,16 @@ const ofGrant = {
   tenantId: Schema.optionalKey(Tenant),
 };
 
+const ofEngine = {
+  /** Left out: all tenants. */
+  tenantId: Schema.optionalKey(Tenant),
+  /** Left out: all lanes. */
+  lane: optionalText,
+  reason: optionalText,
+  /** Who did it, if that was for somebody. */
+  actorId: optionalText,
+};
+
 /** What a task is to do, and how. */
 export const TaskSpec = Schema.Struct({
   id: ExecutionId,
@@ -140,8 +150,8 @@ export const WorkEvent = Schema.Union([
   /** Its time was over, its owner gone, or somebody took it away. */
   event("leaseExpired", ofLease),
   event("leaseReleased", ofLease),
-  event("enginePaused", {}),
-  event("engineResumed", {}),
+  event("enginePaused", ofEngine),
+  event("engineResumed", ofEngine),
   event("dependencyDeclared", { ...ofTask, dependsOn: Schema.Array(ExecutionId) }),
   event("runSuspended", { ...ofRun, reason: optionalText }),
   event("runResumed", ofRun),

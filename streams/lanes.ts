@@ -47,13 +47,20 @@ export const forwarder = (log: Log["Service"]): Mailboxes["Service"]["forward"] 
     );
   };
 
-  return Effect.fn("Mailboxes.forward")(function* (delivery: Delivery, route: Route) {
+  return Effect.fn("Mailboxes.forward")(function* (
+    delivery: Delivery,
+    route: Route,
+    occasion?: string,
+  ) {
     const { address, actor, mail } = delivery;
     yield* announce(actor, route);
     yield* log.append(address, {
       kind: "lane",
       key: route,
-      id: clientMessageId({ subject: subjectOf(address, "lane", route), verb: "wake" }, `${mail}`),
+      id: clientMessageId(
+        { subject: subjectOf(address, "lane", route), verb: "wake" },
+        occasion === undefined ? `${mail}` : `${mail} ${occasion}`,
+      ),
       body: wakeRecord.encode({ kind: "wake", mail }),
     });
   });

@@ -59,12 +59,19 @@ export interface ServeOptions {
   /** The lanes that the worker is bound to; none means the default lane. */
   readonly lanes: ReadonlyArray<Lane>;
   readonly capabilities: ReadonlyArray<string>;
+  /**
+   * Whether what lies on a lane may be taken now; every lane, if left out. It is asked again when the
+   * worker says so.
+   */
+  readonly isOpen?: (route: Route) => boolean;
 }
 
 /** A worker's place in the order of those who are offered mail. */
 export interface Serving {
   /** A full worker comes behind those that are not, and is still offered what they do not take. */
   readonly setFull: (full: boolean) => void;
+  /** Asks anew which lanes are open: from now on nothing comes by those that are not. */
+  readonly lookAgain: () => void;
   /** Takes no more; what was taken stays valid, and may be settled until the scope ends. */
   readonly stop: Effect.Effect<void>;
 }
@@ -88,11 +95,12 @@ export class Mailboxes extends Context.Service<Mailboxes, {
   ) => Effect.Effect<Serving, ServeError, Scope.Scope>;
   /**
    * Sends a wake-up to the workers of a route: one durable record, after which the delivery may be
-   * acked. Doing it twice for one delivery stores it once.
+   * acked. Doing it twice for one delivery stores it once; on another occasion, once more.
    */
   readonly forward: (
     delivery: Delivery,
     route: Route,
+    occasion?: string,
   ) => Effect.Effect<void, AppendError | ReadError>;
   /** Whether any worker has ever served an actor, whoever is there now. */
   readonly isServed: (actor: ActorName) => Effect.Effect<boolean, Unavailable | ServerRefused>;

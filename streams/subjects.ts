@@ -29,6 +29,7 @@ export const bucketKinds = [
   "tenant",
   "grant",
   "seat",
+  "control",
   "trigger",
   "errand",
   "remote",

@@ -23,6 +23,7 @@ import { actingOn } from "../actors/access/acting.ts";
 import type { NondeterministicProgram } from "../schema/execution_errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
+import * as EngineControl from "../streams/engine_control.ts";
 import * as Leases from "../streams/lease.ts";
 import { Expiries } from "../streams/retention.ts";
 import * as ServerClock from "../streams/server_clock.ts";
@@ -86,7 +87,7 @@ export interface MemoryWeir extends Omit<Weir, "server" | "worker"> {
 const patience = "365 days";
 
 /** What a process makes of what it sees; nothing of it is shared with another. */
-const processServices = Layer.mergeAll(Leases.layer, ServerClock.layer).pipe(
+const processServices = Layer.mergeAll(Leases.layer, ServerClock.layer, EngineControl.layer).pipe(
   Layer.provideMerge(Sessions.layer),
 );
 
@@ -234,11 +235,13 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
       ),
     );
     const started = await run(
-      makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
-        Effect.provide(processServices),
-        Effect.provideService(Expiries, bells),
-        Scope.provide(scope),
-      ),
+      Effect.flatMap(
+        Layer.build(processServices),
+        (services) =>
+          makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
+            Effect.provideContext(services),
+          ),
+      ).pipe(Effect.provideService(Expiries, bells), Scope.provide(scope)),
     );
     steps.add(underWay);
     const end = () => {

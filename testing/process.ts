@@ -181,7 +181,7 @@ export class MortalProcess {
           mailboxes.serve(options, (delivery) => handle(mortal(delivery))),
           ({ stop }) => this.#withdraw(stop),
         ),
-      forward: (delivery, route) => this.#alive(mailboxes.forward(delivery, route)),
+      forward: (...args) => this.#alive(mailboxes.forward(...args)),
     });
   }
 

@@ -29,7 +29,8 @@ export type Reason =
   | "queue"
   | "budget"
   | "remote"
-  | "operator";
+  | "operator"
+  | "paused";
 
 const awaitedBy = (state: ExecutionState): ReadonlyArray<Awaited> =>
   openOperations(state).flatMap(([key, operation]): ReadonlyArray<Awaited> => {

@@ -105,6 +105,7 @@ type Event =
       | "renew"
       | "verify"
       | "drain"
+      | "halt"
       | "release"
       | "rest"
       | "expire"
@@ -144,6 +145,8 @@ export class Activation {
   #generation = 0;
   #waitsSince = -1;
   #draining = false;
+  /** Whether it goes on no more once it waits, since somebody paused its tenant or its lane. */
+  #halted: boolean;
   #hasBegun = false;
   #over = false;
 
@@ -154,7 +157,9 @@ export class Activation {
     claimed: Claimed,
     events: Queue.Queue<Event>,
     scope: Scope.Closeable,
+    isHalted: boolean,
   ) {
+    this.#halted = isHalted;
     const { log, leases, clock, monotonicMs } = engine;
     this.#engine = engine;
     this.#code = asTask(code, claimed.history.state.start?.record);
@@ -192,10 +197,11 @@ export class Activation {
     code: ActorCode,
     of: { readonly execution: ExecutionId; readonly tenant: Tenant },
     claimed: Claimed,
+    isHalted = false,
   ) {
     const events = yield* Queue.unbounded<Event>();
     const scope = yield* Scope.make();
-    return new Activation(engine, code, of, claimed, events, scope);
+    return new Activation(engine, code, of, claimed, events, scope, isHalted);
   });
 
   get state(): ExecutionState {
@@ -263,6 +269,13 @@ export class Activation {
   /** Begins nothing more, and lets go as soon as what is under way is recorded. */
   drain(): void {
     this.#offer({ type: "drain" });
+  }
+
+  /** Goes on with what its code is in the middle of, and lets go when it waits; or not any more. */
+  halt(isHalted: boolean): void {
+    if (isHalted === this.#halted) return;
+    this.#halted = isHalted;
+    if (isHalted) this.#offer({ type: "halt" });
   }
 
   /** Lets go at once, with what is under way. */
@@ -359,6 +372,8 @@ export class Activation {
         yield* this.#deadlines.schedule(this.#ownership, key, Timestamp.make(begin));
         return yield* this.#letGo("suspended");
       }
+      // It was claimed only for what needs none of its code.
+      if (this.#halted) return yield* this.#letGo("released");
       yield* this.#attachTags();
       this.#startCode();
     });
@@ -457,6 +472,10 @@ export class Activation {
         return this.#codeRun?.isBusy === true
           ? Effect.void
           : this.#letGo(wasIdle ? "suspended" : "released");
+      case "halt":
+        return this.#halted && this.#codeRun === undefined
+          ? this.#suspendUntilRetry()
+          : Effect.void;
       case "expire":
         return this.#end({ type: "expired" });
       case "release":
@@ -502,7 +521,9 @@ export class Activation {
     this.#waitsSince = generation;
     const { residentMs } = this.#engine;
     const isAsleep = this.#codeRun?.isAsleepUntil(this.#deadlines.nowAbout + residentMs) === true;
-    if (this.state.paused !== undefined || isAsleep) return this.#offer({ type: "suspend" });
+    if (this.state.paused !== undefined || this.#halted || isAsleep) {
+      return this.#offer({ type: "suspend" });
+    }
     this.#fork(
       Effect.sleep(residentMs).pipe(
         Effect.andThen(Effect.sync(() => {
@@ -631,11 +652,7 @@ export class Activation {
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
       yield* this.#leaveTurnOf(before);
       yield* this.#deadlines.forget(this.#ownership, limitTimer(attemptName(before)));
-      if (pause > this.#engine.residentMs) {
-        const key = attemptTimer(this.state.failures);
-        yield* this.#deadlines.schedule(this.#ownership, key, retryAt);
-        return yield* this.#letGo("suspended");
-      }
+      if (this.#halted || pause > this.#engine.residentMs) return yield* this.#suspendUntilRetry();
       const { failures } = this.state;
       this.#fork(
         Effect.sleep(pause).pipe(
@@ -643,6 +660,16 @@ export class Activation {
         ),
       );
     });
+  }
+
+  /** Lets go between two attempts, when the next one is sure to come. */
+  #suspendUntilRetry(): Effect.Effect<void, Over | AppendError> {
+    const { failures, retryAt } = this.state;
+    if (retryAt === undefined) return Effect.void;
+    return Effect.andThen(
+      this.#deadlines.schedule(this.#ownership, attemptTimer(failures), retryAt),
+      this.#letGo("suspended"),
+    );
   }
 
   /** Has the next attempt begin, if one waits to. */
@@ -674,7 +701,7 @@ export class Activation {
       this.#codeRun = undefined;
       yield* this.#leaveTurnOf(before);
       yield* this.#deadlines.takeBackAll(this.#ownership);
-      if (this.#draining) return yield* this.#letGo("released");
+      if (this.#draining || this.#halted) return yield* this.#letGo("released");
       this.#startCode();
     });
   }

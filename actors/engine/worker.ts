@@ -23,6 +23,7 @@ import {
 import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { type Route, servesRoute } from "../../schema/route.ts";
 import { Connection } from "../../streams/connection.ts";
+import { EngineControl } from "../../streams/engine_control.ts";
 import { ExecutionIndex } from "../../streams/execution_index.ts";
 import { HandOver } from "../../streams/hand_over.ts";
 import { Leases } from "../../streams/lease.ts";
@@ -44,6 +45,7 @@ import { hearFirst, remotesCode } from "../work/remote/keeper_code.ts";
 import { triggersCode } from "../work/trigger/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
 import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
+import { keepFor, makeHolds } from "./holds.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
 
@@ -117,6 +119,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   const mailboxes = yield* Mailboxes;
   const handOver = yield* HandOver;
   const clock = yield* ServerClock;
+  const control = yield* EngineControl;
   const effectClock = yield* Clock.Clock;
   const connection = yield* Effect.serviceOption(Connection);
   const index = yield* Effect.serviceOption(ExecutionIndex);
@@ -145,7 +148,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     : undefined;
   const actors = [
     ...options.actors,
-    ...(queues ? [queueCode({ log, post, clock })] : []),
+    ...(queues ? [queueCode({ log, post, clock, control })] : []),
     ...(triggers ? [triggersCode({ log, post, clock })] : []),
     ...(keeping === undefined ? [] : [remotesCode(keeping)]),
   ];
@@ -188,10 +191,18 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     monotonicMs,
   });
 
+  const holds = makeHolds(control);
+
   const serves = (route: Route | undefined) => servesRoute(route, { lanes, capabilities });
 
   const activations = () =>
     [...residents.values()].filter((resident) => resident instanceof Activation);
+
+  const haltOrNot = (activation: Activation) => {
+    const { start } = activation.state;
+    const isHeld = start === undefined ? undefined : holds.known(activation, start.record);
+    if (isHeld !== undefined) activation.halt(isHeld);
+  };
 
   /** Puts one that only waits out of memory, if there is one. */
   const makeRoom = () => {
@@ -258,10 +269,22 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       yield* mailboxes.forward(delivery, mail.route);
       return delivery.ack();
     }
+    const kept = yield* keepBack(delivery, mail);
+    if (kept !== undefined) return kept.settle(delivery);
     const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
     if (passed === undefined) delivery.decline();
     else passed.settle(delivery);
   }, (effect, delivery) => Effect.catch(effect, () => Effect.sync(() => delivery.decline())));
+
+  /** Keeps back what may not be taken up now, unless it is for somebody who goes on with his code. */
+  const keepBack = Effect.fnUntraced(function* (delivery: Delivery, mail: MailRecord | undefined) {
+    const held = yield* holds.of(delivery, mail);
+    // What is cancelled may end without its code.
+    if (held === undefined || mail?.kind === "cancel") return undefined;
+    const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
+    if (passed !== undefined) return passed;
+    return yield* keepFor(mailboxes, delivery, held, mail?.route);
+  });
 
   /** Claims an execution for a delivery, and runs it. Says what becomes of what was offered. */
   const activate = Effect.fnUntraced(function* (delivery: Delivery, claiming: Claiming) {
@@ -271,6 +294,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       if (route !== undefined) yield* mailboxes.forward(delivery, route);
       return route === undefined ? later(askAgainMs) : acked(delivery);
     }
+    const kept = yield* keepBack(delivery, mail);
+    if (kept !== undefined) return kept;
     const claimed = yield* claim(delivery, mail);
     if ("settle" in claimed) return claimed;
     const { lease, history } = claimed;
@@ -285,17 +310,30 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       yield* mailboxes.forward(delivery, startRoute);
       return acked(delivery);
     }
+    const held = yield* Effect.tapError(
+      holds.of(delivery, start.record),
+      () => Effect.ignore(leases.release(lease, { atRest: lease.atRest })),
+    );
+    if (held !== undefined && mail?.kind !== "cancel") {
+      yield* leases.release(lease, { atRest: lease.atRest });
+      return yield* keepFor(mailboxes, delivery, held, startRoute);
+    }
     const activation = yield* Activation.make(
       engine,
       codes.get(delivery.actor)!,
       delivery,
       claimed,
+      held !== undefined,
     );
     for (const waiting of claiming.deliveries.splice(0)) activation.take(waiting);
     residents.set(executionKey(delivery.address), activation);
     if (draining) activation.drain();
+    haltOrNot(activation);
     const ending = yield* activation.run;
     claiming.deliveries.push(...activation.deliveries);
+    if (held !== undefined && ending === "released") {
+      return yield* keepFor(mailboxes, delivery, held, startRoute);
+    }
     switch (ending) {
       case "ended":
       case "suspended":
@@ -336,11 +374,17 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     }
     return Effect.map(resident.wake(mail), (read) => read ? "taken" : "unknown");
   });
+  // Before anything is offered: what is paused when a worker comes is not begun by it.
+  yield* control.listen(() => {
+    activations().forEach(haltOrNot);
+    serving?.lookAgain();
+  });
   serving = yield* mailboxes.serve({
     actors: [...codes.keys()] as Array<ActorName>,
     worker: identity,
     lanes,
     capabilities,
+    isOpen: holds.isOpen,
   }, handle);
 
   yield* Effect.sync(() => {

@@ -4,9 +4,11 @@
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
-import { ExecutionEnded, ExecutionNotFound } from "../../schema/execution_errors.ts";
+import { ExecutionEnded, ExecutionNotFound, IntakeClosed } from "../../schema/execution_errors.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
+import { laneOfRoute } from "../../schema/route.ts";
 import type { Leases } from "../../streams/lease.ts";
+import type { EngineControl } from "../../streams/engine_control.ts";
 import type { Log } from "../../streams/log.ts";
 import type { Completions } from "../engine/completions.ts";
 import type { Post } from "../engine/post.ts";
@@ -18,9 +20,10 @@ export interface Means {
   readonly leases: Leases["Service"];
   readonly completions: Completions;
   readonly post: Post;
+  readonly control: EngineControl["Service"];
 }
 
-export const makePresence = ({ log, leases, completions, post }: Means) => {
+export const makePresence = ({ log, leases, completions, post, control }: Means) => {
   const addressOf = ({ execution, tenant }: Named) => post.addressOf(execution, tenant);
 
   /** The start of an execution that there is. */
@@ -51,13 +54,28 @@ export const makePresence = ({ log, leases, completions, post }: Means) => {
     });
   });
 
+  /** Refuses what would begin something new where somebody has that end. */
+  const checkIntake = Effect.fnUntraced(function* (
+    { execution, tenant }: Named,
+    { route }: Pick<StartRecord, "route">,
+  ) {
+    const refused = yield* control.refuses(tenant, laneOfRoute(route));
+    if (refused === undefined) return;
+    const { revision: _, state, ...rest } = refused;
+    return yield* new IntakeClosed({
+      execution,
+      state: state === "disabled" ? state : "draining",
+      ...rest,
+    });
+  });
+
   /** What every message to an execution names. */
   const meant = ({ life, start }: { readonly life: number; readonly start: StartRecord }) => ({
     life,
     ...(start.route === undefined ? {} : { route: start.route }),
   });
 
-  return { addressOf, present, living, meant };
+  return { addressOf, present, living, meant, checkIntake };
 };
 
 export type Presence = ReturnType<typeof makePresence>;

@@ -17,7 +17,7 @@ import type { View } from "./view.ts";
 
 export const makeRetry = (
   { log, completions, post }: Means,
-  { present, meant }: Presence,
+  { present, meant, checkIntake }: Presence,
   { stateOf, describe }: View,
 ): Executions["Service"]["retry"] => {
   /** Where this very request lies, if it was stored, whatever the server has said since. */
@@ -35,6 +35,7 @@ export const makeRetry = (
       const { status } = yield* describe(of);
       return yield* new ExecutionNotEnded({ execution: of.execution, status });
     }
+    yield* checkIntake(of, found.start);
     const { replays } = (yield* stateOf(of)).state;
     const limit = defaultLimits.replays;
     if (replays >= limit) {

@@ -76,7 +76,7 @@ interface Prepared {
 
 export const makeStart = (
   { log, post }: Means,
-  { addressOf, living, present }: Presence,
+  { addressOf, living, present, checkIntake }: Presence,
   { mailboxes, clock, signal }: {
     readonly mailboxes: Mailboxes["Service"];
     readonly clock: ServerClock["Service"];
@@ -163,6 +163,17 @@ export const makeStart = (
     }
   });
 
+  /** Nothing new where somebody has that end; what is there already is given as ever. */
+  const checkAccepted = ({ named, record }: Prepared) =>
+    checkIntake(named, record).pipe(
+      Effect.catchTag("IntakeClosed", (closed) =>
+        Effect.catchTag(
+          Effect.asVoid(present(named)),
+          "ExecutionNotFound",
+          () => Effect.fail(closed),
+        )),
+    );
+
   /** What an execution comes after must be there, or it would wait for a typing error. */
   const checkAfter = (
     { named: { tenant }, record }: Prepared,
@@ -195,6 +206,7 @@ export const makeStart = (
       const { route } = record;
       const signals = given.map((mail) => ({ ...mail, ...(route === undefined ? {} : { route }) }));
       yield* checkServed(actor, record, options);
+      if (actor !== queueActor) yield* checkAccepted(prepared);
       yield* checkAfter(prepared);
       const { created, life } = yield* post.start(addressOf(named), record, signals);
       if (!created) {
@@ -260,6 +272,7 @@ export const makeStart = (
         ({ actor, options = {} }, i) => checkServed(actor, prepared[i]!.record, options),
         { discard: true },
       );
+      yield* Effect.forEach(prepared, checkAccepted, { discard: true });
       const byName = new Map(prepared.map((each) => [each.named.execution, each]));
       const ordered = order.ids.map((id) => byName.get(id)!);
       yield* Effect.forEach(prepared, (each) => checkAfter(each, ids), {

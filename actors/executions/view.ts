@@ -10,12 +10,14 @@ import {
   ExecutionExpired,
   ExecutionFailed,
   ExecutionNotFound,
+  scopeText,
 } from "../../schema/execution_errors.ts";
 import type { ExecutionState as Shown } from "../../schema/execution_state.ts";
 import { type ExecutionId, executionIdentity } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import { readMoment } from "../../streams/execution_records.ts";
 import { after, beforeStart, type Counted } from "../../streams/journal.ts";
+import type { Standing } from "../../streams/engine_control.ts";
 import type { LeaseState } from "../../streams/lease.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import type { Sessions } from "../../streams/session.ts";
@@ -23,6 +25,7 @@ import { kindOfSubject } from "../../streams/subjects.ts";
 import { because, lackIn, publicStatus, shown } from "../core/describe.ts";
 import { takeUpRest } from "../core/take_up.ts";
 import { readAll, unread } from "../engine/history.ts";
+import { makeHolds } from "../engine/holds.ts";
 import type { Executions, Named } from "../executions.ts";
 import { traced } from "../traced.ts";
 import { missingWorker } from "./missing.ts";
@@ -56,15 +59,30 @@ const valueOf = (execution: ExecutionId, outcome: OutcomeRecord) => {
   }
 };
 
+/** Why it is not taken up although it could be. */
+const paused = ({ revision: _, ...heldBy }: Standing) => {
+  const { state, since, by, reason } = heldBy;
+  const who = by === undefined ? "" : ` by ${by}`;
+  const note = reason === undefined ? "" : `: ${reason}`;
+  const when = new Date(since).toISOString();
+  return {
+    reason: "paused" as const,
+    why: `${scopeText(heldBy)} is ${state}${who} since ${when}${note}`,
+    heldBy,
+  };
+};
+
 /** A lease that somebody has erased would never agree with what was recorded under it. */
 const mostLooks = 3;
 
 export const makeView = (
-  { log, leases, completions, post }: Means,
+  { log, leases, completions, control, post }: Means,
   { addressOf, present }: Presence,
   clock: ServerClock["Service"],
   sessions: Option.Option<Sessions["Service"]>,
 ) => {
+  const { of: holds } = makeHolds(control);
+
   const result: Executions["Service"]["result"] = Effect.fnUntraced(
     function* (of, { behind } = {}) {
       const life = of.life ?? (yield* present(of)).life;
@@ -121,6 +139,8 @@ export const makeView = (
       const remote = errand === undefined
         ? undefined
         : yield* whyRemote(post.errands, { ...of, life: state.life, turn: errand });
+      const isAtRest = state.done === undefined && !isOwned && status !== "paused";
+      const held = isAtRest ? yield* holds(of, start.record) : undefined;
       return {
         ...view,
         ...numbersOf(view, isOwned ? lease : undefined),
@@ -128,7 +148,7 @@ export const makeView = (
         tenant: of.tenant,
         life: state.life,
         status,
-        ...missing ?? remote ?? because(status, view),
+        ...held === undefined ? missing ?? remote ?? because(status, view) : paused(held.by),
         ...(lane === undefined || lane === "" ? {} : { lane }),
         ...(requires === undefined ? {} : { requires }),
         ...(deadline === undefined ? {} : { deadline }),

@@ -3,8 +3,10 @@
  * an answer may say more than its schema does.
  */
 import * as Schema from "effect/Schema";
+import { EngineState } from "../../schema/control_record.ts";
 import { Failure } from "../../schema/failure.ts";
 import { OutcomeRecord } from "../../schema/outcome_record.ts";
+import { QueueLimits } from "../../schema/queue_limits.ts";
 import { WorkerLoad } from "../../schema/session_record.ts";
 import { ExecutionStatus } from "../../streams/execution_index/status.ts";
 
@@ -63,6 +65,14 @@ const Awaited = Schema.Struct({
   failure: optional(Failure),
 });
 
+const standing = {
+  tenant: optional(Schema.String.annotate({ description: "All tenants, if left out" })),
+  lane: optional(Schema.String.annotate({ description: "All lanes, if left out" })),
+  since: Time,
+  reason: optional(Schema.String),
+  by: optional(Schema.String),
+};
+
 const described = {
   execution: Schema.String,
   tenant: Schema.String,
@@ -90,6 +100,11 @@ const described = {
   cells: Schema.Record(Schema.String, Schema.Unknown),
   buffered: Schema.Array(Schema.Struct({ signalId: Schema.String, name: Schema.String })),
   signals: Schema.Number,
+  queue: optional(Schema.String),
+  heldBy: optional(Schema.Struct({
+    ...standing,
+    state: Schema.Literals(["paused", "disabled", "draining"]),
+  })),
   outcome: optional(OutcomeRecord),
 };
 
@@ -176,3 +191,143 @@ export const Stats = Schema.Struct({
 export const Health = Schema.Struct({ status: Schema.Literals(["ok", "ready"]) }).annotate({
   identifier: "Health",
 });
+
+const EngineScope = Schema.Struct({
+  ...standing,
+  allTenants: optional(Schema.Boolean),
+  state: EngineState,
+}).annotate({ identifier: "EngineStanding" });
+
+export const EngineStatus = Schema.Struct({
+  scopes: Schema.Array(EngineScope),
+  next: optional(Schema.String.annotate({ description: "`from` of the next page" })),
+}).annotate({ identifier: "EngineStatus" });
+
+export const EngineChanged = Schema.Struct({ ...EngineScope.fields, changed: Schema.Boolean })
+  .annotate({ identifier: "EngineChanged" });
+
+export const WorkEvents = Schema.Struct({
+  events: Schema.Array(Schema.Struct({ kind: Schema.String, sequence: Schema.Number, at: Time })),
+}).annotate({ identifier: "WorkEvents" });
+
+export const QueueNames = Schema.Struct({ queues: Texts }).annotate({ identifier: "QueueNames" });
+
+const Counts = { waiting: Schema.Number, running: Schema.Number };
+
+export const Queue = Schema.Struct({
+  name: Schema.String,
+  limits: QueueLimits,
+  ...Counts,
+  tenants: Schema.Record(Schema.String, Schema.Struct(Counts)),
+}).annotate({ identifier: "Queue" });
+
+export const QueueConfigured = Schema.Struct({ name: Schema.String, limits: QueueLimits })
+  .annotate({ identifier: "QueueConfigured" });
+
+export const Budget = Schema.Struct({
+  name: Schema.String,
+  dimensions: Schema.Record(
+    Schema.String,
+    Schema.Struct({
+      hard: optional(Schema.Number),
+      soft: optional(Schema.Number),
+      used: Schema.Number,
+      left: optional(Schema.Number),
+      exhausted: Schema.Boolean,
+    }),
+  ),
+  exhausted: Schema.Boolean,
+  resetEveryMs: optional(Schema.Number),
+  resetsAt: optional(Time),
+}).annotate({ identifier: "Budget" });
+
+export const Budgets = Schema.Struct({ budgets: Schema.Array(Budget) }).annotate({
+  identifier: "Budgets",
+});
+
+/** What a verb of budgets gives, which says more the more came of it. */
+export const BudgetOutcome = Schema.Struct({ outcome: Schema.String }).annotate({
+  identifier: "BudgetOutcome",
+});
+
+export const Deleted = Schema.Struct({ deleted: Schema.Boolean }).annotate({
+  identifier: "Deleted",
+});
+
+export const Subscriptions = Schema.Struct({
+  subscriptions: Schema.Array(Schema.Struct({
+    family: Schema.String,
+    name: Schema.String,
+    lag: Schema.Number,
+    pending: Schema.Number,
+    unacknowledged: Schema.Number,
+    waiting: Schema.Number,
+    lastActiveAt: optional(Time),
+    cursor: Schema.String,
+  })),
+}).annotate({ identifier: "Subscriptions" });
+
+export const Done = Schema.Struct({ asked: Schema.String }).annotate({ identifier: "Done" });
+
+export const Waitpoints = Schema.Struct({ ...named, waitingFor: Schema.Array(Awaited) }).annotate({
+  identifier: "Waitpoints",
+});
+
+export const Tenant = Schema.Struct({
+  tenant: Schema.String,
+  name: Schema.String,
+  by: optional(Schema.String),
+  createdAt: Time,
+  created: optional(Schema.Boolean),
+}).annotate({ identifier: "Tenant" });
+
+export const Tenants = Schema.Struct({ tenants: Schema.Array(Tenant) }).annotate({
+  identifier: "Tenants",
+});
+
+const Event = Schema.Struct({ type: Schema.String, sequence: Schema.Number, at: Time });
+
+export const TenantHistory = Schema.Struct({ events: Schema.Array(Event) }).annotate({
+  identifier: "TenantHistory",
+});
+
+const Role = Schema.Struct({ name: Schema.String, capabilities: Texts });
+
+export const Grants = Schema.Struct({
+  grants: Schema.Array(Schema.Struct({
+    principal: Schema.String,
+    tenant: optional(Schema.String),
+    roles: Schema.Array(Role),
+    granted: Texts,
+    revoked: Texts,
+    at: Time,
+  })),
+}).annotate({ identifier: "Grants" });
+
+export const Rights = Schema.Struct({
+  principal: Schema.String,
+  tenant: optional(Schema.String.annotate({ description: "All tenants, if left out" })),
+  roles: Texts,
+  capabilities: Texts,
+}).annotate({ identifier: "Rights" });
+
+export const LedgerKeys = Schema.Struct({ keys: Texts }).annotate({ identifier: "LedgerKeys" });
+
+export const Ledger = Schema.Struct({
+  entries: Schema.Array(Schema.Struct({
+    sequence: Schema.Number,
+    at: Time,
+    key: Schema.String,
+    id: Schema.String,
+    kind: Schema.String,
+    by: optional(Schema.String),
+    payload: Schema.Unknown,
+  })),
+  next: optional(Schema.Number.annotate({ description: "`from` of the next page" })),
+}).annotate({ identifier: "Ledger" });
+
+export const LedgerAppended = Schema.Struct({
+  id: Schema.String,
+  sequence: Schema.Number,
+  appended: Schema.Boolean,
+}).annotate({ identifier: "LedgerAppended" });

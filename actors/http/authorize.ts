@@ -21,6 +21,8 @@ export interface AskedVerb {
   readonly access: Access;
   /** The tenant that the request names, if it names one. */
   readonly tenant?: string;
+  /** Whether it is asked for all tenants, as a few routes can be. */
+  readonly allTenants?: boolean;
   /** The id in the path, or the one that a stream is about. */
   readonly execution?: string;
   /** Of a stream of events. */
@@ -73,6 +75,9 @@ export const judge = async (
   const { tenant } = judgement;
   if (tenant !== undefined && asked.tenant !== undefined && asked.tenant !== tenant) {
     throw forbidden("Ask for what you may do: another tenant is not yours.");
+  }
+  if (tenant !== undefined && asked.allTenants === true) {
+    throw forbidden("Ask for what you may do: other tenants are not yours.");
   }
   return judgement;
 };

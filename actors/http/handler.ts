@@ -17,19 +17,25 @@ import { makeRate, type RequestRate } from "./rate.ts";
 import { parseQuery } from "./query.ts";
 import { forbidden, invalidBody, invalidRequest, Refusal } from "./refusal.ts";
 import type { Answer, Call, Route, ServedWeir } from "./route.ts";
+import type { Weir } from "../weir.ts";
 import { makeRouter } from "./router.ts";
 import { tableOf } from "./table.ts";
 import type { AnyActor } from "./routes/tasks.ts";
 
 export interface HandlerOptions {
   /** What is served. */
-  readonly weir: ServedWeir;
+  readonly weir: ServedWeir & Partial<Pick<Weir, "as">>;
   /** The actors whose tasks are taken, with their schemas; any by its name, if left out. */
   readonly actors?: ReadonlyArray<AnyActor>;
   /** Asked before anything is read. Without it, and without `open`, only `/healthz` is answered. */
   readonly authorize?: AuthorizeVerb;
   /** The connection that acts for a caller; `weir` itself, if left out. */
   readonly weirFor?: (caller: Caller, request: Request) => ServedWeir | Promise<ServedWeir>;
+  /**
+   * Whether each caller acts as its principal, and is refused what that was not granted; a caller
+   * without one is refused everything. Not with `weirFor`, which says that itself.
+   */
+  readonly grants?: boolean;
   /** Whether everybody is let in, if there is no `authorize`; only where nobody else can connect. */
   readonly open?: boolean;
   /** Whether the course of executions may be changed: cancel, pause, resume, retry, schedules. */
@@ -96,12 +102,27 @@ const responseOf = ({ status, body, headers }: Answer): Response =>
     headers: { "content-type": "application/json", ...headers },
   });
 
+/** The connection as the principal of each caller has it. */
+const actingFor = (
+  { weir, weirFor }: Pick<HandlerOptions, "weir" | "weirFor">,
+): NonNullable<HandlerOptions["weirFor"]> => {
+  if (weir.as === undefined || weirFor !== undefined) {
+    const rule = "expected a connection that acts for others, and no weirFor";
+    throw new InvalidInput({ what: "grants", value: "true", rule });
+  }
+  const { as } = weir;
+  return ({ principal }) => {
+    if (principal !== undefined) return as(principal);
+    throw forbidden("Nobody is known to ask. It needs a principal that something was granted to.");
+  };
+};
+
 /** The handler of everything. */
 export const makeHandler = (
   options: HandlerOptions,
 ): (request: Request) => Promise<Response> => {
-  const { weir, weirFor, open = false, control = false, base = "", origins = [], onError } =
-    options;
+  const { weir, open = false, control = false, base = "", origins = [], onError } = options;
+  const weirFor = options.grants === true ? actingFor(options) : options.weirFor;
   if (base !== "" && !/^(\/[\w.~-]+)+$/.test(base)) {
     throw new InvalidInput({ what: "base", value: base, rule: "expected a path like /weir" });
   }
@@ -117,20 +138,25 @@ export const makeHandler = (
   /** Who asks, and whose executions are meant. */
   const admit = async (
     request: Request,
-    { access, verb }: Route,
+    { access, verb, steers = false }: Route,
     path: Readonly<Record<string, string>>,
     query: URLSearchParams,
   ) => {
-    const named = query.get("tenant") || undefined;
+    const named = query.get("tenant") || path["tenant"];
+    const allTenants = query.get("allTenants") === "true";
     const { id = query.get("executionId") ?? undefined, family } = path;
     const caller = access === "anybody" ? {} : await judge(authorize, request, {
       verb,
       access,
       ...(named === undefined ? {} : { tenant: named }),
+      ...(allTenants ? { allTenants } : {}),
       ...(id === undefined ? {} : { execution: id }),
       ...(family !== undefined && isFamily(family) ? { family } : {}),
     });
-    if (access === "control" && !control) {
+    if (path["tenant"] !== undefined && path["tenant"] !== named) {
+      throw invalidRequest("The path and the query name different tenants. Name one.");
+    }
+    if ((access === "control" || steers) && !control) {
       throw forbidden("Control is off here. It needs `control: true`.");
     }
     return { caller, tenant: caller.tenant ?? named ?? weir.tenant };

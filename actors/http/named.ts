@@ -2,6 +2,7 @@
  * The handles that a path means: of an execution or a schedule by its id, which names its actor. An
  * id that names none is of nothing that could be steered.
  */
+import { InvalidInput } from "../../schema/errors.ts";
 import { ExecutionNotFound } from "../../schema/execution_errors.ts";
 import { type ExecutionId, executionIdentity } from "../../schema/ids.ts";
 import { type Actor, actor as define } from "../actor.ts";
@@ -29,15 +30,18 @@ export const runOf = ({ weir, tenant, path: { id } }: Meant): Run => {
   return weir.get(actor, name, { tenant });
 };
 
-/** The schedule of that id, if what has it is one. */
-export const scheduleOf = async (meant: Meant): Promise<Schedule> => {
-  const { weir, tenant, path: { id } } = meant;
-  for await (const { record } of runOf(meant).history()) {
-    if (record.kind === "start" && record.task?.schedule !== undefined) break;
+/** Asks something of a schedule, which says itself whether it is one. */
+export const askSchedule = async <A>(
+  { weir, tenant, path: { id } }: Meant,
+  ask: (schedule: Schedule) => Promise<A>,
+): Promise<A> => {
+  const { actor, name } = partsOf(id);
+  try {
+    return await ask(weir.getSchedule(actor, name, { tenant }));
+  } catch (error) {
+    if (!(error instanceof InvalidInput) || error.what !== "schedule") throw error;
     throw notFound(
       `${shown(id)} is an execution without a schedule. Look at it under /api/v1/runs.`,
     );
   }
-  const { actor, name } = partsOf(id);
-  return weir.getSchedule(actor, name, { tenant });
 };

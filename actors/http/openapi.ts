@@ -70,6 +70,7 @@ const operationOf = (route: Route, collect: Collect) => ({
   summary: route.summary,
   tags: [route.verb.split(".")[0]],
   "x-weir-access": route.access,
+  ...(route.steers === true ? { "x-weir-control": true } : {}),
   ...(route.access === "anybody" ? { security: [] } : {}),
   parameters: parametersOf(route, collect),
   ...(route.body === undefined ? {} : {

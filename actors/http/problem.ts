@@ -3,18 +3,25 @@
  * error is documented. Of an error that is none of ours, and of where the server runs, nothing is
  * told.
  */
+import type { AccessProblem } from "../../schema/access_errors.ts";
+import type { BudgetProblem } from "../../schema/budget_errors.ts";
 import type { ExecutionProblem } from "../../schema/execution_errors.ts";
 import type { WeirError } from "../../schema/errors.ts";
 import { Refusal } from "./refusal.ts";
 
-type Known = (WeirError | ExecutionProblem)["_tag"];
+type Known = (WeirError | ExecutionProblem | AccessProblem | BudgetProblem)["_tag"];
 
 const statuses: { readonly [Tag in Known]: number } = {
   InvalidCursor: 400,
+  Forbidden: 403,
+  InvalidToken: 403,
+  TenantNotFound: 404,
+  BudgetNotFound: 404,
   ExecutionNotFound: 404,
   SubscriptionNotFound: 404,
   AlreadyExists: 409,
   SequenceConflict: 409,
+  IntakeClosed: 409,
   StaleFence: 409,
   LeaseHeld: 409,
   LeaseNotHeld: 409,
@@ -33,6 +40,9 @@ const statuses: { readonly [Tag in Known]: number } = {
   UnknownActor: 422,
   NobodyKeepsQueues: 422,
   DependencyCycle: 422,
+  DimensionNotAllocated: 422,
+  TooManyDimensions: 422,
+  ZeroLimit: 422,
   HierarchyTooDeep: 422,
   SignalLimitExceeded: 429,
   Unavailable: 503,
@@ -42,6 +52,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   ServerFailed: 503,
   NoSpace: 507,
   ServerRefused: 502,
+  NoTokenKeys: 501,
   ServerTooOld: 500,
   TopologyDrift: 500,
   CorruptRecord: 500,
@@ -62,14 +73,6 @@ const statuses: { readonly [Tag in Known]: number } = {
   OutsideBody: 500,
   VersionNotSupported: 500,
   NondeterministicProgram: 500,
-};
-
-/** Errors of what may be laid over a connection: who may do what in whose name. */
-const others: Readonly<Record<string, number>> = {
-  Forbidden: 403,
-  InvalidToken: 403,
-  NoTokenKeys: 501,
-  TenantNotFound: 404,
 };
 
 /** What a client is told in place of a message about the server's own matters. */
@@ -106,10 +109,8 @@ const isCoded = (error: unknown): error is Coded =>
   "code" in error && typeof error.code === "string" &&
   "retryable" in error && typeof error.retryable === "boolean";
 
-const statusOf = ({ _tag: tag, retryable }: Coded): number => {
-  if (Object.hasOwn(statuses, tag)) return statuses[tag as Known];
-  return Object.hasOwn(others, tag) ? others[tag]! : retryable ? 503 : 500;
-};
+const statusOf = ({ _tag: tag, retryable }: Coded): number =>
+  Object.hasOwn(statuses, tag) ? statuses[tag as Known] : retryable ? 503 : 500;
 
 /** The fields of an error of ours, which are JSON but for its cause. */
 const detailsOf = (error: Coded, isOurs: boolean) => {

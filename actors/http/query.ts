@@ -29,7 +29,29 @@ const from = optional(Schema.String.annotate({ description: "The `next` of the p
 
 export const defaultLimit = 100;
 
+/** Of routes that speak of one tenant or of all. */
+export const WhoseQuery = Schema.Struct({
+  ...tenantQuery,
+  allTenants: optional(
+    Schema.Literals(["true", "false"]).annotate({ description: "Of all, in place of one" }),
+  ),
+});
+
+/** Whom such a query means. */
+export const whoseOf = (
+  { tenant, query: { allTenants, tenant: named } }: {
+    readonly tenant: string;
+    readonly query: typeof WhoseQuery.Type;
+  },
+) => {
+  if (allTenants !== "true") return { tenant };
+  if (named === undefined) return { allTenants: true };
+  throw invalidRequest("The query names a tenant and all of them. Leave one of these out.");
+};
+
 export const TenantQuery = Schema.Struct(tenantQuery);
+
+export const WhosePageQuery = Schema.Struct({ ...WhoseQuery.fields, ...pageQuery, from });
 
 export const PageQuery = Schema.Struct({ ...tenantQuery, ...pageQuery, from });
 

@@ -21,6 +21,13 @@ export type ServedWeir =
     | "complete"
     | "list"
     | "workers"
+    | "engine"
+    | "queues"
+    | "budgets"
+    | "subscriptions"
+    | "tenants"
+    | "grants"
+    | "ledgers"
   >
   & EventSources;
 
@@ -60,11 +67,13 @@ export interface Described {
 type Codec<A> = Schema.Codec<A, unknown>;
 
 interface Shape {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   /** The name of the route, as `authorize` is told it. */
   readonly verb: string;
   readonly access: Access | "anybody";
+  /** Whether it changes what holds for a whole namespace, which needs `control` as well. */
+  readonly steers?: boolean;
   readonly summary: string;
   readonly answers: Readonly<Record<number, Described>>;
   /** Refuses what comes too fast, before anything is read. */

@@ -4,7 +4,12 @@
 import { openApiOf } from "./openapi.ts";
 import { makeRate, type RequestRate } from "./rate.ts";
 import { type Route, route, type ServedWeir } from "./route.ts";
+import { budgetRoutes } from "./routes/budgets.ts";
+import { engineRoutes } from "./routes/engine.ts";
+import { namespaceRoutes } from "./routes/namespace.ts";
 import { operationRoutes } from "./routes/operation.ts";
+import { outputRoutes } from "./routes/outputs.ts";
+import { platformRoutes } from "./routes/platform.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { scheduleRoutes } from "./routes/schedules.ts";
 import { steeringRoutes } from "./routes/steering.ts";
@@ -44,6 +49,11 @@ export const tableOf = (
     ...steeringRoutes,
     ...tokenRoutes(makeRate("tokenRate", tokenRate ?? { perSecond: 50 })),
     ...scheduleRoutes,
+    ...outputRoutes(heartbeatMs),
+    ...engineRoutes,
+    ...namespaceRoutes,
+    ...budgetRoutes,
+    ...platformRoutes,
     ...streamRoutes(base, heartbeatMs),
   ];
   return routes;

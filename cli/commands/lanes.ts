@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect";
 import * as Command from "effect/cli/Command";
 import type { ActorName, WorkerInstanceId } from "../../schema/ids.ts";
-import { defaultLane, routeOf, servesRoute } from "../../schema/route.ts";
+import { defaultLane, keptBackBy, routeOf, servesRoute } from "../../schema/route.ts";
 import { routesSoFar } from "../../streams/lanes.ts";
 import { Log } from "../../streams/log.ts";
 import { Sessions } from "../../streams/session.ts";
@@ -43,6 +43,8 @@ export const lanes = Command.make("lanes", {}, () =>
     const used = yield* routesSoFar(yield* Log);
     const found = new Map<string, LaneInUse>();
     for (const { actor, route } of [...used, ...served]) {
+      // What is kept back while something is paused lies on a lane that nobody asked for.
+      if (keptBackBy(route) !== undefined) continue;
       const at = route?.indexOf("@") ?? -1;
       found.set(`${actor} ${route ?? ""}`, {
         actor,

@@ -78,6 +78,10 @@ export const serve = Command.make("serve", {
     Flag.withDescription("Have executions and schedules steered as well"),
     Flag.withDefault(false),
   ),
+  grants: Flag.Boolean("grants").pipe(
+    Flag.withDescription("Hold each principal to what was granted to it"),
+    Flag.withDefault(false),
+  ),
   open: Flag.Boolean("open").pipe(
     Flag.withDescription("Let everybody in who can connect"),
     Flag.withDefault(false),
@@ -93,7 +97,7 @@ export const serve = Command.make("serve", {
     Flag.withDescription("Of web pages that may use it; as often as there are"),
     Flag.atLeast(0),
   ),
-}, ({ host, port, tokenFile, control, open, rate, origin }) =>
+}, ({ host, port, tokenFile, control, grants, open, rate, origin }) =>
   Effect.gen(function* () {
     const screen = yield* Screen;
     const flags = yield* root;
@@ -107,6 +111,7 @@ export const serve = Command.make("serve", {
     const handler = makeHandler({
       weir,
       control,
+      grants,
       origins: origin,
       ...access,
       ...(Option.isNone(rate) ? {} : { rate: { perSecond: rate.value, by: addressOf } }),
@@ -130,6 +135,7 @@ export const serve = Command.make("serve", {
     Command.withDescription("Serve executions, tasks and schedules over HTTP"),
     Command.withExamples([
       { command: "weir serve --token-file tokens --control" },
+      { command: "weir serve --token-file tokens --control --grants" },
       { command: "weir serve --open --port 8787", description: "On a machine of your own" },
     ]),
   );

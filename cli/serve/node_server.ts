@@ -42,14 +42,16 @@ const bodyOf = (incoming: IncomingMessage): ReadableStream<Uint8Array> =>
 /** The request, or nothing if it is none that a handler could be asked. */
 const requestOf = (incoming: IncomingMessage, signal: AbortSignal): Request | undefined => {
   const { method = "GET", url = "" } = incoming;
-  if (!url.startsWith("/")) return undefined;
+  const { host = "localhost" } = incoming.headers;
+  // A host that is none would move what the path is.
+  if (!url.startsWith("/") || !/^[\w.:[\]-]+$/.test(host)) return undefined;
   const headers = new Headers();
   for (const [name, values = []] of Object.entries(incoming.headersDistinct)) {
     for (const value of values) headers.append(name, value);
   }
   const init = { method, headers, signal };
   try {
-    const at = new URL(`http://${incoming.headers.host ?? "localhost"}${url}`);
+    const at = new URL(`http://${host}${url}`);
     return method === "GET" || method === "HEAD"
       ? new Request(at, init)
       : new Request(at, { ...init, body: bodyOf(incoming), duplex: "half" } as RequestInit);

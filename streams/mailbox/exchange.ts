@@ -117,6 +117,11 @@ export class Exchange {
     if (!isFull && this.#attendants.has(attendant)) this.#offerLeft(attendant);
   }
 
+  /** Offers what lies on lanes that are open to it now. */
+  lookAgain(attendant: Attendant): void {
+    if (this.#attendants.has(attendant)) this.#offerLeft(attendant);
+  }
+
   /** Offers again what is due. */
   ring(): void {
     this.#alarmAt = Infinity;
@@ -171,6 +176,7 @@ export class Exchange {
     for (const { attendant, rank } of place.ranked) {
       const order = priorityOf(standingAt(place, attendant), 0) + rank / 1e6;
       if (order >= lowest || declinedBy.has(attendant)) continue;
+      if (place.route !== undefined && attendant.options.isOpen?.(place.route) === false) continue;
       first = attendant;
       lowest = order;
     }

@@ -151,7 +151,17 @@ export class Intake {
     this.#stand(place);
   }
 
+  /** Asks anew which lanes are open. */
+  lookAgain(): void {
+    for (const place of this.#places.values()) {
+      if (place.source.route !== undefined) this.#stand(place);
+    }
+  }
+
   #stand({ source, puller, rank, yields }: Place): void {
+    if (this.#stopped) return;
+    const { isOpen } = this.#options.serve;
+    if (source.route !== undefined && isOpen?.(source.route) === false) return puller.stop();
     const forwards = this.#isBound && source.route === undefined;
     puller.rank(priorityOf(forwards ? "forwarding" : yields ? "full" : "free", rank));
   }

@@ -95,6 +95,7 @@ const make = Effect.gen(function* () {
       ));
       return {
         setFull: (full: boolean) => intake.setFull(full),
+        lookAgain: () => intake.lookAgain(),
         stop: Effect.sync(() => intake.stop()),
       };
     },

@@ -152,6 +152,10 @@ describe("a handler behind node:http", () => {
         `GET http://other.test/ HTTP/1.1\r\nhost: x\r\n${end}`,
         `OPTIONS * HTTP/1.1\r\nhost: x\r\n${end}`,
         `GET / HTTP/1.1\r\nhost: a b\r\n${end}`,
+        // Which would have what is asked for be another path than a proxy has seen.
+        `GET / HTTP/1.1\r\nhost: x/throws?\r\n${end}`,
+        `GET / HTTP/1.1\r\nhost: x/throws#\r\n${end}`,
+        `GET / HTTP/1.1\r\nhost: ana:secret@x\r\n${end}`,
         `GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n${end}`,
         `GET / HTTP/9.9\r\nhost: x\r\n${end}`,
         `TRACE / HTTP/1.1\r\nhost: x\r\n${end}`,

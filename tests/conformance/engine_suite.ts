@@ -11,6 +11,7 @@ import { oneLogSuite } from "./engine/one_log.ts";
 import { outboxSuite } from "./engine/outbox.ts";
 import { outputSuite } from "./engine/output.ts";
 import { owningSuite } from "./engine/owning.ts";
+import { pausingSuite } from "./engine/pausing.ts";
 import { promotingSuite } from "./engine/promoting.ts";
 import { queueingSuite } from "./engine/queueing.ts";
 import { recordedSuite } from "./engine/recorded.ts";
@@ -44,6 +45,7 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   remotingSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
+  pausingSuite(name, run);
   attemptsSuite(name, run);
   owningSuite(name, run);
   snapshotsSuite(name, run);

@@ -26,7 +26,7 @@ const requestTo = (
   query = "",
 ): Request => {
   const path = template.replace("{id}", "order%2Fnothing").replace("{name}", "go")
-    .replace("{family}", "nonsense");
+    .replace("{family}", "nonsense").replace("{tenant}", "acme");
   return new Request(`http://weir.test${path}${query}`, {
     method,
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
@@ -83,7 +83,9 @@ describe("who may do what over HTTP", () => {
 
   it("lets everybody in where it is open, and steers only with control", async () => {
     const wanted = expected(({ operation }) =>
-      operation["x-weir-access"] === "control" ? "WEIR_FORBIDDEN" : undefined
+      operation["x-weir-access"] === "control" || operation["x-weir-control"] === true
+        ? "WEIR_FORBIDDEN"
+        : undefined
     );
     assert.deepEqual(await refusals(weirHandler({ weir, open: true }), undefined), wanted);
     const controlled = weirHandler({ weir, open: true, control: true });
@@ -115,6 +117,38 @@ describe("who may do what over HTTP", () => {
     assert.deepEqual(await refusals(handler, tokens.reader), expected(isOf("read")));
     const strange = await refusals(handler, tokens.shop, "?tenant=rival");
     assert.deepEqual(strange, expected((place) => isOpen(place) ? undefined : "WEIR_FORBIDDEN"));
+  });
+
+  it("keeps a token of a tenant from what is of all, or of another", async () => {
+    const handler = weirHandler({ weir, authorize, control: true });
+    const status = async (token: string, method: string, path: string) =>
+      (await handler(
+        new Request(`http://weir.test${path}`, {
+          method,
+          headers: { authorization: `Bearer ${token}` },
+        }),
+      )).status;
+    const places = [
+      ["GET", "/api/v1/engine?allTenants=true"],
+      ["POST", "/api/v1/engine/pause?allTenants=true"],
+      ["GET", "/api/v2/grants?allTenants=true"],
+      ["GET", "/api/v2/principals/ana?allTenants=true"],
+      ["GET", "/api/v2/tenants"],
+      ["GET", "/api/v2/tenants/rival"],
+      ["GET", "/api/v2/tenants/rival?tenant=acme"],
+      ["GET", "/api/v1/queues"],
+      ["POST", "/api/v1/queues/cards/pause"],
+      ["GET", "/api/v1/subscriptions"],
+    ] as const;
+    for (const [method, path] of places) {
+      const found = await status(tokens.shop, method, path);
+      assert.equal(found, path.includes("?tenant=") ? 400 : 403, `${method} ${path}`);
+    }
+    assert.deepEqual((await weir.engine.status({ allTenants: true })).scopes, []);
+    assert.equal(await status(tokens.operator, "GET", "/api/v1/engine?allTenants=true"), 200);
+    assert.equal(await status(tokens.shop, "POST", "/api/v1/engine/pause"), 200);
+    assert.equal((await weir.engine.status({ tenant: "acme" })).scopes.length, 1);
+    assert.equal(await status(tokens.shop, "POST", "/api/v1/engine/resume"), 200);
   });
 
   it("means the tenant of who asks, where none is named", async () => {

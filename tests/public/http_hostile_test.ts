@@ -297,9 +297,12 @@ describe("what no client should send", () => {
   });
 
   it("is another method, and is told which there are", async () => {
-    for (const { template, method } of placesOf(document)) {
+    const places = placesOf(document);
+    for (const { template, method } of places) {
       const path = template.replaceAll(/\{\w+\}/g, "x");
+      const own = places.filter((place) => place.template === template);
       for (const other of ["PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"]) {
+        if (own.some((place) => place.method === other)) continue;
         const response = await handler(new Request(`http://weir.test${path}`, { method: other }));
         assert.equal(response.status, 405, `${other} ${path}`);
         assert.ok(response.headers.get("allow")!.split(", ").includes(method));

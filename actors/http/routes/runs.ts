@@ -4,7 +4,7 @@
  */
 import type { Cursor } from "../../../schema/cursor.ts";
 import type { Description as DescriptionOf, HistoryEntry } from "../../executions.ts";
-import { Description, Ended, History, NotEnded, Page } from "../answers.ts";
+import { Description, Ended, History, NotEnded, Page, Waitpoints } from "../answers.ts";
 import { waitForEnd, type Waits } from "../long_poll.ts";
 import { runOf } from "../named.ts";
 import {
@@ -96,6 +96,20 @@ export const runRoutes = (waits: Waits): ReadonlyArray<Route> => [
       if (first.status === 200 || wait === 0) return first;
       await waitForEnd(waits, run, { seconds: wait, signal: call.request.signal });
       return resultOf(await run.describe());
+    },
+  }),
+  route({
+    method: "GET",
+    path: "/api/v1/runs/{id}/pending-waitpoints",
+    verb: "runs.pending-waitpoints",
+    access: "read",
+    summary: "The signals that an execution waits for",
+    query: TenantQuery,
+    answers: { 200: { description: "None, if it waits for no signal", schema: Waitpoints } },
+    handle: async (call) => {
+      const { execution: id, tenant, waitingFor } = await runOf(call).describe();
+      const pending = waitingFor.filter(({ kind }) => kind === "wait");
+      return { status: 200, body: { id, tenant, waitingFor: pending } };
     },
   }),
   route({

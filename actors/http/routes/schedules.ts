@@ -8,7 +8,7 @@ import { Overlap } from "../../../schema/overlap.ts";
 import type { ScheduleOptions } from "../../executions/task.ts";
 import type { Schedule } from "../../schedule.ts";
 import { Asked, Page, ScheduleDescription } from "../answers.ts";
-import { scheduleOf } from "../named.ts";
+import { askSchedule } from "../named.ts";
 import { defaultLimit, PageQuery, TenantQuery } from "../query.ts";
 import { type Call, type Route, route } from "../route.ts";
 import { MisfireRequest, RunPolicyRequest } from "../task_request.ts";
@@ -58,7 +58,7 @@ const asking = <Body = unknown>(
     isBodyOptional,
     answers: { 202: { description: "It is asked for", schema: Asked } },
     handle: async (call: Call<"id", unknown, Body>) => {
-      const asked = await ask(await scheduleOf(call), call.body);
+      const asked = await askSchedule(call, (schedule) => ask(schedule, call.body));
       const { id } = asked ?? call.path;
       return { status: 202, body: { id, tenant: call.tenant, asked: verb } };
     },
@@ -73,7 +73,10 @@ export const scheduleRoutes: ReadonlyArray<Route> = [
     summary: "Where a schedule stands, and when its next run is due",
     query: TenantQuery,
     answers: { 200: { description: "As it stands", schema: ScheduleDescription } },
-    handle: async (call) => ({ status: 200, body: await (await scheduleOf(call)).describe() }),
+    handle: async (call) => ({
+      status: 200,
+      body: await askSchedule(call, (schedule) => schedule.describe()),
+    }),
   }),
   route({
     method: "GET",
@@ -85,9 +88,12 @@ export const scheduleRoutes: ReadonlyArray<Route> = [
     answers: { 200: { description: "A page", schema: Page } },
     handle: async (call) => {
       const { limit = defaultLimit, from } = call.query;
-      const page = await (await scheduleOf(call)).runs({
-        limit,
-        ...(from === undefined ? {} : { from: from as Cursor }),
+      const page = await askSchedule(call, async (schedule) => {
+        await schedule.describe();
+        return await schedule.runs({
+          limit,
+          ...(from === undefined ? {} : { from: from as Cursor }),
+        });
       });
       return { status: 200, body: page };
     },

@@ -103,7 +103,7 @@ export const steeringRoutes: ReadonlyArray<Route> = [
     answers: { 202: { description: "It is in the mailbox", schema: Sent } },
     handle: signal,
   }),
-  ...["runs", "tasks"].map((word) =>
+  ...["runs", "tasks", "schedules"].map((word) =>
     route({
       method: "POST",
       path: `/api/v1/${word as "runs"}/{id}/cancel`,

@@ -21,11 +21,13 @@ import {
   type ReadError,
   type RemoveError,
 } from "../../../streams/log.ts";
+import type { EngineControl } from "../../../streams/engine_control.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
 import { queueActor, queueTenant, type SeatChange, seatId } from "../../../streams/seats.ts";
 import { turnOf } from "../../core/decide.ts";
 import { takeUpToReplay } from "../../core/take_up.ts";
 import { readAll, unread } from "../../engine/history.ts";
+import { makeHolds } from "../../engine/holds.ts";
 import type { ActorCode, Operations } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
 import { keepOn } from "../keeping.ts";
@@ -53,6 +55,7 @@ interface Means {
   readonly log: Log["Service"];
   readonly post: Post;
   readonly clock: ServerClock["Service"];
+  readonly control: EngineControl["Service"];
 }
 
 /** Up to so many are let in by a record each, which costs less than a step for all of them. */
@@ -65,6 +68,7 @@ class Keeper {
   readonly #operations: Operations;
   readonly #queue: string;
   readonly #admission: Admission;
+  readonly #holds: ReturnType<typeof makeHolds>;
   /** The seats that are taken, by subject and by id, as the log last had them. */
   readonly #bySubject = new Map<string, SeatRecord>();
   readonly #byId = new Map<string, SeatRecord>();
@@ -81,10 +85,12 @@ class Keeper {
     this.#operations = operations;
     this.#queue = executionIdentity(operations.execution).name;
     this.#admission = new Admission(limits);
+    this.#holds = makeHolds(means.control);
   }
 
   readonly run = Effect.gen({ self: this }, function* () {
-    const { post } = this.#means;
+    const { post, control } = this.#means;
+    yield* control.listen(() => this.#sortAnew());
     const { seats, through } = yield* post.seats.read(this.#queue);
     const beside = yield* FiberSet.make<void, LookError>();
     for (const { subject, seat, sequences } of seats) {
@@ -134,8 +140,22 @@ class Keeper {
   #take(subject: string, seat: SeatRecord): void {
     this.#bySubject.set(subject, seat);
     this.#byId.set(seatId(seat), seat);
-    if (seat.state === "waiting") this.#admission.enter(seatOf(seat));
+    if (seat.state === "waiting") this.#line(seat);
     else this.#admission.resume(seatOf(seat));
+  }
+
+  /** Whom a pause keeps from beginning would keep others out of the seat that he was given. */
+  #line(seat: SeatRecord): void {
+    const isHeld = this.#holds.known(seat, seat);
+    if (isHeld === false) this.#admission.enter(seatOf(seat));
+    else if (isHeld === true) this.#admission.leave(seatId(seat));
+  }
+
+  /** Somebody was paused, or goes on. */
+  #sortAnew(): void {
+    for (const seat of this.#bySubject.values()) if (seat.state === "waiting") this.#line(seat);
+    this.#isAwake = true;
+    this.#wake?.();
   }
 
   #forget(subject: string): void {

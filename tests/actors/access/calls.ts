@@ -43,6 +43,8 @@ const over = ({ door, tenant }: Scene) => door.getSchedule(wait, ended, { tenant
 const run = (name: string) => ({ door, tenant }: Scene) => door.get(wait, name, { tenant });
 const event = { type: "custom", eventType: "noted", data: {} } as const;
 const id = `wait/${ended}`;
+/** Of which nothing else is. */
+const lane = (fresh: string) => fresh.replace(/[^\w-]+/g, "-").slice(0, 64);
 
 export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "start": ({ door, tenant, fresh }) => door.start(wait, undefined, { id: fresh, tenant }),
@@ -65,6 +67,12 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "remotes.list": ({ door, tenant }) => door.remotes.list({ tenant }),
   "remotes.describe": ({ door, tenant }) => door.remotes.describe("nobody", { tenant }),
   "remotes.deregister": ({ door, tenant }) => door.remotes.deregister("nobody", { tenant }),
+  "engine.pause": ({ door, tenant, fresh }) => door.engine.pause({ tenant, lane: lane(fresh) }),
+  "engine.drain": ({ door, tenant, fresh }) => door.engine.drain({ tenant, lane: lane(fresh) }),
+  "engine.disable": ({ door, tenant, fresh }) => door.engine.disable({ tenant, lane: lane(fresh) }),
+  "engine.resume": ({ door, tenant, fresh }) => door.engine.resume({ tenant, lane: lane(fresh) }),
+  "engine.status": ({ door, tenant }) => door.engine.status({ tenant }),
+  "engine.history": ({ door, tenant }) => door.engine.history({ tenant }),
   "queues.configure": ({ door }) => door.queues.configure("any", { concurrency: 2 }),
   "queues.list": ({ door }) => door.queues.list(),
   "queues.describe": ({ door }) => door.queues.describe("any"),

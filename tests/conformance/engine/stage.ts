@@ -27,6 +27,7 @@ import {
 import type { JournalRecord } from "../../../schema/journal_record.ts";
 import type { Budgets } from "../../../streams/budgets.ts";
 import { EventStore } from "../../../streams/event_store.ts";
+import type { EngineControl } from "../../../streams/engine_control.ts";
 import type { ExecutionIndex } from "../../../streams/execution_index.ts";
 import type { HandOver } from "../../../streams/hand_over.ts";
 import type { Leases } from "../../../streams/lease.ts";
@@ -43,6 +44,7 @@ const problemOfWork = judgeOfWork(schema);
 
 export type Services =
   | Budgets
+  | EngineControl
   | EventStore
   | ExecutionIndex
   | Executions
@@ -197,6 +199,7 @@ const withoutLease = ({
   requires: _requires,
   deadline: _deadline,
   queue: _queue,
+  heldBy: _heldBy,
   budget: _budget,
   attempt,
   epoch,

@@ -11,6 +11,7 @@ type Handler = (request: Request) => Promise<Response>;
 interface Operation {
   readonly operationId: string;
   readonly "x-weir-access": string;
+  readonly "x-weir-control"?: boolean;
   readonly requestBody?: { readonly required: boolean };
   readonly responses: Readonly<
     Record<string, { readonly content: Readonly<Record<string, { readonly schema: object }>> }>
