@@ -34,6 +34,14 @@ export {
   type WatchedBudget,
 } from "./actors/actor.ts";
 export type {
+  RemoteOptions,
+  Remotes,
+  RemoteWorker,
+  RemoteWorkerDescription,
+  RemoteWorkerStep,
+} from "./actors/remotes.ts";
+export { type RemoteActor, remoteActor, type RemoteActorOptions } from "./actors/remote_actor.ts";
+export type {
   AllocateBudgetOptions,
   BudgetOptions,
   BudgetVerbs,

@@ -220,12 +220,12 @@ export function actor<Input, Output, Class extends ErrorClass>(
 
 /** What the engine runs for an actor. */
 export const codeOf = <Input, Output>(
-  { name, run, input: inputSchema, output: outputSchema, errors, retry, keep }: Actor<
-    Input,
-    Output
-  >,
+  { name, run, input: inputSchema, output: outputSchema, errors, retry, keep, isRemote = false }:
+    & Actor<Input, Output>
+    & { readonly isRemote?: boolean },
 ): ActorCode => ({
   name: name as ActorName,
+  isRemote,
   ...(retry === undefined ? {} : { retry }),
   ...(keep === undefined ? {} : { keep }),
   run: (operations, input) =>

@@ -29,7 +29,7 @@ import type {
   WatchedBudget,
 } from "./actor.ts";
 import type { Emit } from "./engine/emit.ts";
-import type { Operations, RunOptions } from "./engine/operations.ts";
+import type { ErrandRequest, Operations, RunOptions } from "./engine/operations.ts";
 import { type ErrorClass, raise } from "./raise.ts";
 import type { SignalDefinition } from "./signal.ts";
 import { check } from "./standard_schema.ts";
@@ -44,6 +44,12 @@ interface Tried {
 }
 
 const tried = new AsyncLocalStorage<Tried>();
+
+const sentOut = new WeakMap<ActorContext, (request: ErrandRequest) => Promise<unknown>>();
+
+/** Has a remote worker do what the execution was started with; once in an attempt. */
+export const sendOut = (context: ActorContext, request: ErrandRequest): Promise<unknown> =>
+  sentOut.get(context)!(request);
 
 /** A promise that knows whether anybody has ever asked for what it gives. */
 class Durable<A> extends Promise<A> {
@@ -352,6 +358,10 @@ export const contextOf = (
     }),
   };
 
+  sentOut.set(
+    context,
+    (request) => awaited("errand", "remote", raising(operations.errand(request))),
+  );
   return {
     context,
     close: () => {

@@ -174,17 +174,8 @@ export class Executions extends Context.Service<Executions, {
     actor: ActorName,
     tenant: Tenant,
     input: unknown,
-    options?: Omit<StartOptions, "signals">,
-  ) => Effect.Effect<
-    StartRecord,
-    | InvalidInput
-    | ReadError
-    | UnknownActor
-    | NobodyKeepsQueues
-    | ExecutionNotFound
-    | ExecutionEnded
-    | HierarchyTooDeep
-  >;
+    options?: Omit<StartOptions, "parent" | "signals">,
+  ) => Effect.Effect<StartRecord, InvalidInput | ReadError | UnknownActor | NobodyKeepsQueues>;
   /** Starts all or none, if they are in one shard; each after those that it comes after otherwise. */
   readonly startAll: (
     tenant: Tenant,

@@ -20,6 +20,7 @@ import * as MailboxesInMemory from "../streams/mailbox/memory.ts";
 import { layer as layerNamespace, type NamespaceServicesOptions } from "../streams/namespace.ts";
 import * as ExpiriesOnJetStream from "../streams/retention/jetstream.ts";
 import * as ExpiriesInMemory from "../streams/retention/memory.ts";
+import * as Requests from "../streams/requests.ts";
 import * as ServerClock from "../streams/server_clock.ts";
 import * as Sessions from "../streams/session.ts";
 import * as SubscriptionsOnJetStream from "../streams/subscriptions/jetstream.ts";
@@ -46,6 +47,7 @@ export const layer = (options: NamespaceServicesOptions & TokenKeyOptions = {}) 
     ExecutionIndex.layerJetStream,
     Families.layerJetStream,
     HandOver.layerJetStream,
+    Requests.layerJetStream,
     Executions.layer.pipe(Layer.provideMerge(MailboxesOnJetStream.layerJetStream)),
     ExpiriesOnJetStream.layerJetStream,
     SubscriptionsOnJetStream.layerJetStream,
@@ -76,6 +78,7 @@ export const layerMemory = (
     Layer.provideMerge(Layer.mergeAll(
       Sessions.layer,
       HandOver.layerMemory,
+      Requests.layerMemory,
       MailboxesInMemory.layerMemory,
     )),
     Layer.provideMerge(layerLogMemory({

@@ -74,6 +74,7 @@ export type TriggerSubmitOptions =
     StartOptions,
     | "delay"
     | "deadline"
+    | "parent"
     | "signals"
     | "unserved"
     | "policy"
@@ -275,6 +276,9 @@ const thenOf = Effect.fnUntraced(function* (
   const { id, ...options } = given.options ?? {};
   if (id !== undefined && standing) {
     return yield* refuse("id", id, "a standing trigger submits a task of its own each time");
+  }
+  if ("parent" in options) {
+    yield* refuse("parent", String(options.parent), "what a trigger submits is below nobody");
   }
   const input = yield* checkJson(`the input of ${submit}`, given.input);
   const start = yield* (yield* Executions).prepare(submit, tenant, input, {

@@ -15,6 +15,7 @@ import { ExecutionIndex } from "../streams/execution_index.ts";
 import type { Families } from "../streams/families.ts";
 import type { Log } from "../streams/log.ts";
 import type { Mailboxes } from "../streams/mailbox.ts";
+import type { Requests } from "../streams/requests.ts";
 import type { ServerClock } from "../streams/server_clock.ts";
 import type { Grants } from "../streams/grants.ts";
 import type { Ledgers } from "../streams/ledgers.ts";
@@ -34,6 +35,7 @@ import { makeGrants } from "./grants.ts";
 import { makeLedgers } from "./ledgers.ts";
 import { makeRun } from "./run.ts";
 import { makeQueues } from "./queues.ts";
+import { makeRemotes } from "./remotes.ts";
 import { makeSchedule } from "./schedule.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
@@ -58,6 +60,7 @@ export type Verbs =
     | "complete"
     | "list"
     | "queues"
+    | "remotes"
     | "subscriptions"
     | "tenants"
     | "triggers"
@@ -79,6 +82,7 @@ export const makeVerbs = (
     | Ledgers
     | Log
     | Mailboxes
+    | Requests
     | ServerClock
     | Sessions
     | Subscriptions
@@ -132,6 +136,7 @@ export const makeVerbs = (
     engine: makeEngineControl(runtime, tenant),
     events: makeEvents(runtime, tenant),
     queues: makeQueues(runtime),
+    remotes: makeRemotes(runtime, tenant),
     subscriptions: makeSubscriptions(runtime),
     tenants: makeTenants(runtime),
     grants: makeGrants(runtime, tenant),

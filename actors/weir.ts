@@ -27,6 +27,7 @@ import type { SignalOptions, StartOptions as EngineStartOptions } from "./execut
 import type { ScheduleOptions, TaskOptions } from "./executions/task.ts";
 import { layer, type TokenKeyOptions } from "./layer.ts";
 import type { Queues } from "./queues.ts";
+import type { Remotes } from "./remotes.ts";
 import type { Schedule } from "./schedule.ts";
 import { actingOn } from "./access/acting.ts";
 import type { GrantVerbs } from "./grants.ts";
@@ -131,6 +132,8 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
   readonly engine: EngineVerbs;
   /** The queues in which tasks wait for their turns. */
   readonly queues: Queues;
+  /** The remote workers that are registered. */
+  readonly remotes: Remotes;
   /** The durable subscriptions of the namespace. */
   readonly subscriptions: SubscriptionVerbs;
   /** The tenants that were created. */

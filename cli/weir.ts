@@ -21,6 +21,7 @@ import { ledger } from "./commands/ledger.ts";
 import { ls } from "./commands/ls.ts";
 import { permissions } from "./commands/permissions.ts";
 import { queues } from "./commands/queues.ts";
+import { remotes } from "./commands/remotes.ts";
 import { schedule } from "./commands/schedule.ts";
 import { serve } from "./commands/serve.ts";
 import { signal } from "./commands/signal.ts";
@@ -41,7 +42,10 @@ const weir = root.pipe(Command.withSubcommands([
   { group: "Steering", commands: [signal, cancel, pause, resume, promote, retry, triggers, emit] },
   { group: "Readers", commands: [tail, subscriptions] },
   { group: "Access", commands: [tenants, grants, ledger, permissions] },
-  { group: "Operation", commands: [dev, serve, engine, workers, lanes, queues, budgets, doctor] },
+  {
+    group: "Operation",
+    commands: [dev, serve, engine, workers, lanes, queues, remotes, budgets, doctor],
+  },
 ]));
 
 /** What the library logs is no result. */

@@ -114,6 +114,10 @@ export const verbs = {
   "queues.describe": { needs: ["read"], concerns: "allTenants" },
   "queues.why": { needs: ["read"], concerns: 0 },
 
+  "remotes.list": { needs: ["read"], concerns: 0 },
+  "remotes.describe": { needs: ["read"], concerns: 1 },
+  "remotes.deregister": { needs: ["administer"], concerns: 1 },
+
   "budgets.allocate": { needs: ["administer"], concerns: 2 },
   "budgets.replenish": { needs: ["administer"], concerns: 2 },
   "budgets.reset": { needs: ["administer"], concerns: 1 },

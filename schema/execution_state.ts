@@ -4,6 +4,7 @@
  * count when the owner took them up, as for the engine itself. It knows no clock.
  */
 import type * as Schema from "effect/Schema";
+import { errandOfSignal } from "./errand_record.ts";
 import type { Failure } from "./failure.ts";
 import type { ExecutionId, SignalId, Tenant, Timestamp } from "./ids.ts";
 import type { JournalRecord, SignalRecord, StepResult } from "./journal_record.ts";
@@ -119,8 +120,9 @@ class Rebuilding {
   /** A new attempt begins with what succeeded, and with what is still awaited. */
   forgetFailures(): void {
     for (const [key, { settled, awaited, result }] of this.operations) {
-      const isUnfinishedStep = settled === undefined && awaited?.kind === "run";
-      if (isUnfinishedStep || settled === "forgotten" || result?.type === "failure") {
+      const isErrand = awaited?.kind === "wait" && errandOfSignal(awaited.signal) !== undefined;
+      const isUnfinished = settled === undefined && (awaited?.kind === "run" || isErrand);
+      if (isUnfinished || settled === "forgotten" || result?.type === "failure") {
         this.operations.delete(key);
       }
     }

@@ -150,6 +150,8 @@ export { workOfGrant, workOfLedger, workOfTenant } from "./work_events_of_access
 export { workOfControl } from "./work_events_of_control.ts";
 export { workOfBudget } from "./work_events_of_budget.ts";
 export { workOfTrigger } from "./work_events_of_trigger.ts";
+export { workOfRemote } from "./work_events_of_remote.ts";
+export { RemoteRecord } from "./remote_record.ts";
 export { workOfSession } from "./work_events_of_session.ts";
 export { isFinal, isValidTransition, RunState } from "./run_state.ts";
 export {

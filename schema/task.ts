@@ -89,3 +89,10 @@ export const Task = Schema.Struct({
   runOf: Schema.optionalKey(RunOf),
 });
 export type Task = typeof Task.Type;
+
+/** What a child is as a task: bound like its parent, unless it has budgets of its own. */
+export const boundLike = (
+  { budgets = [] }: Pick<Task, "budgets">,
+  task: Task | undefined,
+): Task | undefined =>
+  task?.budgets === undefined && budgets.length > 0 ? { ...task, budgets } : task;

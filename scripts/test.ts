@@ -21,6 +21,7 @@ import { announce, attempt, conclude, record } from "./gate/report.ts";
 import { runTestFile, type TestFile } from "./gate/test_file.ts";
 import { natsCli } from "./nats_cli.ts";
 import { postgres } from "./postgres.ts";
+import { python } from "./python.ts";
 
 /** The smallest CI machine has two cores, and a file waits for a good part of its time. */
 const filesAtOnce = 3;
@@ -77,15 +78,19 @@ const runExamples = async (folder: string, node: string): Promise<void> => {
 /** What the tests are told, so that no file of them has to search or fetch. */
 const prepareServers = async (): Promise<boolean> => {
   // Building the NATS CLI takes longest by far, once per user.
-  const [cli, server, database] = await Promise.all([
+  const [cli, server, database, interpreter] = await Promise.all([
     attempt("preparation", "NATS CLI", natsCli),
     attempt("preparation", "nats-server", natsServer),
     attempt("preparation", "PostgreSQL", postgres),
+    attempt("preparation", "Python", python),
   ]);
   if (cli === undefined || server === undefined || database === undefined) return false;
+  if (interpreter === undefined) return false;
   process.env["WEIR_NATS_CLI"] = cli;
   process.env["WEIR_NATS_SERVER"] = server;
   process.env["WEIR_POSTGRES"] = database;
+  process.env["WEIR_PYTHON"] = interpreter.program;
+  Object.assign(process.env, interpreter.env);
   return true;
 };
 

@@ -106,10 +106,12 @@ export const tenantSubjects = (options: NatsPermissionsOptions) => {
   const mail = neededForMail.every((each) => held.has(each))
     ? shards.map((shard) => `${shardRoot(layout, shard)}.mail.*.*.${tenant}.*`)
     : [];
+  // Who executes is a remote worker.
+  const work = held.has("execute") ? [`${namespace}-remote.${tenant}.*`] : [];
   const reads = seen((shard, subject) =>
     `$JS.API.DIRECT.GET.${streamName(layout, shard)}.${subject}`
   );
-  return { sent: [...mail, ...reads], heard: seen((_, subject) => subject), inbox };
+  return { sent: [...mail, ...work, ...reads], heard: seen((_, subject) => subject), inbox };
 };
 
 /**

@@ -31,6 +31,8 @@ export const bucketKinds = [
   "seat",
   "control",
   "trigger",
+  "errand",
+  "remote",
 ] as const;
 
 /** The kinds that are plain subjects under the namespace. */
@@ -276,6 +278,37 @@ export const seatFilter = (
   { shard, root }: Pick<Address, "shard" | "root">,
   queue: string,
 ): Filter => ({ shard, subject: `$KV.${root}.seat.${tokenOfAny(queue)}.*` });
+
+/** An errand of a tenant; they are in the shard of the execution that keeps its workers. */
+export const errandAddress = (
+  { shard, root }: Pick<Address, "shard" | "root">,
+  tenant: Tenant,
+  errand: string,
+): Address => ({
+  shard,
+  root,
+  tail: `${encodeToken(tenant)}.${tokenOfAny(errand)}`,
+  label: `the errand ${errand}`,
+});
+
+/** The registration of a remote worker, in the same shard. */
+export const remoteAddress = (
+  { shard, root }: Pick<Address, "shard" | "root">,
+  tenant: Tenant,
+  worker: WorkerInstanceId,
+): Address => ({
+  shard,
+  root,
+  tail: `${encodeToken(tenant)}.${encodeToken(worker)}`,
+  label: `the remote worker ${worker}`,
+});
+
+/** All errands of a tenant, or all registrations. */
+export const remotesFilter = (
+  { shard, root }: Pick<Address, "shard" | "root">,
+  kind: "errand" | "remote",
+  tenant: Tenant,
+): Filter => ({ shard, subject: `$KV.${root}.${kind}.${encodeToken(tenant)}.*` });
 
 /** A store of an event log, by its names; all that is in it is in one shard. */
 export const eventLogAddress = (

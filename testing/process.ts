@@ -14,6 +14,7 @@ import { journalRecord } from "../schema/journal_record.ts";
 import { HandOver } from "../streams/hand_over.ts";
 import { Log, type Message } from "../streams/log.ts";
 import { type Delivery, Mailboxes } from "../streams/mailbox.ts";
+import { Requests } from "../streams/requests.ts";
 
 /** Whether what was done shows in the log when the process dies. */
 export type Moment = "before" | "after";
@@ -27,7 +28,7 @@ interface CrashPoint {
   readonly reached: () => void;
 }
 
-type Mortal = HandOver | Log | Mailboxes;
+type Mortal = HandOver | Log | Mailboxes | Requests;
 
 /** The key under which a message records something, if it does. */
 const keyOf = ({ kind, body }: Message): string | undefined => {
@@ -52,6 +53,7 @@ export class MortalProcess {
       Context.add(HandOver, this.#handOver(Context.get(shared, HandOver))),
       Context.add(Log, this.#log(Context.get(shared, Log))),
       Context.add(Mailboxes, this.#mailboxes(Context.get(shared, Mailboxes))),
+      Context.add(Requests, this.#requests(Context.get(shared, Requests))),
     );
   }
 
@@ -192,6 +194,21 @@ export class MortalProcess {
           yield* this.#withdraw(Scope.close(scope, Exit.void));
         }),
       send: (worker, wake) => this.#alive(send(worker, wake)),
+    });
+  }
+
+  #requests({ maxBytes, serve, ask }: Requests["Service"]): Requests["Service"] {
+    return Requests.of({
+      maxBytes,
+      serve: (subject, answer, options) =>
+        Effect.gen({ self: this }, function* () {
+          const scope = yield* Scope.fork(yield* Effect.scope);
+          const served = serve(subject, (asked) => this.#alive(answer(asked)), options);
+          yield* Scope.provide(served, scope);
+          // What was being answered never ends.
+          yield* this.#withdraw(Effect.asVoid(Effect.forkDetach(Scope.close(scope, Exit.void))));
+        }),
+      ask: (asked, withinMs) => this.#alive(ask(asked, withinMs)),
     });
   }
 }

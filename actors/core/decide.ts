@@ -30,6 +30,7 @@ import {
   tryTimer,
   turnSignal,
 } from "./state.ts";
+import { errandOfSignal } from "../../schema/errand_record.ts";
 
 /** A child as its parent names it. */
 export interface Child {
@@ -136,6 +137,8 @@ export type FollowUp =
     readonly budgets: ReadonlyArray<BudgetName>;
     readonly replays: number;
   }
+  /** What remote workers were asked for is not wanted any more. */
+  | { readonly type: "withdraw"; readonly errand: string }
   | { readonly type: "cancelChild"; readonly child: Child }
   | {
     readonly type: "notify";
@@ -254,9 +257,8 @@ const deliver = (
   if (key !== undefined && isKnownKey(state, key)) {
     return { ...delivery, effect: "deduped", count: state.signals };
   }
-  // However many others have sent, it is to learn that it may go on.
-  const isOwn = name.startsWith(turnSignal("")) || name.startsWith(roomKey(""));
-  const isTooMany = state.signals >= limits.signals && !isOwn;
+  // However many others have sent, it is to learn that it may go on, or that its errand is done.
+  const isTooMany = state.signals >= limits.signals && !isOfEngine(name);
   if (state.done !== undefined || isTooMany) {
     const raw = state.done === undefined ? "limit_exceeded" : "execution_ended";
     return { ...delivery, effect: { type: "other", raw }, count: state.signals };
@@ -269,6 +271,10 @@ const deliver = (
     ? { ...delivery, effect: "buffered", count }
     : { ...delivery, effect: "satisfied", key: waiting[0], count };
 };
+
+const isOfEngine = (signal: string): boolean =>
+  signal.startsWith(turnSignal("")) || signal.startsWith(roomKey("")) ||
+  errandOfSignal(signal) !== undefined;
 
 const isKnownKey = ({ signalKeys, formerSignalKeys }: ExecutionState, key: string): boolean =>
   HashMap.has(signalKeys, key) || HashMap.has(formerSignalKeys, key);
@@ -287,7 +293,7 @@ export const afterEnd = (
     ...(outcome.type === "success" ? [] : released(state)),
     ...[...called, ...state.joins.filter(({ key }) => key !== belowKey)]
       .map((each) => answerTo(each, outcome)),
-    ...childrenToCancel(state),
+    ...givenUp(state),
   ];
 };
 
@@ -315,6 +321,20 @@ export const answerTo = (asked: ParentReference, outcome: OutcomeRecord): Follow
   asked.key === belowKey
     ? { type: "cancelChild", child: asked }
     : { type: "notify", parent: asked, outcome };
+
+/** What others do for it, and need not go on with. */
+export const givenUp = (state: ExecutionState): ReadonlyArray<FollowUp> => [
+  ...errandsToWithdraw(state),
+  ...childrenToCancel(state),
+];
+
+/** What remote workers were asked for, and have not done. */
+export const errandsToWithdraw = (state: ExecutionState): ReadonlyArray<FollowUp> =>
+  [...HashMap.values(state.operations)].flatMap((operation): ReadonlyArray<FollowUp> => {
+    if (operation.kind !== "wait" || operation.settled?.result.type === "value") return [];
+    const errand = errandOfSignal(operation.signal);
+    return errand === undefined ? [] : [{ type: "withdraw", errand }];
+  });
 
 /** The children that do not outlive what called them. */
 export const childrenToCancel = (state: ExecutionState): ReadonlyArray<FollowUp> => [

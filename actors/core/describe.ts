@@ -3,6 +3,7 @@
  * its records and its lease; nothing is stored for it.
  */
 import * as HashMap from "effect/HashMap";
+import { errandOfSignal } from "../../schema/errand_record.ts";
 import type { Awaited, ExecutionState as Rebuilt } from "../../schema/execution_state.ts";
 import type { StepResult } from "../../schema/journal_record.ts";
 import type { ExecutionStatus } from "../../streams/execution_index/status.ts";
@@ -27,6 +28,7 @@ export type Reason =
   | "child"
   | "queue"
   | "budget"
+  | "remote"
   | "operator"
   | "paused";
 
@@ -181,6 +183,9 @@ const awaits = (awaited: Awaited): { readonly reason: Reason; readonly why: stri
       if (lackOf(awaited.signal) !== undefined) {
         const { budget, dimension } = lackOf(awaited.signal)!;
         return { reason: "budget", why: `it waits for more ${dimension} in the budget ${budget}` };
+      }
+      if (errandOfSignal(awaited.signal) !== undefined) {
+        return { reason: "remote", why: "it waits for a remote worker" };
       }
       return {
         reason: "signal",

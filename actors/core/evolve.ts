@@ -18,6 +18,7 @@ import {
   endOf,
   type ExecutionState,
   initial,
+  isErrand,
   isSignal,
   type Mail,
   type Matter,
@@ -242,9 +243,9 @@ const signalled = (
   }
 };
 
-const isWorthKeeping = ({ kind, settled }: Operation): boolean => {
-  if (settled === undefined) return kind !== "run";
-  const { result } = settled;
+const isWorthKeeping = (found: Operation): boolean => {
+  if (found.settled === undefined) return found.kind !== "run" && !isErrand(found);
+  const { result } = found.settled;
   return result.type === "value" || result.type === "timeout" ||
     (result.type === "ended" && result.outcome.type === "success");
 };

@@ -4,6 +4,7 @@
  * what a command writes is `decide.ts`.
  */
 import * as HashMap from "effect/HashMap";
+import { errandOfSignal } from "../../schema/errand_record.ts";
 import type { Failure } from "../../schema/failure.ts";
 import type { ActorName, ExecutionId, SignalId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { DoneRecord } from "../../schema/journal_record.ts";
@@ -234,6 +235,10 @@ export const lackOf = (signal: string): Lack | undefined => {
   const [, , dimension = "", ...rest] = signal.split("/");
   return { dimension, budget: rest.join("/") };
 };
+
+/** Whether it waits for a remote worker, which only its own attempt does. */
+export const isErrand = (operation: Operation): boolean =>
+  operation.kind === "wait" && errandOfSignal(operation.signal) !== undefined;
 
 /** The key under which the end of a spawned child is known. */
 export const endOf = (key: string): string => `weir.end/${key}`;

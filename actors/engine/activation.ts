@@ -26,11 +26,12 @@ import {
   attemptLimit,
   attemptName,
   beforeTakingUp,
-  childrenToCancel,
   type Command,
   deadlineOf,
+  errandsToWithdraw,
   type FollowUp,
   formerTurns,
+  givenUp,
   turnOf,
 } from "../core/decide.ts";
 import {
@@ -412,6 +413,7 @@ export class Activation {
       onRest: () => this.#offer({ type: "rest" }),
       onFinish: () => this.#offer({ type: "finish", run }),
       append: (messages) => this.#append(messages),
+      isOwned: Effect.suspend(() => this.#ownership.isValid),
       onLimit: (due) => this.#offer({ type: "limit", run, due }),
     });
     this.#codeRun = run;
@@ -603,11 +605,11 @@ export class Activation {
     if (cancel !== undefined && before.cancel === undefined) {
       this.#codeRun?.cancel();
       if (this.#hasBegun) this.#retry();
-      return this.#follow(childrenToCancel(this.state));
+      return this.#follow(givenUp(this.state));
     }
     if (promoted !== undefined && before.promoted === undefined && this.#hasBegun) this.#retry();
     if (cancel !== undefined && before.joins !== this.state.joins) {
-      return this.#follow(childrenToCancel(this.state));
+      return this.#follow(givenUp(this.state));
     }
     if (paused !== undefined && before.paused === undefined) this.#codeRun?.hold();
     if (paused === undefined && before.paused !== undefined) this.#codeRun?.proceed();
@@ -645,6 +647,8 @@ export class Activation {
       this.#codeRun = undefined;
       const retryAt = Timestamp.make(Math.ceil((yield* this.#deadlines.now) + pause));
       const before = this.state;
+      // The record forgets them.
+      yield* this.#follow(errandsToWithdraw(before));
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
       yield* this.#leaveTurnOf(before);
       yield* this.#deadlines.forget(this.#ownership, limitTimer(attemptName(before)));

@@ -18,7 +18,7 @@ import {
 import type { StartRecord } from "../../schema/mail_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { AppendError, ReadError } from "../../streams/log.ts";
-import type { Task } from "../../schema/task.ts";
+import { boundLike, type Task } from "../../schema/task.ts";
 import { belowKey, endOf, type Result as OperationResult } from "../core/state.ts";
 import { Tags } from "../tags.ts";
 import { failureOf } from "./failure_of.ts";
@@ -44,9 +44,7 @@ export const childrenOf = (
 
   /** What a child costs is its parent's matter as well. */
   const inheriting = ({ tenant, task }: ChildOptions): Task | undefined =>
-    task?.budgets === undefined && host.bound.length > 0 && tenant === host.tenant
-      ? { ...task, budgets: host.bound }
-      : task;
+    tenant === host.tenant ? boundLike({ budgets: host.bound }, task) : task;
 
   /** Starts a child, or joins the one that has its id already. */
   const startChild = Effect.fnUntraced(function* (

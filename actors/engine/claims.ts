@@ -85,7 +85,7 @@ const isFirst = ({ offers }: Delivery, mail: MailRecord | undefined): boolean =>
   mail?.kind === "start" && offers === 1;
 
 export const makeClaims = (options: ClaimsOptions) => {
-  const { log, leases, handOver, post, clock, acquire, monotonicMs } = options;
+  const { log, leases, handOver, clock, acquire, monotonicMs } = options;
   const identity = acquire.worker;
   const absentSince = new Map<string, number>();
 

@@ -11,7 +11,7 @@ import type { PayloadTooLarge } from "../../schema/errors.ts";
 import { Cancelled, OutputClosed } from "../../schema/execution_errors.ts";
 import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
-import type { AppendError, Message } from "../../streams/log.ts";
+import type { AppendError, Message, ReadError } from "../../streams/log.ts";
 import { attemptName, budgetsOf, type Command, roomTurn, roundOf, turnOf } from "../core/decide.ts";
 import { type ExecutionState, inputOf, operation } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
@@ -52,6 +52,8 @@ export interface CodeRunOptions {
   readonly onFinish: () => void;
   /** Appends records under the fence of the execution, beside its journal. */
   readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
+  /** Whether the execution is run here still, as the log says. */
+  readonly isOwned: Effect.Effect<boolean, ReadError>;
   /** The time of the attempt is over that was to end then. */
   readonly onLimit: (due: number) => void;
 }
@@ -231,6 +233,7 @@ export class CodeRun {
       runFork,
       submit,
       append,
+      isOwned,
       onLimit,
     } = this.#options;
     const { attempt, life, start } = state();
@@ -270,9 +273,11 @@ export class CodeRun {
           if (!this.#stopped) then();
         }),
       turn: turnOf(state()),
+      errand: roundOf(state()),
       mail: () => state().mail,
       priority: start!.record.priority ?? 0,
       append,
+      isOwned,
       limit: (due) =>
         watch(due, () => {
           if (!this.#stopped && this.#exit === undefined) onLimit(due);

@@ -56,6 +56,8 @@ export const tell = (
         return post.notify(followUp.parent, as.execution, followUp.outcome);
       case "leave":
         return post.leave(followUp.turn, as);
+      case "withdraw":
+        return post.withdraw(followUp.errand, as);
       case "giveUp":
         return post.giveUp(followUp, as);
       case "release":

@@ -11,7 +11,7 @@ import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { Bound } from "../../schema/task.ts";
 import type { BudgetMeans } from "./operations.ts";
-import type { AppendError, Message } from "../../streams/log.ts";
+import type { AppendError, Message, ReadError } from "../../streams/log.ts";
 import type { Command, Turn } from "../core/decide.ts";
 import type { Operation, OperationKind, Result } from "../core/state.ts";
 import type { Emitted } from "./emit.ts";
@@ -72,12 +72,16 @@ export interface Host {
   readonly arm: (due: number, then: () => void) => void;
   /** The turn of a queue that this attempt needs, if it needs one. */
   readonly turn: Turn | undefined;
+  /** The errand on which it sends remote workers, if its code does. */
+  readonly errand: string;
   /** The last message of the mailbox that it has taken up. */
   readonly mail: () => number;
   /** How urgent it is. */
   readonly priority: number;
   /** Appends records under the fence of the execution, beside its journal. */
   readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
+  /** Whether the execution is run here still, as the log says. */
+  readonly isOwned: Effect.Effect<boolean, ReadError>;
   /** Has the present attempt fail at a time of the server's clock, unless it has ended before. */
   readonly limit: (due: number) => void;
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<unknown>;

@@ -24,7 +24,7 @@ import type { Amounts } from "../../schema/budget.ts";
 import type { Budgets, Consumed } from "../../streams/budgets.ts";
 import type { ClerkError } from "../../streams/budgets/clerk.ts";
 import type { WaitingRoom } from "../../streams/budgets/waiting.ts";
-import type { AppendError, Message } from "../../streams/log.ts";
+import type { AppendError, Message, ReadError } from "../../streams/log.ts";
 import type { Keep } from "../keep.ts";
 import type { ConsumeStepOptions } from "./consume.ts";
 import type { Emit } from "./emit.ts";
@@ -92,6 +92,16 @@ export interface JoinOptions {
   readonly tenant: Tenant;
   /** What becomes of one's own child; what others started is left alone. */
   readonly onParentEnd?: "cancel" | "abandon";
+}
+
+/** What a remote worker is asked for; it is given what the execution was started with. */
+export interface ErrandRequest {
+  readonly capabilities: ReadonlyArray<string>;
+  readonly department?: string;
+  /** How long a worker has it without a sign of life. */
+  readonly leaseMs: number;
+  /** How often it is taken back before it is given up. */
+  readonly maxReclaims: number;
 }
 
 /** What any operation may fail with. */
@@ -171,6 +181,12 @@ export interface Operations {
   readonly turn: Effect.Effect<void, OperationError>;
   /** Appends records under the fence of the execution, beside its journal; for the engine's own code. */
   readonly append: (messages: ReadonlyArray<Message>) => Effect.Effect<void, AppendError>;
+  /** Whether the execution is run here still, as the log says. */
+  readonly isOwned: Effect.Effect<boolean, ReadError>;
+  /** Sends a remote worker on the errand of this attempt, of which there is one, and awaits its end. */
+  readonly errand: (
+    request: ErrandRequest,
+  ) => Effect.Effect<Json | undefined, StepFailed | OperationError>;
   /** Waits for room in budgets, of those that the execution is bound to. */
   readonly room: Room;
   /** Says that the attempt begins, and gives it so much time, from when this was first asked on. */
@@ -229,6 +245,8 @@ export interface ActorCode {
     operations: Operations,
     input: Json | undefined,
   ) => Effect.Effect<unknown, unknown>;
+  /** Whether it sends remote workers on errands, so that who runs it keeps them as well. */
+  readonly isRemote?: boolean;
   /** How often the whole is tried again when it fails; not at all, if left out. */
   readonly retry?: RetryPolicy;
   /** How long its executions are kept after their end. */

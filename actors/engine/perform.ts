@@ -24,6 +24,7 @@ import { runStep } from "./step.ts";
 import { roomFor } from "./room.ts";
 import { tokenFor } from "./token.ts";
 import { turnFor } from "./turn.ts";
+import { errandFor } from "./errand.ts";
 import { checkJson } from "./to_json.ts";
 
 type Json = Schema.Json;
@@ -222,6 +223,8 @@ export const operationsOf = (host: Host): Operations => {
     ...children,
     turn: turnFor(host, perform),
     append: host.append,
+    isOwned: host.isOwned,
+    errand: errandFor(host, perform),
     now: noted("weir.now"),
     room: roomFor(host, perform),
     beginAttempt: (timeoutMs) =>

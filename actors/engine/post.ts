@@ -19,7 +19,9 @@ import {
   executionFilter,
   subjectOf,
 } from "../../streams/subjects.ts";
+import { type ErrandOutcome, type ErrandRecord, errandSignal } from "../../schema/errand_record.ts";
 import type { SeatRecord } from "../../schema/seat_record.ts";
+import * as Errands from "../../streams/errands.ts";
 import * as Seats from "../../streams/seats.ts";
 import type { BudgetName } from "../../schema/budget.ts";
 import type { WaiterRecord } from "../../schema/budget_record.ts";
@@ -269,6 +271,42 @@ export const make = (log: Log["Service"]) => {
     { tenant, execution, life }: ParentReference,
   ) => giveUpWaiting(log, tenant, budget as BudgetName, { execution, life, turn });
 
+  const errands = Errands.make(log);
+
+  /** Has somebody keep a tenant's remote workers, if nobody does. */
+  const keepRemotes = Effect.fnUntraced(function* (tenant: Tenant) {
+    const execution = Errands.remoteKeeperOf(tenant);
+    if (kept.has(execution)) return;
+    yield* start(errands.keeperOf(tenant), { kind: "start", seed: execution });
+    kept.add(execution);
+  });
+
+  /** Enters an errand. */
+  const enterErrand = Effect.fnUntraced(function* (errand: ErrandRecord) {
+    yield* errands.enter(errand);
+    yield* keepRemotes(errand.tenant);
+  });
+
+  const withdraw = (turn: string, { tenant, execution, life }: ParentReference) =>
+    errands.withdraw({ tenant, execution, life, turn });
+
+  /** Tells an execution how its errand ended. */
+  const report = (
+    { tenant, execution, life, turn, route }: ErrandRecord,
+    outcome: ErrandOutcome,
+  ) => {
+    const to = addressOf(execution, tenant);
+    const id = idOf(to, life, "errand", turn);
+    return send(to, {
+      kind: "signal",
+      life,
+      signalId: SignalId.make(id),
+      name: errandSignal(turn),
+      payload: outcome,
+      ...(route === undefined ? {} : { route }),
+    }, { id });
+  };
+
   return {
     addressOf,
     findStart,
@@ -286,6 +324,11 @@ export const make = (log: Log["Service"]) => {
     admit,
     rouse,
     giveUp,
+    errands,
+    keepRemotes,
+    enterErrand,
+    withdraw,
+    report,
   };
 };
 

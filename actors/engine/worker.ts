@@ -39,7 +39,9 @@ import { makeAnswer } from "../bells.ts";
 import { serveJanitor } from "../janitor.ts";
 import { type KeepOptions, makeKeep } from "../keep.ts";
 import { SignalTokens, TokenKeys } from "../signal_tokens.ts";
+import { Requests } from "../../streams/requests.ts";
 import { queueCode } from "../work/queue/keeper.ts";
+import { hearFirst, remotesCode } from "../work/remote/keeper_code.ts";
 import { triggersCode } from "../work/trigger/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
 import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
@@ -69,6 +71,11 @@ export interface WorkerOptions {
   readonly queues?: boolean;
   /** Whether it keeps triggers as well; those of a tenant are kept by one. False if left out. */
   readonly triggers?: boolean;
+  /**
+   * Whether it keeps remote workers as well; those of each tenant are kept by one worker that does.
+   * If left out, it does if one of its actors is remote.
+   */
+  readonly remotes?: boolean;
 }
 
 /** A worker as its process holds it. */
@@ -89,6 +96,20 @@ const sessionTtl = "10 seconds";
 
 const millis = (input: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(input));
+
+/** What remote workers are heard by, which programs that have none need not provide. */
+const servedWith = (requests: Option.Option<Requests["Service"]>) =>
+  Option.match(requests, {
+    onSome: Effect.succeed,
+    onNone: () =>
+      Effect.fail(
+        new InvalidInput({
+          what: "worker",
+          value: "remotes",
+          rule: "who keeps remote workers provides the service Requests",
+        }),
+      ),
+  });
 
 /** Starts a worker that serves until the scope ends, and is drained then. */
 export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) {
@@ -115,16 +136,21 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     keep = {},
     queues = false,
     triggers = false,
+    remotes = options.actors.some(({ isRemote }) => isRemote),
   } = options;
   for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
   const clerk = yield* makeClerk(log, clock);
   const { consume, release } = makeBudgets(log, clock, clerk);
   const budgets = { ...makeWaiting(log, clock, clerk), consume, release };
+  const keeping = remotes
+    ? { log, post, clock, requests: yield* servedWith(yield* Effect.serviceOption(Requests)) }
+    : undefined;
   const actors = [
     ...options.actors,
     ...(queues ? [queueCode({ log, post, clock, control })] : []),
     ...(triggers ? [triggersCode({ log, post, clock })] : []),
+    ...(keeping === undefined ? [] : [remotesCode(keeping)]),
   ];
   const codes = new Map<string, ActorCode>(actors.map((code) => [code.name, code]));
   if (codes.size !== actors.length) {
@@ -373,6 +399,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     ),
     Effect.forkScoped,
   );
+  if (keeping !== undefined) yield* hearFirst(keeping);
   yield* Effect.forkScoped(log.healSchedules);
   if (Option.isSome(index)) yield* Effect.forkScoped(index.value.project);
   if (Option.isSome(expiries)) {

@@ -29,6 +29,7 @@ import { Json } from "../../schema/json.ts";
 import { mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import { Requires, routeOf } from "../../schema/route.ts";
+import { boundLike, type Task } from "../../schema/task.ts";
 import { maxBatchSize, type Message } from "../../streams/log.ts";
 import type { Mailboxes } from "../../streams/mailbox.ts";
 import { queueActor, queueTenant } from "../../streams/seats.ts";
@@ -61,6 +62,12 @@ const deepest = 8;
 const below = (parent: ParentReference | undefined) =>
   parent === undefined ? {} : { "weir.parent": parent.execution };
 
+/** An execution below which something is submitted, and what that is bound to like it. */
+interface Above {
+  readonly reference: ParentReference;
+  readonly bound: Pick<Task, "budgets">;
+}
+
 /** A start as it will be sent. */
 interface Prepared {
   readonly named: Named;
@@ -90,22 +97,25 @@ export const makeStart = (
       // What has been forgotten has nothing above it that anybody knows.
       above = Option.getOrUndefined(found)?.record.parent;
     }
-    const parent: ParentReference = {
+    const reference: ParentReference = {
       execution,
       tenant,
       life,
       key: belowKey,
       ...(start.route === undefined ? {} : { route: start.route }),
     };
-    return parent;
+    const found: Above = { reference, bound: start.task ?? {} };
+    return found;
   });
 
   const prepare = Effect.fnUntraced(function* (
     actor: ActorName,
     tenant: Tenant,
     input: unknown,
-    options: Omit<StartOptions, "signals">,
+    options: Omit<StartOptions, "parent" | "signals">,
+    above?: Above,
   ) {
+    const parent = above?.reference;
     const { id = randomUUID(), lane, requires, tags, priority } = options;
     const isOwn = actor === queueActor && tenant === queueTenant;
     if (!isOwn) yield* parse(ForeignActorName, "actor name", actor);
@@ -118,8 +128,7 @@ export const makeStart = (
       : yield* parse(Requires, "requires", requires);
     const route = routeOf(lane, required);
     const now = delayMs === undefined && deadlineMs === undefined ? 0 : yield* clock.now;
-    const task = yield* taskOf(options, execution, clock.now);
-    const parent = yield* parentOf(options.parent, tenant);
+    const task = boundLike(above?.bound ?? {}, yield* taskOf(options, execution, clock.now));
     const record: StartRecord = {
       kind: "start",
       seed: randomUUID(),
@@ -191,7 +200,8 @@ export const makeStart = (
         ({ name, payload, ...rest }) =>
           Effect.map(checkSignal(name, payload), (value) => signalMail(name, value, rest)),
       );
-      const prepared = yield* prepare(actor, tenant, input, options);
+      const parent = yield* parentOf(options.parent, tenant);
+      const prepared = yield* prepare(actor, tenant, input, options, parent);
       const { named, record } = prepared;
       const { route } = record;
       const signals = given.map((mail) => ({ ...mail, ...(route === undefined ? {} : { route }) }));
@@ -236,7 +246,11 @@ export const makeStart = (
     function* (tenant, requests) {
       const prepared = yield* Effect.forEach(
         requests,
-        ({ actor, input, options = {} }) => prepare(actor, tenant, input, options),
+        ({ actor, input, options = {} }) =>
+          Effect.flatMap(
+            parentOf(options.parent, tenant),
+            (parent) => prepare(actor, tenant, input, options, parent),
+          ),
       );
       const ids = new Set(prepared.map(({ named }) => named.execution));
       if (ids.size < prepared.length) {

@@ -29,6 +29,7 @@ import { makeHolds } from "../engine/holds.ts";
 import type { Executions, Named } from "../executions.ts";
 import { traced } from "../traced.ts";
 import { missingWorker } from "./missing.ts";
+import { errandAwaited, whyRemote } from "./remote.ts";
 import type { Means, Presence } from "./present.ts";
 
 /** The attempt and epoch of whoever owns it now, which its records may not say yet. */
@@ -75,7 +76,7 @@ const paused = ({ revision: _, ...heldBy }: Standing) => {
 const mostLooks = 3;
 
 export const makeView = (
-  { log, leases, completions, control }: Means,
+  { log, leases, completions, control, post }: Means,
   { addressOf, present }: Presence,
   clock: ServerClock["Service"],
   sessions: Option.Option<Sessions["Service"]>,
@@ -132,6 +133,12 @@ export const makeView = (
       const missing = status === "waiting" && actor !== undefined && Option.isSome(sessions)
         ? missingWorker(actor, route, yield* sessions.value.list)
         : undefined;
+      const errand = status === "suspended" || status === "active"
+        ? errandAwaited(view)
+        : undefined;
+      const remote = errand === undefined
+        ? undefined
+        : yield* whyRemote(post.errands, { ...of, life: state.life, turn: errand });
       const isAtRest = state.done === undefined && !isOwned && status !== "paused";
       const held = isAtRest ? yield* holds(of, start.record) : undefined;
       return {
@@ -141,7 +148,7 @@ export const makeView = (
         tenant: of.tenant,
         life: state.life,
         status,
-        ...held === undefined ? missing ?? because(status, view) : paused(held.by),
+        ...held === undefined ? missing ?? remote ?? because(status, view) : paused(held.by),
         ...(lane === undefined || lane === "" ? {} : { lane }),
         ...(requires === undefined ? {} : { requires }),
         ...(deadline === undefined ? {} : { deadline }),

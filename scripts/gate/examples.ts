@@ -27,7 +27,10 @@ const runExample = async (folder: string, program: string, args: ReadonlyArray<s
   const marker = randomUUID();
   const finished = await run(program, [...args, "main.ts"], {
     cwd: folder,
-    env: { XDG_DATA_HOME: join(folder, "data"), [markerName]: marker },
+    env: {
+      XDG_DATA_HOME: join(folder, "data"),
+      [markerName]: marker,
+    },
     limitSeconds,
   });
   const leftovers = await endLeftovers(marker);

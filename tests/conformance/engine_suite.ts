@@ -15,6 +15,7 @@ import { pausingSuite } from "./engine/pausing.ts";
 import { promotingSuite } from "./engine/promoting.ts";
 import { queueingSuite } from "./engine/queueing.ts";
 import { recordedSuite } from "./engine/recorded.ts";
+import { remotingSuite } from "./engine/remoting.ts";
 import { refusingSuite } from "./engine/refusing.ts";
 import { routingSuite } from "./engine/routing.ts";
 import { snapshotsSuite } from "./engine/snapshots.ts";
@@ -41,6 +42,7 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   triggeringSuite(name, run);
   budgetingSuite(name, run);
   routingSuite(name, run);
+  remotingSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
   pausingSuite(name, run);

@@ -65,4 +65,21 @@ describe("a worker that dies while tasks wait for a budget", () => {
     }
     assert.ok(deaths > 40, `only ${deaths} deaths`);
   });
+
+  for (const moment of moments) {
+    it(`${moment} it is recorded what was consumed leaves it counted once`, async () => {
+      await using weir = await inMemory();
+      const eats = actor("eats", (ctx) => ctx.consume("eat", { token: 4 }));
+      const first = await weir.worker([eats]);
+      await weir.budgets.allocate("flow", { token: 10 });
+      const crashed = first.crashAt("eat", moment);
+      const run = await weir.submit(eats, undefined, { budgets: ["flow"] });
+      await crashed;
+      await weir.worker([eats]);
+      const { outcome } = await run.result();
+      assert.equal(outcome, moment === "before" ? "alreadyApplied" : "ok");
+      const { dimensions } = await weir.budgets.describe("flow");
+      assert.equal(dimensions["token"]?.used, 4);
+    });
+  }
 });

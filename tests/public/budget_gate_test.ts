@@ -1,7 +1,7 @@
 /** What a task does whose budgets have nothing left: it waits, says so, and goes on as soon as there is. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { actor, ExecutionCancelled, InvalidInput } from "@weir/weir";
+import { actor, ExecutionCancelled, InvalidInput, signal } from "@weir/weir";
 import { inMemory } from "@weir/weir/testing";
 
 /** A budget of one dimension of which nothing is left. */
@@ -103,6 +103,24 @@ describe("a task that is bound to budgets", () => {
     await weir.budgets.reset("flow");
     await weir.advance("1 minute");
     assert.equal((await run.describe()).signals, 0);
+  });
+
+  it("binds what is submitted below it to the same", async () => {
+    await using weir = await inMemory();
+    const go = signal("go");
+    const parent = actor("parent", (ctx) => ctx.wait(go));
+    await weir.worker([brief, parent]);
+    await weir.budgets.allocate("flow", { token: 10 });
+    const above = await weir.submit(parent, undefined, { id: "p", budgets: ["flow"] });
+    await weir.advance("1 second");
+    await weir.budgets.consume("flow", { token: 10 });
+    const below = await weir.submit(brief, "a", { parent: above.id });
+    const free = await weir.submit(brief, "b", { parent: above.id, budgets: ["own"] });
+    await weir.advance("1 minute");
+    assert.equal((await below.describe()).reason, "budget");
+    assert.equal((await free.describe()).status, "completed");
+    await weir.budgets.reset("flow");
+    assert.equal(await below.result(), "did a");
   });
 
   it("tells of 200 that wait for one, none twice and none lost", async () => {

@@ -213,6 +213,7 @@ describe("a trigger", () => {
         { ...good, when: { event: "e", percent: 3 } },
         { ...good, then: { promote: "weir-queue/q" } },
         { ...good, then: "promote" },
+        { ...good, then: { submit: waits, options: { parent: "waits/t" } } },
       ]
     ) {
       await assert.rejects(

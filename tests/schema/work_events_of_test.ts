@@ -17,6 +17,8 @@ import {
 } from "../../schema/work_event.ts";
 import { workOfGrant, workOfLedger, workOfTenant } from "../../schema/work_events_of_access.ts";
 import { workOfBudget } from "../../schema/work_events_of_budget.ts";
+import { workOfRemote } from "../../schema/work_events_of_remote.ts";
+import { RemoteRecord } from "../../schema/remote_record.ts";
 import { workOfSession } from "../../schema/work_events_of_session.ts";
 
 const isEvent = Schema.is(RecordedWorkEvent);
@@ -161,5 +163,36 @@ describe("what is told of a worker", () => {
       { kind: "actorDeregistered", actorId: "worker-1" },
     ]);
     assert.deepEqual(told(workOfSession("worker-1", undefined, false)), []);
+  });
+});
+
+describe("what is told of a remote worker", () => {
+  const remote = Schema.decodeUnknownSync(RemoteRecord)({
+    kind: "remote",
+    state: "registered",
+    tenant: "acme",
+    worker: "w-1",
+    session: "s",
+    capabilities: ["gpu"],
+    department: "lab",
+    heartbeatMs: 3_000,
+    registeredAt: 1,
+  });
+
+  it("is that it came, is alive, and is gone", () => {
+    assert.deepEqual(told(workOfRemote(remote)), [{
+      kind: "actorRegistered",
+      actorId: "w-1",
+      identity: "w-1",
+      capabilities: ["gpu"],
+      department: "lab",
+      heartbeatIntervalMs: 3_000,
+    }]);
+    assert.deepEqual(told(workOfRemote({ ...remote, state: "alive" })), [
+      { kind: "actorHeartbeat", actorId: "w-1" },
+    ]);
+    assert.deepEqual(told(workOfRemote({ ...remote, state: "gone", why: "silent" })), [
+      { kind: "actorDeregistered", actorId: "w-1" },
+    ]);
   });
 });

@@ -58,7 +58,13 @@ export class Network {
   call<A, E>(process: Process, ask: Effect.Effect<A, E>): Effect.Effect<A, E | Unavailable> {
     return Effect.callback((resume) => {
       if (process.isDead) return;
-      const answer = (exit: Exit.Exit<A, E | Unavailable>) => process.post(() => resume(exit));
+      const asked = this.#world.now;
+      const answer = (exit: Exit.Exit<A, E | Unavailable>) =>
+        process.post(() => {
+          const trip = this.#world.now - asked;
+          this.#world.vagueMs = Math.max(this.#world.vagueMs, trip / 2);
+          resume(exit);
+        });
       const lost = () =>
         answer(Exit.fail(
           new Unavailable({ operation: "a request", reason: "cut", landed: "unknown" }),

@@ -17,12 +17,12 @@ export const simulations = {
   owners: {
     simulation: problemOfOwners,
     what: "the core comes to the same end under all its owners",
-    inGate: 5_000,
+    inGate: 4_000,
   },
   workers: {
     simulation: problemOfWorkers,
     what: "workers bring every execution to its end",
-    inGate: 1_500,
+    inGate: 1_000,
   },
   appends: {
     simulation: problemOfAppends,
@@ -32,7 +32,7 @@ export const simulations = {
   readers: {
     simulation: problemOfReaders,
     what: "a cursor leaves out nothing and repeats nothing",
-    inGate: 1_500,
+    inGate: 1_000,
   },
 } as const satisfies Readonly<Record<string, Known>>;
 

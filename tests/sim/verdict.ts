@@ -228,8 +228,9 @@ const judgeSignals = (name: string, { journal, signals }: Life): void => {
 };
 
 const judgeOutcome = (
-  { state, program, isCancelled }: {
+  { state, program, isCancelled, vagueMs }: {
     readonly state: ExecutionState;
+    readonly vagueMs: number;
     readonly program: Program;
     readonly isCancelled: boolean;
   },
@@ -247,7 +248,7 @@ const judgeOutcome = (
       // What is cancelled is not tried again.
       return isCancelled && program.failingAttempts > 0;
     case "expired":
-      return deadline !== undefined && deadline <= at;
+      return deadline !== undefined && deadline <= at + vagueMs;
     default:
       return false;
   }
@@ -277,7 +278,8 @@ export const judge = (
     judgeSteps(name, life);
     judgeSignals(name, life);
     judgeEnd(name, life);
-    if (judgeOutcome({ state, program, isCancelled: life.isCancelled }, isRacy)) continue;
+    const { isCancelled } = life;
+    if (judgeOutcome({ state, program, isCancelled, vagueMs: world.vagueMs }, isRacy)) continue;
     throw new Wrong(`${name} cannot end with ${JSON.stringify(state.done!.record.outcome)}`);
   }
 };

@@ -50,6 +50,8 @@ export class World {
   readonly died = new Set<string>();
   /** How many records there are, but for those of leases. */
   records = 0;
+  /** By how much anybody may have been wrong about the time of the server: half a round trip. */
+  vagueMs = 0;
   /** What was seen to be wrong as it was stored. */
   wrong: string | undefined;
   readonly #items = new Map<string, Array<Item>>();

@@ -14,7 +14,12 @@ describe("permissions for NATS", () => {
     });
     // A message to a mailbox may start, signal and cancel, and a server cannot tell.
     assert.deepEqual(of("submit"), of());
-    assert.deepEqual(of("cancel", "administer", "execute"), of());
+    assert.deepEqual(of("cancel", "administer"), of());
+    // Who executes speaks to who keeps the remote workers of his tenant, and to nobody else.
+    assert.deepEqual(of("execute"), {
+      publish: { allow: ["weir-remote.acme.*"] },
+      subscribe: { allow: ["_INBOX_acme.>"] },
+    });
     assert.deepEqual(of("submit", "cancel").publish, { allow: ["weir.mail.*.*.acme.*"] });
   });
 

@@ -42,6 +42,9 @@ interface Kept {
   readonly inbox: Queue.Queue<Entry | "changed">;
 }
 
+/** After so many firings of a trigger the records of the older ones go. */
+const firingsKept = 128;
+
 /** A trigger that falls behind by so much holds the feed back. */
 const inboxSize = 1_024;
 
@@ -239,11 +242,9 @@ class Keeper {
         const isIt = value?.pending?.sequence === pending.sequence &&
           value.pending.shard === pending.shard;
         const next = isIt ? Decide.acted(value, failure) : undefined;
+        const replaces = next !== undefined && next.fired % firingsKept === 0;
         return Effect.succeed(
-          next === undefined ? { result: undefined } : {
-            result: undefined,
-            next,
-          },
+          next === undefined ? { result: undefined } : { result: undefined, next, replaces },
         );
       });
     });

@@ -58,7 +58,7 @@ const play = async (append: number, moment: Moment): Promise<boolean> => {
     await weir.advance("1 second");
   }
   await weir.start(brief, "first", { id: "first" });
-  await weir.advance("10 minutes");
+  await weir.advance("3 minutes");
   const { buffered } = await listener.describe();
   const times = (name: string) => buffered.filter((each) => each.name === name).length;
   const where = `at record ${append}, ${moment}`;
@@ -85,6 +85,40 @@ describe("triggers", () => {
       }
     });
   }
+
+  it("end a circle through children, and through signals until somebody else sends one", async () => {
+    await using weir = await inMemory();
+    const child = actor("child", () => "done");
+    const parent = actor("parent", (ctx) => ctx.call(child, undefined));
+    const wakes = actor("wakes", async (ctx) => {
+      for (;;) await ctx.wait(go);
+    });
+    await weir.worker([child, parent, wakes], { ...kept, residentGrace: 0 });
+    await weir.triggers.create({
+      id: "children",
+      when: { completed: { actor: child } },
+      then: { submit: parent, input: null },
+      standing: true,
+    });
+    await weir.start(parent, undefined, { id: "first" });
+    const woken = await weir.start(wakes, undefined, { id: "w" });
+    await weir.triggers.create({
+      id: "signals",
+      when: { state: woken, is: "suspended" },
+      then: { signal: woken, name: go },
+      standing: true,
+    });
+    const stopped = async (id: string) => {
+      await weir.advance("1 minute");
+      const { fired, refused } = await weir.triggers.describe(id);
+      return [fired, refused !== undefined];
+    };
+    assert.deepEqual(await stopped("children"), [50, true]);
+    assert.deepEqual(await stopped("signals"), [50, true]);
+    await woken.signal(go, "by hand");
+    assert.deepEqual(await stopped("signals"), [100, true]);
+    await woken.cancel({ force: true });
+  });
 
   it("are forgotten a week after their end, and their names are free again", async () => {
     await using weir = await inMemory();

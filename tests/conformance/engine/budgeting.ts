@@ -175,33 +175,35 @@ export const budgetingSuite = (name: string, run: Run<Services>): void => {
         yield* reset(flow);
       }));
 
-    test("what has something to undo undoes it when it is cancelled between two attempts", (stage) =>
-      Effect.gen(function* () {
-        const undone: Array<string> = [];
-        const flow = yield* budget(stage, "flow", 0);
-        let attempts = 0;
-        const books = stage.actor("books", async (ctx) => {
-          await ctx.run("book", () => 1);
-          try {
-            if (++attempts === 1) throw new Error("not yet");
-            await ctx.wait(go);
-          } catch (error) {
-            if (ctx.cancelled.aborted) await ctx.run("undo", () => void undone.push("book"));
-            throw error;
-          }
-        });
-        yield* stage.work([books], { residentGrace: atOnce });
-        const one = yield* stage.start(books, undefined, {
-          budgets: [flow],
-          retry: { attempts: 3, delay: "500 millis" },
-        });
-        yield* untilTrue("it has failed", () => attempts === 1);
-        yield* drain(flow);
-        yield* waitsForBudget(one);
-        yield* verb((verbs) => verbs.cancel(one));
-        yield* untilStatus(one, "cancelled");
-        assert.deepEqual(undone, ["book"]);
-      }));
+    for (const residentGrace of ["5 seconds" as const, atOnce]) {
+      test(`what has something to undo undoes it when it is cancelled between two attempts (${residentGrace})`, (stage) =>
+        Effect.gen(function* () {
+          const undone: Array<string> = [];
+          const flow = yield* budget(stage, "flow", 0);
+          let attempts = 0;
+          const books = stage.actor("books", async (ctx) => {
+            await ctx.run("book", () => 1);
+            try {
+              if (++attempts === 1) throw new Error("not yet");
+              await ctx.wait(go);
+            } catch (error) {
+              if (ctx.cancelled.aborted) await ctx.run("undo", () => void undone.push("book"));
+              throw error;
+            }
+          });
+          yield* stage.work([books], { residentGrace });
+          const one = yield* stage.start(books, undefined, {
+            budgets: [flow],
+            retry: { attempts: 3, delay: "500 millis" },
+          });
+          yield* untilTrue("it has failed", () => attempts === 1);
+          yield* drain(flow);
+          yield* waitsForBudget(one);
+          yield* verb((verbs) => verbs.cancel(one));
+          yield* untilStatus(one, "cancelled");
+          assert.deepEqual(undone, ["book"]);
+        }));
+    }
 
     test("a budget comes before a queue: who waits for it takes no seat", (stage) =>
       Effect.gen(function* () {

@@ -34,6 +34,7 @@ import type { Leases } from "../../../streams/lease.ts";
 import type { Log } from "../../../streams/log.ts";
 import type { Mailboxes } from "../../../streams/mailbox.ts";
 import * as schema from "../../../schema/mod.ts";
+import type { Requests } from "../../../streams/requests.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
 import type { Sessions } from "../../../streams/session.ts";
 import { judgeOfWork } from "../../public/told_work.ts";
@@ -51,6 +52,7 @@ export type Services =
   | Leases
   | Log
   | Mailboxes
+  | Requests
   | ServerClock
   | Sessions;
 

@@ -341,6 +341,22 @@ export const triggeringSuite = (
         yield* resultOf(told);
       }));
 
+    test("one that fires for ever leaves no more than its last firings behind", (stage) =>
+      Effect.gen(function* () {
+        yield* stage.work([], kept);
+        const tenant = uniqueTenant();
+        const then = { promote: "nobody/there" };
+        yield* create(tenant, { id: "t", when: { event: "e" }, then, standing: true });
+        yield* Effect.forEach(Array.from({ length: 130 }), () => Triggers.emit(tenant, "e"), {
+          concurrency: "unbounded",
+        });
+        yield* untilFired(tenant, "t", 130);
+        const log = yield* Log;
+        const filter = Streams.triggersFilter(log.layout, tenant);
+        const { sequence: through } = yield* log.tail(filter.shard);
+        assert.equal((yield* log.readThrough(filter, { through })).length, 5);
+      }));
+
     test("nonsense is refused before it is stored, and so is what nobody would keep", (stage) =>
       Effect.gen(function* () {
         const brief = stageBrief(stage);
