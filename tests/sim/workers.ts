@@ -26,6 +26,18 @@ import { PostOffice } from "./post_office.ts";
 import { Process } from "./process.ts";
 import { World } from "./world.ts";
 import { Wrong } from "./wrong.ts";
+import { EngineControl } from "../../streams/engine_control.ts";
+
+/** Nobody has the engine paused here. */
+const nothingIsPaused = EngineControl.of({
+  change: () => Effect.die("nothing here is paused"),
+  list: () => Effect.succeed([]),
+  history: () => Effect.succeed([]),
+  holds: () => Effect.undefined,
+  refuses: () => Effect.undefined,
+  listen: () => Effect.void,
+  known: () => new Map(),
+});
 
 /** Who takes more turns than this will never come to rest. */
 const restlessTurns = 3_000;
@@ -91,6 +103,7 @@ class Schedule {
           Context.add(Sessions, this.#world.sessions),
           Context.add(Mailboxes, this.#office.mailboxesOf(process)),
           Context.add(HandOver, this.#handOverOf(process)),
+          Context.add(EngineControl, nothingIsPaused),
         ),
       )),
     );
