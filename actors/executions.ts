@@ -27,7 +27,15 @@ import {
   type UnknownActor,
 } from "../schema/execution_errors.ts";
 import type { ExecutionState as Shown } from "../schema/execution_state.ts";
-import type { ActorName, ExecutionId, Lane, SignalId, Tenant } from "../schema/ids.ts";
+import {
+  type ActorName,
+  type ExecutionId,
+  executionIdentity,
+  isForeign,
+  type Lane,
+  type SignalId,
+  type Tenant,
+} from "../schema/ids.ts";
 import type { JournalRecord } from "../schema/journal_record.ts";
 import type { MailRecord, StartRecord } from "../schema/mail_record.ts";
 import type { SignalEffect } from "../schema/signal_delivery.ts";
@@ -270,8 +278,19 @@ const make = Effect.gen(function* () {
   const view = makeView(means, presence, clock, yield* Effect.serviceOption(Sessions));
   const { result, describe, history } = view;
 
+  /** What the runtime keeps for others is wanted for good: it would not be started a second time. */
+  const checkForeign = ({ execution }: Named) => {
+    const { actor } = executionIdentity(execution);
+    return actor === undefined || isForeign(actor) ? Effect.void : new InvalidInput({
+      what: "execution to end",
+      value: execution,
+      rule: "the runtime keeps something for others with it, for good",
+    });
+  };
+
   const cancel: Executions["Service"]["cancel"] = Effect.fn("Executions.cancel")(
     function* (of, { reason, force } = {}) {
+      yield* checkForeign(of);
       const found = yield* living(of);
       yield* post.send(found.address, {
         kind: "cancel",

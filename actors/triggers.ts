@@ -16,6 +16,7 @@ import {
   ActorName,
   ExecutionId,
   executionIdentity,
+  isForeign,
   parse,
   Tenant,
   Timestamp,
@@ -204,7 +205,7 @@ const decodeWhen = Schema.decodeUnknownResult(When);
 const checkExecution = Effect.fnUntraced(function* (what: string, given: unknown) {
   const execution = yield* parse(ExecutionId, what, idIn(given));
   const { actor } = executionIdentity(execution);
-  if (actor !== undefined && !actor.startsWith("weir-")) return execution;
+  if (actor !== undefined && isForeign(actor)) return execution;
   return yield* refuse(what, execution, "expected the id of an execution, like order/o-1");
 });
 

@@ -43,9 +43,12 @@ export const ActorName = matching(
 ).pipe(Schema.brand("ActorName"));
 export type ActorName = typeof ActorName.Type;
 
+/** Whether an actor's name is not one of the runtime's own. */
+export const isForeign = (name: string): boolean => !name.startsWith("weir-");
+
 /** Names code that is not the runtime's own. */
 export const ForeignActorName = ActorName.check(
-  Schema.makeFilter<string>((name) => !name.startsWith("weir-"), {
+  Schema.makeFilter<string>(isForeign, {
     expected: "a name that does not begin with weir-, since those are the runtime's",
   }),
 );

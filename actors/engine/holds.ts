@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect";
 import { accepts, takesUp } from "../../schema/control_record.ts";
-import type { ExecutionId } from "../../schema/ids.ts";
+import { isForeign } from "../../schema/ids.ts";
 import type { MailRecord, StartRecord } from "../../schema/mail_record.ts";
 import { heldRoute, keptBackBy, laneOfRoute, type Route } from "../../schema/route.ts";
 import {
@@ -24,9 +24,6 @@ const askedFor = (route: Route | undefined): Route | undefined => {
   const kept = keptBackBy(route);
   return kept === undefined ? route : kept.route;
 };
-
-/** What keeps queues and triggers is kept whatever is paused; no other actor has such a name. */
-const isOwn = (execution: ExecutionId): boolean => execution.startsWith("weir-");
 
 /** A schedule is where starts come from: it does not go on where none is accepted. */
 const isSchedule = (start: Partial<Pick<StartRecord, "task">>): boolean =>
@@ -47,7 +44,7 @@ export const makeHolds = (control: EngineControl["Service"]) => ({
     { tenant, execution, route }: Pick<Delivery, "tenant" | "execution"> & Partial<Delivery>,
     mail: MailRecord | undefined,
   ): Effect.Effect<Held | undefined, ReadError> => {
-    if (isOwn(execution)) return Effect.undefined;
+    if (!isForeign(execution)) return Effect.undefined;
     const lane = route === undefined && mail === undefined
       ? undefined
       : laneOfRoute(askedFor(route ?? mail?.route));
@@ -66,7 +63,7 @@ export const makeHolds = (control: EngineControl["Service"]) => ({
   ): boolean | undefined => {
     const closed = control.known();
     if (closed === undefined) return undefined;
-    if (isOwn(execution)) return false;
+    if (!isForeign(execution)) return false;
     const lane = laneOfRoute(start.route);
     return holding(closed, tenant, lane) !== undefined ||
       (isSchedule(start) && refusing(closed, tenant, lane) !== undefined);

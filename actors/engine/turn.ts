@@ -30,5 +30,5 @@ export const turnFor = (host: Host, perform: Perform): Effect.Effect<void, Opera
   return Effect.asVoid(perform(name, "wait", (key, known) => {
     if (known?.kind !== "wait") host.submit({ kind: "waiting", key, signal: name });
     return host.whileBusy(enter);
-  }));
+  }, true));
 };

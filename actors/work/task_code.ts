@@ -96,13 +96,13 @@ export const asTask = (code: ActorCode, start: StartRecord | undefined): TaskCod
         if (schedule !== undefined) {
           return yield* runSchedule(operations, start!, schedule, input);
         }
-        yield* Effect.catchTag(
-          operations.room.toBegin,
-          "Cancelled",
-          // What it has done it may undo.
-          (error) => operations.isBehind() ? Effect.void : Effect.fail(error),
+        yield* Effect.andThen(operations.room.toBegin, operations.turn).pipe(
+          Effect.catchTag(
+            "Cancelled",
+            // What it has done it may undo.
+            (error) => operations.isBehind() ? Effect.void : Effect.fail(error),
+          ),
         );
-        yield* operations.turn;
         if (timeoutMs !== undefined || budgets !== undefined) {
           yield* operations.beginAttempt(timeoutMs);
         }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
   actor,
+  Cancelled,
   InvalidInput,
   NobodyKeepsQueues,
   type QueueOptions,
@@ -172,7 +173,7 @@ describe("a queue", () => {
       ["1", "2"],
       () => ({ queue: { name: "q", key: "k" } }),
     );
-    await weir.advance("1 day");
+    await weir.advance("1 hour");
     const { status, reason } = await runs.get("1")!.describe();
     assert.deepEqual([status, reason, begun], ["suspended", "signal", ["1"]]);
     await runs.get("1")!.signal(go, undefined);
@@ -194,6 +195,51 @@ describe("a queue", () => {
     assert.deepEqual(begun, ["1", "3"]);
     const { waiting, running } = await weir.queues.describe("q");
     assert.deepEqual([waiting, running], [0, 1]);
+  });
+
+  it("lets one that is cancelled between two attempts undo what the first has done", async () => {
+    await using weir = await inMemory();
+    const undone: Array<string> = [];
+    const pays = actor("pays", async (ctx) => {
+      try {
+        await ctx.run("charge", () => {});
+        if (ctx.attempt === 0) throw new Error("again");
+        await ctx.wait(go);
+      } catch (error) {
+        if (error instanceof Cancelled) {
+          await ctx.run("refund", () => void undone.push(ctx.executionId));
+        }
+        throw error;
+      }
+    });
+    const { hold } = holding();
+    await weir.worker([pays, hold], kept);
+    const queue = { name: "q", key: "k", hold: "per-attempt" } as const;
+    const run = await weir.submit(pays, undefined, {
+      id: "p",
+      queue,
+      retry: { attempts: 2, delay: "1 minute", jitter: false },
+      timeout: "1 hour",
+    });
+    await weir.advance("1 second");
+    await weir.submit(hold, undefined, { id: "h", queue });
+    await weir.advance("2 minutes");
+    assert.equal(await reasonOf(run), "queue");
+    await run.cancel();
+    assert.equal((await run.outcome()).type, "cancelled");
+    assert.deepEqual(undone, ["pays/p"]);
+  });
+
+  it("is kept for good: nobody ends its keeper", async () => {
+    await using weir = await inMemory();
+    const { begun, hold } = holding();
+    await weir.worker([hold], kept);
+    await weir.submit(hold, undefined, { id: "1", queue: "q" });
+    const keeper = weir.get(actor("weir-queue", () => {}), "q", { tenant: "weir" });
+    await assert.rejects(keeper.cancel({ force: true }), InvalidInput);
+    await weir.submit(hold, undefined, { id: "2", queue: "q" });
+    await weir.advance("1 second");
+    assert.deepEqual(begun, ["1", "2"]);
   });
 
   it("is kept by another when its keeper dies, and lets in nobody twice", async () => {

@@ -38,8 +38,8 @@ const behind = (level: Level, event: unknown, dimension: string): Level => {
   switch (event.type) {
     case "allocated": {
       const limits = own(event.limits, dimension);
-      // What a budget is given replaces what it had.
-      return limits === undefined ? nothing : { ...level, limit: limitOf(limits) };
+      // What is used stays, and so does what is not named.
+      return limits === undefined ? level : { ...level, limit: limitOf(limits) };
     }
     case "replenished": {
       const limits = own(event.limits, dimension);

@@ -153,8 +153,7 @@ class ByHand {
     }
     if (event.type === "allocated") {
       const given = event.limits["d"];
-      this.limit = given?.hard ?? given?.soft;
-      if (given === undefined) this.used = 0;
+      if (given !== undefined) this.limit = given.hard ?? given.soft;
     }
     if (event.type === "deleted") {
       this.used = 0;

@@ -203,7 +203,8 @@ export const stepsSuite = (name: string, run: Run<Services>): void => {
             const set = retryAt - begun[i]!;
             const longest = retry.jitter === true ? 2 * pause : pause;
             assert.ok(set >= pause - 1 && set < longest + slackMs, `set for ${set} ms after`);
-            assert.ok(begun[i + 1]! >= retryAt, `${retryAt - begun[i + 1]!} ms too early`);
+            // The virtual clock adds fractions of milliseconds.
+            assert.ok(begun[i + 1]! > retryAt - 0.01, `${retryAt - begun[i + 1]!} ms too early`);
           }
         }));
     }
