@@ -235,11 +235,9 @@ describe("a token of a signal", () => {
           body: '{"by":"eve"}',
         }),
       );
-      return {
-        status: response.status,
-        headers: Object.fromEntries(response.headers),
-        text: await response.text(),
-      };
+      const headers: Array<readonly [string, string]> = [];
+      response.headers.forEach((value, name) => headers.push([name, value]));
+      return { status: response.status, headers, text: await response.text() };
     };
 
     for (const [what, tokenOf] of Object.entries(cases)) {
