@@ -331,3 +331,60 @@ export const LedgerAppended = Schema.Struct({
   sequence: Schema.Number,
   appended: Schema.Boolean,
 }).annotate({ identifier: "LedgerAppended" });
+
+export const RemoteWorkers = Schema.Struct({
+  actors: Schema.Array(Schema.Struct({
+    identity: Schema.String,
+    tenant: Schema.String,
+    capabilities: Texts,
+    department: optional(Schema.String),
+    heartbeatMs: Schema.Number,
+    registeredAt: Time,
+    aliveAt: Time,
+  })),
+}).annotate({ identifier: "RemoteWorkers" });
+
+export const Deregistered = Schema.Struct({ deregistered: Schema.Boolean }).annotate({
+  identifier: "Deregistered",
+});
+
+const Firing = Schema.Struct({
+  shard: Schema.Number,
+  sequence: Schema.Number,
+  at: Time,
+  what: optional(Schema.Unknown),
+  failure: optional(Schema.Unknown),
+}).annotate({ identifier: "TriggerFiring" });
+
+const triggerFields = {
+  id: Schema.String,
+  tenant: Schema.String,
+  when: Schema.Unknown,
+  then: Schema.Unknown,
+  standing: Schema.Boolean,
+  state: Schema.String,
+  fired: Schema.Number.annotate({ description: "How often" }),
+  last: optional(Firing),
+  acting: optional(Firing),
+  refused: optional(Firing),
+  createdAt: Time,
+  endedAt: optional(Time),
+  by: optional(Schema.String),
+};
+
+export const Trigger = Schema.Struct(triggerFields).annotate({ identifier: "Trigger" });
+
+export const TriggerCreated = Schema.Struct({ ...triggerFields, created: Schema.Boolean }).annotate(
+  {
+    identifier: "TriggerCreated",
+  },
+);
+
+export const Triggers = Schema.Struct({ triggers: Schema.Array(Trigger) }).annotate({
+  identifier: "Triggers",
+});
+
+export const Emitted = Schema.Struct({
+  sequence: Schema.Number.annotate({ description: "Where in the log of its shard it stands" }),
+  emitted: Schema.Boolean,
+}).annotate({ identifier: "Emitted" });

@@ -28,6 +28,9 @@ export type ServedWeir =
     | "tenants"
     | "grants"
     | "ledgers"
+    | "remotes"
+    | "triggers"
+    | "emit"
   >
   & EventSources;
 
@@ -47,6 +50,10 @@ export interface Call<Name extends string = never, Query = unknown, Body = unkno
   readonly query: Query;
   readonly body: Body;
 }
+
+/** On whose behalf a client does something. */
+export const byOf = ({ caller: { principal } }: Pick<Call, "caller">) =>
+  principal === undefined ? {} : { by: principal };
 
 /** What is answered, as JSON. */
 export interface Answer {

@@ -16,6 +16,7 @@ import { steeringRoutes } from "./routes/steering.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { type AnyActor, taskRoutes } from "./routes/tasks.ts";
+import { triggerRoutes } from "./routes/triggers.ts";
 
 /** Of the API, not of the package. */
 const version = "1";
@@ -49,6 +50,7 @@ export const tableOf = (
     ...steeringRoutes,
     ...tokenRoutes(makeRate("tokenRate", tokenRate ?? { perSecond: 50 })),
     ...scheduleRoutes,
+    ...triggerRoutes,
     ...outputRoutes(heartbeatMs),
     ...engineRoutes,
     ...namespaceRoutes,

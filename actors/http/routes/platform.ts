@@ -1,21 +1,24 @@
 /**
- * The second API: tenants, who may do what in them, and their ledgers. A tenant in a path is the one
- * that is meant, so that a client of another is refused before anything is read.
+ * The second API: tenants, who may do what in them, their ledgers and their remote workers, which
+ * register and work by messages. A tenant in a path is the one that is meant, so that a client of
+ * another is refused before anything is read.
  */
 import * as Schema from "effect/Schema";
 import type { AnyRole } from "../../grants.ts";
 import {
+  Deregistered,
   Grants,
   Ledger,
   LedgerAppended,
   LedgerKeys,
+  RemoteWorkers,
   Rights,
   Tenant,
   TenantHistory,
   Tenants,
 } from "../answers.ts";
 import { defaultLimit, HistoryQuery, TenantQuery, whoseOf, WhoseQuery } from "../query.ts";
-import { type Call, type Route, route } from "../route.ts";
+import { byOf, type Call, type Route, route } from "../route.ts";
 
 const CreateTenant = Schema.Struct({
   tenant: Schema.String,
@@ -38,10 +41,6 @@ const EntryRequest = Schema.Struct({
   payload: Schema.Unknown,
   id: Schema.optionalKey(Schema.String.annotate({ description: "Makes a repetition harmless" })),
 }).annotate({ identifier: "LedgerEntryRequest" });
-
-/** On whose behalf a client does something. */
-const byOf = ({ caller: { principal } }: Pick<Call, "caller">) =>
-  principal === undefined ? {} : { by: principal };
 
 type Changing<Name extends string, Body> = Call<Name, typeof WhoseQuery.Type, Body>;
 
@@ -254,8 +253,38 @@ const ledgerRoutes: ReadonlyArray<Route> = [
   }),
 ];
 
+const actorRoutes: ReadonlyArray<Route> = [
+  route({
+    method: "GET",
+    path: "/api/v2/actors",
+    verb: "remotes.list",
+    access: "read",
+    summary: "The remote workers of a tenant that are registered, and what they can do",
+    query: TenantQuery,
+    answers: { 200: { description: "All of them", schema: RemoteWorkers } },
+    handle: async ({ weir, tenant }) => ({
+      status: 200,
+      body: { actors: await weir.remotes.list({ tenant }) },
+    }),
+  }),
+  route({
+    method: "DELETE",
+    path: "/api/v2/actors/{identity}",
+    verb: "remotes.deregister",
+    access: "control",
+    summary: "Removes a remote worker, and gives what it has to others",
+    query: TenantQuery,
+    answers: { 200: { description: "Whether it was registered", schema: Deregistered } },
+    handle: async ({ weir, tenant, path: { identity } }) => ({
+      status: 200,
+      body: { deregistered: await weir.remotes.deregister(identity, { tenant }) },
+    }),
+  }),
+];
+
 export const platformRoutes: ReadonlyArray<Route> = [
   ...tenantRoutes,
   ...grantRoutes,
   ...ledgerRoutes,
+  ...actorRoutes,
 ];

@@ -1,6 +1,6 @@
 /**
- * Requests to what is no execution's own: engine, queues, subscriptions, budgets, tenants, grants and
- * ledgers, in an order in which each succeeds. They suppose an execution `order/done` that has ended,
+ * Requests to what is no execution's own: engine, queues, subscriptions, budgets, tenants, grants,
+ * ledgers, remote workers and triggers, in an order in which each succeeds. They suppose an execution `order/done` that has ended,
  * a worker that keeps queues, and a subscription `billing` of completions.
  */
 export interface Asking {
@@ -196,5 +196,42 @@ export const requests = (tenant: string): ReadonlyArray<Asking> => {
       hidden: { entries: [] },
     },
     { verb: "ledgers.keys", method: "GET", path: `/api/v2/ledgers${of}`, needs: reads },
+
+    { verb: "remotes.list", method: "GET", path: `/api/v2/actors${of}`, needs: reads },
+    {
+      verb: "remotes.deregister",
+      method: "DELETE",
+      path: `/api/v2/actors/py-1${of}`,
+      needs: administers,
+    },
+
+    {
+      verb: "triggers.create",
+      method: "POST",
+      path: `/api/v1/triggers${of}`,
+      body: {
+        id: "t",
+        when: { event: "paid" },
+        then: { submit: "order", options: { unserved: true } },
+        standing: true,
+        unserved: true,
+      },
+      needs: ["submit"],
+    },
+    { verb: "triggers.list", method: "GET", path: `/api/v1/triggers${of}`, needs: reads },
+    { verb: "triggers.describe", method: "GET", path: `/api/v1/triggers/t${of}`, needs: reads },
+    {
+      verb: "emit",
+      method: "POST",
+      path: `/api/v1/events/paid${of}`,
+      body: { payload: { cents: 5 }, id: "e-1", execution: "order/done" },
+      needs: ["submit"],
+    },
+    {
+      verb: "triggers.cancel",
+      method: "POST",
+      path: `/api/v1/triggers/t/cancel${of}`,
+      needs: steers,
+    },
   ];
 };
