@@ -16,11 +16,13 @@ import {
 } from "../conformance/engine/stage.ts";
 import { engineSuite } from "../conformance/engine_suite.ts";
 import type { Run } from "../conformance/subject_matter.ts";
+import { workSuite } from "../conformance/work_suite.ts";
 
 const run: Run<Services> = (effect) =>
   new VirtualClock(Date.UTC(2026, 0, 1)).run(Effect.provide(effect, layerMemory()));
 
 engineSuite("memory", run);
+workSuite("memory", run);
 
 const go = defineSignal<number>("go");
 

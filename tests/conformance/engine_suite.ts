@@ -3,29 +3,19 @@
  * the engine on that log; nothing here knows which one it is.
  */
 import { attemptsSuite } from "./engine/attempts.ts";
-import { budgetingSuite } from "./engine/budgeting.ts";
 import { childrenSuite } from "./engine/children.ts";
-import { joiningSuite } from "./engine/joining.ts";
 import { listingSuite } from "./engine/listing.ts";
 import { oneLogSuite } from "./engine/one_log.ts";
 import { outboxSuite } from "./engine/outbox.ts";
 import { outputSuite } from "./engine/output.ts";
 import { owningSuite } from "./engine/owning.ts";
-import { pausingSuite } from "./engine/pausing.ts";
-import { promotingSuite } from "./engine/promoting.ts";
-import { queueingSuite } from "./engine/queueing.ts";
 import { recordedSuite } from "./engine/recorded.ts";
-import { remotingSuite } from "./engine/remoting.ts";
 import { refusingSuite } from "./engine/refusing.ts";
-import { routingSuite } from "./engine/routing.ts";
 import { snapshotsSuite } from "./engine/snapshots.ts";
 import type { Services } from "./engine/stage.ts";
 import { startingSuite } from "./engine/starting.ts";
 import { stepsSuite } from "./engine/steps.ts";
 import { stoppingSuite } from "./engine/stopping.ts";
-import { toldAsWorkSuite } from "./engine/told_as_work.ts";
-import { togetherSuite } from "./engine/together.ts";
-import { triggeringSuite } from "./engine/triggering.ts";
 import { waitingSuite } from "./engine/waiting.ts";
 import type { Run } from "./subject_matter.ts";
 
@@ -35,17 +25,8 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   stepsSuite(name, run);
   waitingSuite(name, run);
   childrenSuite(name, run);
-  joiningSuite(name, run);
-  togetherSuite(name, run);
-  queueingSuite(name, run);
-  promotingSuite(name, run);
-  triggeringSuite(name, run);
-  budgetingSuite(name, run);
-  routingSuite(name, run);
-  remotingSuite(name, run);
   recordedSuite(name, run);
   stoppingSuite(name, run);
-  pausingSuite(name, run);
   attemptsSuite(name, run);
   owningSuite(name, run);
   snapshotsSuite(name, run);
@@ -53,5 +34,4 @@ export const engineSuite = (name: string, run: Run<Services>): void => {
   outboxSuite(name, run);
   oneLogSuite(name, run);
   listingSuite(name, run);
-  toldAsWorkSuite(name, run);
 };
