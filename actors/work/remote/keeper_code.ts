@@ -5,7 +5,6 @@
 import * as Effect from "effect/Effect";
 import * as FiberSet from "effect/FiberSet";
 import * as Option from "effect/Option";
-import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../../schema/errors.ts";
 import { type ActorName, executionIdentity, Tenant } from "../../../schema/ids.ts";
@@ -14,6 +13,7 @@ import { remoteKeeper } from "../../../streams/errands.ts";
 import { remotesSubject, remoteSubject, remoteVerbOf } from "../../../streams/requests.ts";
 import { queueTenant } from "../../../streams/seats.ts";
 import type { ActorCode } from "../../engine/operations.ts";
+import { keepOn } from "../keeping.ts";
 import { Keeper, type KeepError, type Means } from "./keeper.ts";
 import { Verbs } from "./verbs.ts";
 
@@ -68,29 +68,10 @@ export const remotesCode = (means: Means): ActorCode => ({
           Effect.andThen(FiberSet.join(fibers), Effect.never),
         );
       }).pipe(Effect.scoped);
-      const keeping = keepOnce.pipe(
-        // Whose lease is another's keeps nothing; whatever else it was, what is stored is read anew.
-        Effect.tapError((error) =>
-          error._tag === "StaleFence"
-            ? Effect.void
-            : Effect.logWarning(`${operations.execution} keeps them anew: ${error.message}`)
-        ),
-        Effect.retry({
-          while: ({ _tag }) => _tag !== "StaleFence",
-          schedule: Schedule.spaced("1 second"),
-        }),
-      );
       operations.awaitWhile(forGood, () => false);
-      // What is not an operation would go on when this execution is somebody else's.
-      const givenUp = Effect.callback<void>((resume) => {
-        const end = () => resume(Effect.void);
-        if (operations.cancelled.aborted) return end();
-        operations.cancelled.addEventListener("abort", end, { once: true });
-        return Effect.sync(() => operations.cancelled.removeEventListener("abort", end));
-      });
       return yield* Effect.raceFirst(
         operations.wait(never, { name: forGood }),
-        Effect.andThen(Effect.raceFirst(keeping, givenUp), Effect.never),
+        keepOn(operations, keepOnce),
       );
     }),
 });
