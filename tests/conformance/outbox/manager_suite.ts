@@ -181,8 +181,8 @@ export const outboxManagerSuite = (name: string, run: RunOnEmptyStore): void => 
       run(Effect.gen(function* () {
         let tries = 0;
         const publish: Publish = () =>
-          Effect.andThen(Effect.sync(() => tries++), Effect.sleep("3 seconds"));
-        const options = { lockTimeout: "900 millis", pollInterval: "100 millis" } as const;
+          Effect.andThen(Effect.sync(() => tries++), Effect.sleep("7 seconds"));
+        const options = { lockTimeout: "3 seconds", pollInterval: "100 millis" } as const;
         yield* insert(newEvent());
         yield* Effect.raceFirst(
           manage(() => Effect.sync(() => void tries++), options).pipe(
