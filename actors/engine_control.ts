@@ -10,13 +10,11 @@ import { ControlReason, type EngineState } from "../schema/control_record.ts";
 import { InvalidInput } from "../schema/errors.ts";
 import { Lane, parse, Tenant } from "../schema/ids.ts";
 import type { RecordedWorkEvent } from "../schema/work_event.ts";
-import { EngineControl, type Standing, type Whose } from "../streams/engine_control.ts";
+import { EngineControl, type Standing } from "../streams/engine_control.ts";
+import { type WhoseInput, whoseOf } from "./whose.ts";
 
 /** A tenant, the connection's if none is named, or all. */
-export interface EngineWhose {
-  readonly tenant?: string;
-  readonly allTenants?: boolean;
-}
+export type EngineWhose = WhoseInput;
 
 /** What is meant of them: one lane, or all; `default` is that of executions which name none. */
 export interface EngineWhere extends EngineWhose {
@@ -103,22 +101,11 @@ export const makeEngineControl = (
   runtime: ManagedRuntime.ManagedRuntime<EngineControl, unknown>,
   defaultTenant: Tenant,
 ): EngineVerbs => {
-  const whoseOf = Effect.fnUntraced(function* (
-    { tenant, allTenants = false }: EngineWhose,
-  ): Effect.fn.Return<Whose, InvalidInput> {
-    if (!allTenants) {
-      return {
-        tenant: tenant === undefined ? defaultTenant : yield* parse(Tenant, "tenant", tenant),
-      };
-    }
-    if (tenant === undefined) return { allTenants };
-    const rule = "it is left out where all tenants are meant";
-    return yield* new InvalidInput({ what: "tenant", value: tenant, rule });
-  });
+  const ofWhom = whoseOf(defaultTenant);
 
   const changeTo = (state: EngineState): Change => ({ lane, reason, by, ...whose } = {}) =>
     runtime.runPromise(Effect.gen(function* () {
-      const of = yield* whoseOf(whose);
+      const of = yield* ofWhom(whose);
       const scope = {
         ...("tenant" in of ? of : {}),
         ...(lane === undefined ? {} : { lane: yield* parse(Lane, "lane", lane) }),
@@ -137,7 +124,7 @@ export const makeEngineControl = (
     resume: changeTo("open"),
     status: ({ limit = 100, from, ...whose } = {}) =>
       runtime.runPromise(Effect.gen(function* () {
-        const of = yield* whoseOf(whose);
+        const of = yield* ofWhom(whose);
         const most = yield* parse(Limit, "limit", limit);
         const after = from === undefined ? undefined : yield* startOf(from);
         const { list } = yield* EngineControl;
@@ -150,7 +137,7 @@ export const makeEngineControl = (
       })),
     history: (whose = {}) =>
       runtime.runPromise(Effect.gen(function* () {
-        return yield* (yield* EngineControl).history(yield* whoseOf(whose));
+        return yield* (yield* EngineControl).history(yield* ofWhom(whose));
       })),
   };
 };

@@ -10,6 +10,7 @@ import { CapabilityName, Principal, RoleName } from "../schema/access_names.ts";
 import { InvalidInput } from "../schema/errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { type Grant, Grants, type Rights as HeldRights, type Where } from "../streams/grants.ts";
+import { type WhoseInput, whoseOf } from "./whose.ts";
 
 /** One that verbs know, or one of the application's own. */
 export type AnyCapability = Capability | (string & Record<never, never>);
@@ -20,10 +21,7 @@ export type AnyRole =
   | { readonly name: string; readonly capabilities: ReadonlyArray<AnyCapability> };
 
 /** Where something is granted: in a tenant, the connection's if none is named, or in all. */
-export interface GrantWhere {
-  readonly tenant?: string;
-  readonly allTenants?: boolean;
-}
+export type GrantWhere = WhoseInput;
 
 export interface GrantOptions extends GrantWhere {
   /** On whose behalf; who acts as a principal always does so for himself. */
@@ -88,18 +86,7 @@ export const makeGrants = (
   runtime: ManagedRuntime.ManagedRuntime<Grants, unknown>,
   defaultTenant: Tenant,
 ): GrantVerbs => {
-  const whereOf = Effect.fnUntraced(function* (
-    { tenant, allTenants = false }: GrantWhere,
-  ): Effect.fn.Return<Where, InvalidInput> {
-    if (!allTenants) {
-      return {
-        tenant: tenant === undefined ? defaultTenant : yield* parse(Tenant, "tenant", tenant),
-      };
-    }
-    if (tenant === undefined) return { allTenants };
-    const rule = "it is left out where all tenants are meant";
-    return yield* new InvalidInput({ what: "tenant", value: tenant, rule });
-  });
+  const whereOf = whoseOf(defaultTenant);
 
   const change = <Checked, E>(
     principal: string,
