@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Option from "effect/Option";
+import * as Predicate from "effect/Predicate";
 import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
 import { Principal } from "../schema/access_names.ts";
@@ -274,6 +275,10 @@ const thenOf = Effect.fnUntraced(function* (
   }
   yield* onlyHas(given, ["submit", "input", "options"]);
   const submit = yield* parse(ActorName, "actor name", nameIn(given.submit));
+  const asked: unknown = given.options;
+  if (asked !== undefined && !Predicate.isObject(asked)) {
+    return yield* refuse("then.options", asked, "expected the options of what is submitted");
+  }
   const { id, ...options } = given.options ?? {};
   if (id !== undefined && standing) {
     return yield* refuse("id", id, "a standing trigger submits a task of its own each time");

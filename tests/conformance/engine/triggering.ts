@@ -375,6 +375,8 @@ export const triggeringSuite = (
           { ...good, then: { signal: "a/b", name: "weir.schedule" } },
           { ...good, then: { signal: "a/b", name: "x", payload: "y".repeat(70_000) } },
           { ...good, then: { submit: brief, options: { id: "i" } }, standing: true },
+          { ...good, then: { submit: brief, options: 5 } },
+          { ...good, then: { submit: brief, options: null } },
           { ...good, then: {} },
         ];
         for (const each of bad) {
