@@ -51,6 +51,10 @@ export interface Delivery {
   readonly decline: () => void;
   /** The worker still has it; to be said every `workingEveryMs` until it is settled. */
   readonly working: () => void;
+  /** Another worker has it now, and is the one to settle it. */
+  readonly handedOver: () => void;
+  /** Where JetStream is told what becomes of it, by whoever has it; none in memory. */
+  readonly reply: string | undefined;
 }
 
 export interface ServeOptions {

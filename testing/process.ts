@@ -193,7 +193,7 @@ export class MortalProcess {
           yield* Scope.provide(serve(worker, answer), scope);
           yield* this.#withdraw(Scope.close(scope, Exit.void));
         }),
-      send: (worker, wake) => this.#alive(send(worker, wake)),
+      send: (worker, delivery) => this.#alive(send(worker, delivery)),
     });
   }
 

@@ -96,7 +96,7 @@ type Event =
     readonly refused: (error: PayloadTooLarge) => void;
     readonly along: ReadonlyArray<Message>;
   }
-  | { readonly type: "wake"; readonly mail: number; readonly read: () => void }
+  | { readonly type: "wake"; readonly mail: number }
   | { readonly type: "finish"; readonly run: CodeRun }
   /** Frames could not be stored. */
   | { readonly type: "unemitted"; readonly error: AppendError }
@@ -139,8 +139,6 @@ export class Activation {
   /** None before the code is begun, and between two attempts. */
   #codeRun: CodeRun | undefined;
   #deliveries: Array<Delivery> = [];
-  /** Who waits for the mailbox to be read. */
-  readonly #readers = new Set<(done: boolean) => void>();
   /** Counts what happened; and after which of it a suspension is due. */
   #generation = 0;
   #waitsSince = -1;
@@ -229,30 +227,7 @@ export class Activation {
       entry.sequence !== delivery.entry.sequence
     );
     this.#deliveries = [...others, delivery].sort(byMail);
-    this.#offer({ type: "wake", mail: delivery.mail, read: () => {} });
-  }
-
-  /** Whether a message is what brings the execution back, and must not be acked by another. */
-  holds(mail: number): boolean {
-    return this.#deliveries.some((delivery) => delivery.mail === mail);
-  }
-
-  /** Has the mailbox read up to a message; says whether that was done. */
-  wake(mail: number): Effect.Effect<boolean> {
-    return Effect.callback((resume) => {
-      if (this.#over) return resume(Effect.succeed(false));
-      const read = (done: boolean) => resume(Effect.succeed(done));
-      this.#readers.add(read);
-      this.#offer({
-        type: "wake",
-        mail,
-        read: () => {
-          this.#readers.delete(read);
-          read(true);
-        },
-      });
-      return Effect.sync(() => this.#readers.delete(read));
-    });
+    this.#offer({ type: "wake", mail: delivery.mail });
   }
 
   /** Extends the lease when its third is over, and the server's patience about the mail. */
@@ -296,7 +271,6 @@ export class Activation {
     ),
     Effect.ensuring(Effect.suspend(() => {
       this.#over = true;
-      for (const read of this.#readers) read(false);
       return Effect.andThen(
         this.#codeRun?.stop ?? Effect.void,
         Scope.close(this.#scope, Exit.void),
@@ -445,7 +419,7 @@ export class Activation {
           (error) => this.#tooLarge(event.command, event.refused, error),
         ).pipe(Effect.tap(() => Effect.sync(event.stored)));
       case "wake":
-        return Effect.tap(this.#readMail(event.mail), () => Effect.sync(event.read));
+        return this.#readMail(event.mail);
       case "finish":
         return event.run === this.#codeRun && event.run.exit !== undefined
           ? this.#finish(event.run.exit)

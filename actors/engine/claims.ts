@@ -70,6 +70,9 @@ export const askAgainMs = 1_000;
 export const acked = (settled: Delivery): Settlement => ({
   settle: (delivery) => delivery === settled ? delivery.ack() : delivery.retry(0),
 });
+const handedOver = (given: Delivery): Settlement => ({
+  settle: (delivery) => delivery === given ? delivery.handedOver() : delivery.retry(0),
+});
 export const later = (afterMs: number): Settlement => ({
   settle: (delivery) => delivery.retry(afterMs),
 });
@@ -274,13 +277,12 @@ export const makeClaims = (options: ClaimsOptions) => {
     return isConcluded;
   });
 
-  /** The owner of an execution is to see to its mail; if nobody is there, its lease is taken away. */
+  /** The owner of an execution gets its mail; if nobody is there, its lease is taken away. */
   const passOn = Effect.fnUntraced(function* (delivery: Delivery, owner: string) {
-    const { address, mail } = delivery;
+    const { address } = delivery;
     const key = executionKey(address);
-    const { shard, tail } = address;
-    const verdict = yield* handOver.send(WorkerInstanceId.make(owner), { shard, tail, mail });
-    if (verdict === "taken") return acked(delivery);
+    const verdict = yield* handOver.send(WorkerInstanceId.make(owner), delivery);
+    if (verdict === "taken") return handedOver(delivery);
     if (verdict !== "absent") return later(askAgainMs);
     const now = monotonicMs();
     for (const [key, since] of absentSince) if (now - since > forgottenMs) absentSince.delete(key);

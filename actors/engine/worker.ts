@@ -331,6 +331,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     haltOrNot(activation);
     const ending = yield* activation.run;
     claiming.deliveries.push(...activation.deliveries);
+    residents.set(executionKey(delivery.address), claiming);
     if (held !== undefined && ending === "released") {
       return yield* keepFor(mailboxes, delivery, held, startRoute);
     }
@@ -367,13 +368,13 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       concurrency,
     }),
   });
-  yield* handOver.serve(identity, ({ mail, ...address }) => {
-    const resident = residents.get(executionKey(address));
-    if (!(resident instanceof Activation) || resident.holds(mail)) {
-      return Effect.succeed("unknown");
-    }
-    return Effect.map(resident.wake(mail), (read) => read ? "taken" : "unknown");
-  });
+  yield* handOver.serve(identity, (delivery) =>
+    Effect.sync(() => {
+      const resident = residents.get(executionKey(delivery.address));
+      if (!(resident instanceof Activation)) return "unknown";
+      resident.take(delivery);
+      return "taken";
+    }));
   // Before anything is offered: what is paused when a worker comes is not begun by it.
   yield* control.listen(() => {
     activations().forEach(haltOrNot);

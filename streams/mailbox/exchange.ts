@@ -213,6 +213,9 @@ export class Exchange {
       working: () => {
         if (isCurrent()) this.#remind(item, this.#options.now() + ackWaitMs);
       },
+      // Whoever has it settles it by this very delivery.
+      handedOver: () => {},
+      reply: undefined,
     };
     item.at = { attendant, delivery };
     this.#remind(item, this.#options.now() + ackWaitMs);

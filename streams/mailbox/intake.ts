@@ -214,6 +214,8 @@ export class Intake {
       working: () => {
         if (this.#unsettled.has(delivery)) this.#answer(reply, inProgress);
       },
+      handedOver: () => void this.#unsettled.delete(delivery),
+      reply,
     };
     this.#unsettled.set(delivery, received);
     this.#options.handle(delivery);

@@ -29,10 +29,18 @@ export const offerOf = (
   layout: Layout,
   entry: Entry,
   route: Route | undefined,
+): Offer | undefined =>
+  offerFor(layout, entry, route, route === undefined ? entry.sequence : mailOfWake(entry));
+
+/** The same, if it is known already which mail it stands for. */
+export const offerFor = (
+  layout: Layout,
+  entry: Entry,
+  route: Route | undefined,
+  mail: number | undefined,
 ): Offer | undefined => {
   const address = addressOfSubject(layout, entry.shard, entry.subject);
   const named = executionOfSubject(entry.subject);
-  const mail = route === undefined ? entry.sequence : mailOfWake(entry);
   if (address === undefined || named === undefined || mail === undefined) return undefined;
   // An address was found, so both have been checked.
   const execution = named.execution as ExecutionId;

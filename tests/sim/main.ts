@@ -61,9 +61,9 @@ if (found === undefined) {
 } else {
   const runs = found.run - first + 1;
   console.log(
-    `a violation in schedule ${found.run}, the ${runs}th, with seed ${seed}; in short:\n`,
+    `a violation in schedule ${found.run}, ${runs} of ${count}, with seed ${seed}:\n`,
   );
-  console.log(await inShort(simulation, found));
+  console.log(values.unshrunk ? found.problem : await inShort(simulation, found));
   console.log(`\nagain: deno task sim --of ${of} --seed ${seed} --first ${found.run} --runs 1`);
   process.exitCode = 1;
 }

@@ -67,10 +67,6 @@ export class Owner {
     return this.#hold.written;
   }
 
-  get items(): ReadonlyArray<Item> {
-    return this.#hold.items;
-  }
-
   get state(): ExecutionState {
     return this.#hold.state;
   }
@@ -147,20 +143,13 @@ export class Owner {
     }
   }
 
-  /** Has the owner read the message; it is acknowledged when that is done. */
+  /** Has the owner take the message over. */
   *#passOn(worker: string, item: Item): Generator<Pause, void> {
     yield "busy";
     const owner = this.#fleet.ownerAt(worker, this.address);
     if (owner === undefined || owner === "silent" || !owner.isActive) return;
-    owner.wake(item.mail);
-    while (owner.isActive && owner.mailRead < item.mail) {
-      yield "busy";
-      if (this.#fleet.ownerAt(worker, this.address) !== owner) return;
-    }
-    // What the owner has been offered as well may be all that brings the execution back.
-    if (owner.mailRead < item.mail || owner.items.includes(item)) return;
-    this.#hold.say(`is read by ${worker}`);
-    this.world.ack(item);
+    this.#hold.say(`hands its mail over to ${worker}`);
+    owner.take(item);
   }
 
   *#live(): Generator<Pause, void> {

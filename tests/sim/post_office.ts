@@ -23,6 +23,7 @@ export class PostOffice {
   readonly #world: World;
   readonly #places = new WeakMap<Item, Place>();
   readonly #handlers = new Map<Process, (delivery: Delivery) => void>();
+  readonly #handOvers = new WeakMap<Delivery, (process: Process) => Delivery>();
   /** Whether what a process says of its mail gets lost. */
   readonly #isLost: () => boolean;
 
@@ -79,31 +80,42 @@ export class PostOffice {
     const at = { process, since: now };
     place.at = at;
     const giveBack = (afterMs: number) => {
-      if (place.at !== at || process.isDead) return;
+      if (place.at !== at) return;
       place.at = undefined;
       place.due = this.#world.now + afterMs;
     };
-    let isSettled = false;
-    const once = (act: () => void) => () => {
-      if (isSettled || process.isDead) return;
-      isSettled = true;
-      act();
+    const deliveryTo = (process: Process): Delivery => {
+      let isSettled = false;
+      const once = (act: () => void) => () => {
+        if (isSettled || process.isDead) return;
+        isSettled = true;
+        act();
+      };
+      const delivery: Delivery = {
+        ...offer,
+        spilled: false,
+        offers,
+        ack: once(() => {
+          if (this.#isLost()) giveBack(ackWaitMs);
+          else this.#world.ack(item);
+        }),
+        retry: (afterMs) => once(() => giveBack(afterMs))(),
+        decline: once(() => giveBack(askAgainEveryMs)),
+        working: () => {
+          if (!isSettled && !process.isDead) at.since = this.#world.now;
+        },
+        handedOver: once(() => {}),
+        reply: undefined,
+      };
+      this.#handOvers.set(delivery, deliveryTo);
+      return delivery;
     };
-    const delivery: Delivery = {
-      ...offer,
-      spilled: false,
-      offers,
-      ack: once(() => {
-        if (this.#isLost()) giveBack(ackWaitMs);
-        else this.#world.ack(item);
-      }),
-      retry: (afterMs) => once(() => giveBack(afterMs))(),
-      decline: once(() => giveBack(askAgainEveryMs)),
-      working: () => {
-        at.since = this.#world.now;
-      },
-    };
-    process.post(() => this.#handlers.get(process)?.(delivery));
+    process.post(() => this.#handlers.get(process)?.(deliveryTo(process)));
+  }
+
+  /** A delivery as it is with another who has it now. */
+  inHandsOf(process: Process, delivery: Delivery): Delivery {
+    return this.#handOvers.get(delivery)!(process);
   }
 
   #dueOf(item: Item): number {

@@ -12,10 +12,10 @@ import * as Layer from "effect/Layer";
 import { takeTurn } from "../../actors/engine/next_turn.ts";
 import * as Worker from "../../actors/engine/worker.ts";
 import { ExecutionId, WorkerInstanceId } from "../../schema/ids.ts";
-import { type Answer, HandOver, type Verdict, type Wake } from "../../streams/hand_over.ts";
+import { type Answer, HandOver, type Verdict } from "../../streams/hand_over.ts";
 import * as Leases from "../../streams/lease.ts";
 import { Log } from "../../streams/log.ts";
-import { Mailboxes } from "../../streams/mailbox.ts";
+import { type Delivery, Mailboxes } from "../../streams/mailbox.ts";
 import * as ServerClock from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
 import { actorCode } from "./actor_code.ts";
@@ -53,7 +53,7 @@ class Schedule {
   readonly #network: Network;
   readonly #office: PostOffice;
   readonly #workers: Array<Process> = [];
-  readonly #answers = new Map<Process, (wake: Wake) => Effect.Effect<Answer>>();
+  readonly #answers = new Map<Process, (delivery: Delivery) => Effect.Effect<Answer>>();
   readonly #residentGrace: number;
   /** Whether things go wrong by themselves. */
   #isStormy = true;
@@ -131,7 +131,7 @@ class Schedule {
   #handOverOf(process: Process): HandOver["Service"] {
     return HandOver.of({
       serve: (_, answer) => Effect.sync(() => void this.#answers.set(process, answer)),
-      send: (name, wake) =>
+      send: (name, delivery) =>
         Effect.callback<Verdict>((resume) => {
           const to = this.#workers.find((worker) => worker.name === name);
           const say = (verdict: Verdict, afterMs = 0) =>
@@ -142,7 +142,8 @@ class Schedule {
             return say("silent", silentForMs);
           }
           to.post(() => {
-            const asked = Effect.runForkWith(to.context)(answer(wake));
+            const given = this.#office.inHandsOf(to, delivery);
+            const asked = Effect.runForkWith(to.context)(answer(given));
             asked.addObserver((exit) => say(Exit.isSuccess(exit) ? exit.value : "silent"));
           });
         }).pipe(Effect.timeoutOrElse({

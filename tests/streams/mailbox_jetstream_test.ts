@@ -4,11 +4,12 @@ import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Connection from "../../streams/connection.ts";
-import { HandOver, layerJetStream as layerHandOver, type Wake } from "../../streams/hand_over.ts";
+import { HandOver, layerJetStream as layerHandOver } from "../../streams/hand_over.ts";
 import { layerJetStream as layerLog } from "../../streams/log_jetstream.ts";
 import { layerJetStream } from "../../streams/mailbox/jetstream.ts";
 import * as Sessions from "../../streams/session.ts";
-import { handOverSuite } from "../conformance/hand_over_suite.ts";
+import { subjectOf } from "../../streams/subjects.ts";
+import { handOverSuite, offered } from "../conformance/hand_over_suite.ts";
 import { mailboxSuite, type Services as MailServices } from "../conformance/mailbox_suite.ts";
 import { sessionSuite } from "../conformance/session_suite.ts";
 import { uniqueWorker } from "../conformance/subject_matter.ts";
@@ -39,15 +40,15 @@ describe(name, () => {
   handOverSuite(name, (effect) => runtime.runPromise(effect));
 
   it("a worker that listens and does not answer is silent, not absent", () =>
-    runtime.runPromise(Effect.gen(function* () {
+    runtime.runPromise(Effect.scoped(Effect.gen(function* () {
       const { nats } = yield* Connection.Connection;
       const handOver = yield* HandOver;
       const worker = uniqueWorker();
-      const wake: Wake = { shard: 0, tail: "0.order.acme.o-1", mail: 7 };
+      const { delivery } = yield* offered;
       const frozen = nats.subscribe(`weir-worker.${worker}.wake`, { callback: () => undefined });
-      assert.equal(yield* handOver.send(worker, wake), "silent");
+      assert.equal(yield* handOver.send(worker, delivery), "silent");
       frozen.unsubscribe();
-    })));
+    }))));
 
   it("a wake-up that cannot be read is answered and goes no further", () =>
     runtime.runPromise(Effect.scoped(Effect.gen(function* () {
@@ -55,9 +56,20 @@ describe(name, () => {
       const handOver = yield* HandOver;
       const worker = uniqueWorker();
       yield* handOver.serve(worker, () => assert.fail("it was handed on"));
-      for (const garbage of ["", "{", "[]", `{"shard":-1,"tail":"x","mail":1}`]) {
+      const subject = subjectOf((yield* offered).delivery.address, "mail");
+      const garbage = [
+        "",
+        "{",
+        "[]",
+        `{"shard":-1,"subject":"x","mail":1,"reply":""}`,
+        // Whoever asks does not say what is published, and where.
+        JSON.stringify({ shard: 0, subject, mail: 1, reply: "some.where" }),
+        JSON.stringify({ shard: 0, subject, mail: 1, reply: "$JS.API.STREAM.DELETE.weir" }),
+        JSON.stringify({ shard: 0, subject: "a.b", mail: 1, reply: "$JS.ACK.s.c.1.1.1.1.0" }),
+      ];
+      for (const each of garbage) {
         const answer = yield* Effect.promise(() =>
-          nats.request(`weir-worker.${worker}.wake`, garbage, { timeout: 5_000 })
+          nats.request(`weir-worker.${worker}.wake`, each, { timeout: 5_000 })
         );
         assert.equal(answer.string(), "unknown");
       }

@@ -37,11 +37,11 @@ const makePostman = () => {
     isServed: () => Effect.succeed(true),
     fate: () => Effect.succeed("unknown" as const),
   } satisfies Mailboxes["Service"];
-  /** Offers a message for the so-manieth time. */
-  const offer = (of: StartedExecution, entry: Entry, offers: number) =>
-    Effect.map(Log, ({ layout }) => {
+  /** A message for the so-manieth time. */
+  const delivery = (of: StartedExecution, entry: Entry, offers: number) =>
+    Effect.map(Log, ({ layout }): Delivery => {
       const settle = (how: string) => () => void settled.push(`${how} ${entry.sequence}/${offers}`);
-      handle({
+      return {
         entry,
         spilled: false,
         offers,
@@ -55,9 +55,13 @@ const makePostman = () => {
         retry: settle("retry"),
         decline: settle("decline"),
         working: () => {},
-      });
+        handedOver: () => {},
+        reply: undefined,
+      };
     });
-  return { mailboxes, offer, settled };
+  const offer = (...of: Parameters<typeof delivery>) =>
+    Effect.map(delivery(...of), (offered) => handle(offered));
+  return { mailboxes, delivery, offer, settled };
 };
 
 const lastMail = Effect.fnUntraced(function* (of: StartedExecution) {
@@ -149,18 +153,24 @@ describe("the message that brings an execution back", () => {
       })
     ));
 
-  it("is not another's to ack, even if its owner has read it", () =>
+  it("is its owner's to keep when another hands it over, whoever is offered it as well", () =>
     run((postman) =>
       Effect.gen(function* () {
         const { of, start, signal, reached } = yield* waiting(postman);
-        const { layout } = yield* Log;
-        const { shard, tail } = executionAddress(layout, of.tenant, of.execution);
-        const send = (mail: number) =>
-          Effect.flatMap(HandOver, (handOver) => handOver.send(worker, { shard, tail, mail }));
-        assert.equal(yield* send(start.sequence), "unknown");
-        assert.equal(yield* send(signal.sequence), "taken");
+        const delivery = yield* postman.delivery(of, signal, 1);
+        const handOver = yield* HandOver;
+        assert.equal(yield* handOver.send(worker, delivery), "taken");
         yield* reached;
-        assert.deepEqual(postman.settled, []);
+        assert.deepEqual(postman.settled, [`ack ${start.sequence}/1`]);
+        yield* postman.offer(of, signal, 2);
+        yield* (yield* Executions).signal(of, "third", 1);
+        const third = yield* postman.delivery(of, yield* lastMail(of), 1);
+        assert.equal(yield* handOver.send(worker, third), "taken");
+        yield* until(Effect.sync(() => postman.settled.length > 1));
+        assert.deepEqual(postman.settled, [
+          `ack ${start.sequence}/1`,
+          `ack ${signal.sequence}/2`,
+        ]);
       })
     ));
 });
