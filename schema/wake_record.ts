@@ -8,7 +8,12 @@ import { Route } from "./route.ts";
 
 export const WakeRecord = Schema.Union([
   /** The mailbox of the execution holds something up to this sequence. */
-  Schema.Struct({ kind: Schema.tag("wake"), mail: Schema.Natural }),
+  Schema.Struct({
+    kind: Schema.tag("wake"),
+    mail: Schema.Natural,
+    /** Whether that is known to be the start. */
+    begins: Schema.optionalKey(Schema.Boolean),
+  }),
   /** Executions of an actor have had this route; written once. */
   Schema.Struct({ kind: Schema.tag("route"), route: Route }),
 ]).pipe(Schema.toTaggedUnion("kind"));

@@ -14,26 +14,13 @@ import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import type * as Scope from "effect/Scope";
 import type { WorkerInstanceId } from "../schema/ids.ts";
-import { Route } from "../schema/route.ts";
 import { encodeToken } from "../schema/token.ts";
 import { Connection } from "./connection.ts";
-import { acknowledged, inProgress, notNow, readReply } from "./consumer_reply.ts";
+import { acknowledged, inProgress, notNow } from "./consumer_reply.ts";
 import { Log } from "./log.ts";
 import type { Delivery } from "./mailbox.ts";
-import { offerFor } from "./mailbox/offer.ts";
+import { Handed, handedOf, offerOfHanded } from "./mailbox/handed.ts";
 import type { Layout } from "./subjects.ts";
-
-const Wake = Schema.Struct({
-  shard: Schema.Natural,
-  /** Of the message: a mailbox, or a lane. */
-  subject: Schema.String,
-  route: Schema.optionalKey(Route),
-  /** The mailbox sequence up to which the owner must read. */
-  mail: Schema.Natural,
-  /** Where the server wants to be told what becomes of it. */
-  reply: Schema.String,
-});
-type Wake = typeof Wake.Type;
 
 /** Whether the worker has the execution and will see to it. */
 export type Answer = "taken" | "unknown";
@@ -53,34 +40,21 @@ export class HandOver extends Context.Service<HandOver, {
 const answerWithinMs = 2_000;
 
 const isAnswer = Schema.is(Schema.Literals(["taken", "unknown"]));
-const decodeWake = Schema.decodeUnknownOption(Schema.fromJsonString(Wake));
+const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Handed));
 
 /** Behind a "-" that no namespace has, and no shard's number: outside the subjects of every stream. */
 const wakeSubject = (layout: Layout, worker: WorkerInstanceId): string =>
   `${layout.namespace}-worker.${encodeToken(worker)}.wake`;
 
-const wakeOf = ({ entry, route, mail, reply }: Delivery): Wake => ({
-  shard: entry.shard,
-  subject: entry.subject,
-  ...(route === undefined ? {} : { route }),
-  mail,
-  reply: reply ?? "",
-});
-
-const nothing = new Uint8Array();
-
 /** What was handed over, in the hands of who has it now; nothing, if it is no delivery of ours. */
 const deliveryOf = (
   nats: NatsConnection,
   layout: Layout,
-  { shard, subject, route, mail, reply }: Wake,
+  handed: Handed,
 ): Delivery | undefined => {
-  const told = readReply(reply);
-  if (told === undefined) return undefined;
-  const { sequence, at, offers } = told;
-  const entry = { shard, subject, sequence, at, id: undefined, removed: false, body: nothing };
-  const offer = offerFor(layout, entry, route, mail);
+  const offer = offerOfHanded(layout, handed);
   if (offer === undefined) return undefined;
+  const { reply } = handed;
   let isSettled = false;
   const say = (verdict: Uint8Array, settles: boolean) => {
     if (isSettled) return;
@@ -89,9 +63,6 @@ const deliveryOf = (
   };
   return {
     ...offer,
-    offers,
-    // What it says was not sent along.
-    spilled: true,
     ack: () => say(acknowledged, true),
     retry: (afterMs) => say(notNow(afterMs), true),
     decline: () => say(notNow(0), true),
@@ -118,8 +89,8 @@ const makeJetStream = Effect.gen(function* () {
           nats.subscribe(wakeSubject(layout, worker), {
             callback: (error, message) => {
               if (error !== null) return;
-              const delivery = decodeWake(message.string()).pipe(
-                Option.map((wake) => deliveryOf(nats, layout, wake)),
+              const delivery = decode(message.string()).pipe(
+                Option.map((handed) => deliveryOf(nats, layout, handed)),
                 Option.getOrUndefined,
               );
               respond(
@@ -137,7 +108,7 @@ const makeJetStream = Effect.gen(function* () {
     send: (worker, delivery) =>
       Effect.tryPromise({
         try: () =>
-          nats.request(wakeSubject(layout, worker), JSON.stringify(wakeOf(delivery)), {
+          nats.request(wakeSubject(layout, worker), JSON.stringify(handedOf(delivery)), {
             timeout: answerWithinMs,
           }),
         catch: isNoResponders,

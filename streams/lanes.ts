@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream";
 import { ActorName } from "../schema/ids.ts";
 import { Route } from "../schema/route.ts";
 import { decodeToken } from "../schema/token.ts";
+import { isForStart } from "./mailbox/handed.ts";
 import { wakeRecord } from "../schema/wake_record.ts";
 import type { Entry, Log } from "./log.ts";
 import type { Delivery, Mailboxes } from "./mailbox.ts";
@@ -61,7 +62,11 @@ export const forwarder = (log: Log["Service"]): Mailboxes["Service"]["forward"] 
         { subject: subjectOf(address, "lane", route), verb: "wake" },
         occasion === undefined ? `${mail}` : `${mail} ${occasion}`,
       ),
-      body: wakeRecord.encode({ kind: "wake", mail }),
+      body: wakeRecord.encode({
+        kind: "wake",
+        mail,
+        ...(isForStart(delivery) ? { begins: true } : {}),
+      }),
     });
   });
 };

@@ -43,6 +43,8 @@ export interface Delivery {
   readonly route: Route | undefined;
   /** The mailbox sequence up to which the owner must read. */
   readonly mail: number;
+  /** Whether that is known to be a start without a look into the message. */
+  readonly begins: boolean;
   /** All that follows from the message is durable. */
   readonly ack: () => void;
   /** Offers it again after a while. */
@@ -63,6 +65,8 @@ export interface ServeOptions {
   /** The lanes that the worker is bound to; none means the default lane. */
   readonly lanes: ReadonlyArray<Lane>;
   readonly capabilities: ReadonlyArray<string>;
+  /** How much more it can take now; if left out, more than is fetched at a time. */
+  readonly room?: () => number;
   /**
    * Whether what lies on a lane may be taken now; every lane, if left out. It is asked again when the
    * worker says so.

@@ -50,7 +50,10 @@ export class Sessions extends Context.Service<Sessions, {
   readonly isOpen: (worker: WorkerInstanceId) => Effect.Effect<boolean, ReadError>;
   /** All that are open, in one read. */
   readonly list: Effect.Effect<ReadonlyArray<Session>, ReadError>;
-  /** All that are open, again after each change and renewal; ends only with an error. */
+  /**
+   * All that are open, again when one comes or goes or says something else of itself, but for its
+   * load; ends only with an error.
+   */
   readonly changes: Stream.Stream<ReadonlyArray<Session>, ReadError>;
 }>()("@weir/weir/streams/Sessions") {}
 
@@ -67,14 +70,23 @@ const overdueMs = 2_000;
 const lookForOverdue = "1 second";
 
 /** What is open as of the records so far, each with the local time at which it was heard of. */
-type Heard = Map<string, { readonly session: Session; readonly heardAt: number }>;
+type Heard = Map<
+  string,
+  { readonly session: Session; readonly heardAt: number; readonly says: string }
+>;
 
+const whatStays = ({ load: _, ...record }: SessionRecord): string => JSON.stringify(record);
+
+/** Says whether that is news. */
 const hear = (heard: Heard, entry: Entry, now: number) =>
   Effect.gen(function* () {
     if (entry.removed) return heard.delete(entry.subject);
     const record = yield* sessionRecord.decode(entry.body, entry);
-    return heard.set(entry.subject, { session: { ...record, at: entry.at }, heardAt: now });
-  }).pipe(Effect.catch(() => Metric.update(skippedRecords, 1)));
+    const says = whatStays(record);
+    const isNews = says !== heard.get(entry.subject)?.says;
+    heard.set(entry.subject, { session: { ...record, at: entry.at }, heardAt: now, says });
+    return isNews;
+  }).pipe(Effect.catch(() => Effect.as(Metric.update(skippedRecords, 1), false)));
 
 const sessionsOf = (heard: Heard): ReadonlyArray<Session> =>
   Array.from(heard.values(), ({ session }) => session);
@@ -142,12 +154,12 @@ const make = Effect.gen(function* () {
     return sessionsOf(heard);
   });
 
-  const changes = Stream.suspend(() => {
+  // The workers of one process follow them together.
+  const changes = yield* Stream.suspend(() => {
     const heard: Heard = new Map();
     const news = Stream.mapEffect(
       log.follow(sessionsFilter(log.layout)),
-      (entry) =>
-        Effect.as(Effect.flatMap(Clock.currentTimeMillis, (now) => hear(heard, entry, now)), true),
+      (entry) => Effect.flatMap(Clock.currentTimeMillis, (now) => hear(heard, entry, now)),
     );
     const overdue = Stream.mapEffect(
       Stream.tick(lookForOverdue),
@@ -164,7 +176,7 @@ const make = Effect.gen(function* () {
       Stream.filter((changed) => changed),
       Stream.map(() => sessionsOf(heard)),
     );
-  });
+  }).pipe(Stream.share({ capacity: 1, strategy: "sliding", replay: 1 }));
 
   return Sessions.of({ open, isOpen, list, changes });
 });

@@ -87,6 +87,10 @@ const nonceOfEnd = ({ id = "" }: Entry): string => nonceOfId(id) ?? "";
 const isFirst = ({ offers }: Delivery, mail: MailRecord | undefined): boolean =>
   mail?.kind === "start" && offers === 1;
 
+/** Whether it is likely that nobody has: those who were full may have been offered it, and declined. */
+const isLikelyNew = ({ begins }: Delivery, mail: MailRecord | undefined): boolean =>
+  begins || mail?.kind === "start";
+
 export const makeClaims = (options: ClaimsOptions) => {
   const { log, leases, handOver, clock, acquire, monotonicMs } = options;
   const identity = acquire.worker;
@@ -96,19 +100,41 @@ export const makeClaims = (options: ClaimsOptions) => {
     delivery: Delivery,
     mail: MailRecord | undefined,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
-    const { address } = delivery;
-    if (!isFirst(delivery, mail)) return yield* claimKnown(delivery, mail);
+    const { address, entry } = delivery;
+    if (!isLikelyNew(delivery, mail)) return yield* claimKnown(delivery, mail);
     const lease = yield* leases.acquire(address, { ...acquire, fresh: true });
     if (lease.epoch > 1) {
-      return yield* readUnlessEnded(delivery, mail, lease, delivery.entry.sequence);
+      const start = mail?.kind === "start" ? entry.sequence : 0;
+      return yield* readUnlessEnded(delivery, mail, lease, start);
     }
-    if (yield* isSure(delivery)) {
-      const history = yield* readAll(unread, [delivery.entry]);
+    // Until it is offered to another, nobody else can have run it, and have had it removed.
+    if (isFirst(delivery, mail) && (yield* clock.now) < entry.at + ackWaitMs) {
+      return { lease, history: yield* readAll(unread, [entry]), left: undefined };
+    }
+    return yield* readNew(delivery, mail, lease);
+  });
+
+  /**
+   * Reads what nobody has claimed before, as far as can be known: the lease goes before the mailbox,
+   * and that before the end, when an execution is removed.
+   */
+  const readNew = Effect.fnUntraced(function* (
+    delivery: Delivery,
+    mail: MailRecord | undefined,
+    lease: Lease,
+  ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
+    const { address } = delivery;
+    const { recorded, mailbox } = yield* Effect.all({
+      recorded: log.lastSequences(address, ["done", "log"]),
+      mailbox: readMailbox(log, address, delivery.mail),
+    }).pipe(Effect.tapError(() => Effect.ignore(leases.release(lease))));
+    const isNew = recorded.size === 0 && mailbox.life !== 0;
+    if (isNew) {
+      const history = yield* readAll(unread, mailbox.mail.map(({ entry }) => entry));
       return { lease, history, left: undefined };
     }
     yield* leases.release(lease);
-    yield* removeForsaken(log, address);
-    return acked(delivery);
+    return yield* recorded.size > 0 ? claimKnown(delivery, mail) : forsaken(delivery);
   });
 
   /** Claims what others may have had before, unless it has ended. */
@@ -148,16 +174,6 @@ export const makeClaims = (options: ClaimsOptions) => {
     if (end <= knownEnd || (last.get("log") ?? 0) > end) return yield* readUnder(address, lease);
     yield* leases.release(lease);
     return yield* claimKnown(delivery, mail);
-  });
-
-  /**
-   * Whether the execution of a start that nobody has claimed is still to be run. Until the message
-   * is offered to another, nobody else can have run it, and have had it removed.
-   */
-  const isSure = Effect.fnUntraced(function* ({ address, entry }: Delivery) {
-    if ((yield* clock.now) < entry.at + ackWaitMs) return true;
-    const { life } = yield* readMailbox(log, address, entry.sequence);
-    return life === entry.sequence;
   });
 
   /** Mail of an execution that is gone, or was never there. */

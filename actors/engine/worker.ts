@@ -30,6 +30,7 @@ import { Leases } from "../../streams/lease.ts";
 import { Log } from "../../streams/log.ts";
 import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../streams/mailbox.ts";
 import { Expiries } from "../../streams/retention.ts";
+import { isForStart } from "../../streams/mailbox/handed.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
 import { makeBudgets } from "../../streams/budgets.ts";
@@ -271,7 +272,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     }
     const kept = yield* keepBack(delivery, mail);
     if (kept !== undefined) return kept.settle(delivery);
-    const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
+    const passed = isForStart(delivery) ? undefined : yield* passOn(delivery);
     if (passed === undefined) delivery.decline();
     else passed.settle(delivery);
   }, (effect, delivery) => Effect.catch(effect, () => Effect.sync(() => delivery.decline())));
@@ -281,7 +282,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     const held = yield* holds.of(delivery, mail);
     // What is cancelled may end without its code.
     if (held === undefined || mail?.kind === "cancel") return undefined;
-    const passed = mail?.kind === "start" ? undefined : yield* passOn(delivery);
+    const passed = isForStart(delivery) ? undefined : yield* passOn(delivery);
     if (passed !== undefined) return passed;
     return yield* keepFor(mailboxes, delivery, held, mail?.route);
   });
@@ -385,6 +386,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     worker: identity,
     lanes,
     capabilities,
+    room: () => concurrency - residents.size,
     isOpen: holds.isOpen,
   }, handle);
 

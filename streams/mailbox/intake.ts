@@ -5,20 +5,24 @@
  */
 import type { Msg, NatsConnection } from "@nats-io/nats-core";
 import type { ActorName } from "../../schema/ids.ts";
-import { servesRoute } from "../../schema/route.ts";
+import { type Route, servesRoute } from "../../schema/route.ts";
 import type { SessionRecord } from "../../schema/session_record.ts";
 import { acknowledged, inProgress, notNow, readReply, terminated } from "../consumer_reply.ts";
 import { Arrived } from "../log/arrived.ts";
 import type { Delivery, ServeOptions } from "../mailbox.ts";
-import type { Source } from "../mailbox_consumers.ts";
-import type { Layout } from "../subjects.ts";
+import { consumerOfSubject, laneConsumer, type Source } from "../mailbox_consumers.ts";
+import { type Layout, streamName } from "../subjects.ts";
+import { type Handed, handedOf, offerOfHanded } from "./handed.ts";
 import { type Offer, offerOf } from "./offer.ts";
 import { Overflow } from "./overflow.ts";
+import { Room } from "./room.ts";
 import { Puller } from "./puller.ts";
 import { isLastResort, priorityOf, rankOf } from "./rank.ts";
 
 /** How long a worker that has room again stays behind the others, at most. */
 const sweepMs = 100;
+/** What is fetched, or asked for, at a time. */
+const mostAtOnce = 32;
 
 export interface IntakeOptions {
   readonly nats: NatsConnection;
@@ -56,9 +60,11 @@ export class Intake {
   readonly #isBound: boolean;
   readonly #places = new Map<string, Place>();
   readonly #unsettled = new Map<Delivery, Received>();
-  readonly #overflow = new Overflow();
+  readonly #overflow = new Overflow<Place>();
+  readonly #room: Room;
+  /** How many it asks for at a time. */
+  readonly #batch: number;
   #others: ReadonlyArray<SessionRecord> = [];
-  #names = "";
   #full = false;
   #stopped = false;
   #sweeper: ReturnType<typeof setInterval> | undefined;
@@ -66,11 +72,29 @@ export class Intake {
   constructor(options: IntakeOptions) {
     this.#options = options;
     this.#isBound = !servesRoute(undefined, options.serve);
+    const { actors, lanes, capabilities, room = () => mostAtOnce } = options.serve;
+    this.#batch = Math.max(1, Math.min(mostAtOnce, room()));
+    this.#room = new Room({
+      nats: options.nats,
+      layout: options.layout,
+      asks: () =>
+        this.#full || this.#stopped
+          ? undefined
+          : { actors, lanes, capabilities, room: Math.min(mostAtOnce, room()) },
+      take: (handed) => this.#takeHanded(handed),
+      onNothing: () => this.#yieldNoMore(),
+      give: (asked) =>
+        this.#overflow.give(
+          Math.min(mostAtOnce, asked.room),
+          ({ actor, source: { route } }) =>
+            asked.actors.includes(actor) && servesRoute(route, asked) && this.#isOpen(route),
+        ),
+    });
   }
 
   /** Pulls from a source, of which it may have heard before. */
   add(source: Source, actor: ActorName): void {
-    const key = `${source.stream} ${source.consumer}`;
+    const key = placeKey(source.stream, source.consumer);
     if (this.#stopped || this.#places.has(key)) return;
     const place: Place = {
       source,
@@ -82,6 +106,7 @@ export class Intake {
         source,
         onMessage: (message, priority) => this.#onMessage(place, message, priority),
         onTrouble: (status) => this.#options.onTrouble(source, status),
+        batch: this.#batch,
         isEager: () => !this.#overflow.isLarge,
       }),
     };
@@ -89,15 +114,16 @@ export class Intake {
     this.#rank(place);
   }
 
+  /** Takes what others have declined, from all sources that it knows by now. */
+  begin(): void {
+    this.#room.setTaking(true);
+    this.#room.ask();
+  }
+
   /** Takes its rank among these workers, itself or not. */
   meet(sessions: ReadonlyArray<SessionRecord>): void {
     const { worker } = this.#options.serve;
-    const others = sessions.filter((session) => session.worker !== worker);
-    // Sessions are heard of at each renewal, and ranking many costs more than a glance at them.
-    const names = JSON.stringify(others.map((session) => [session.worker, whatRanks(session)]));
-    if (names === this.#names) return;
-    this.#names = names;
-    this.#others = others;
+    this.#others = sessions.filter((session) => session.worker !== worker);
     for (const place of this.#places.values()) this.#rank(place);
   }
 
@@ -111,19 +137,24 @@ export class Intake {
   setFull(full: boolean): void {
     if (full === this.#full) return;
     this.#full = full;
-    if (!full) this.#makeUse();
+    if (full) this.#sweepSoon();
+    else this.#makeUse();
   }
 
-  /** Fills the room that the worker has, from what it declined before. */
+  /** Fills the room that the worker has, from what it or another has declined before. */
   #makeUse(): void {
     this.#overflow.offer(() => !this.#full);
+    this.#room.ask();
+  }
+
+  /** Stands where those stand who have room. */
+  #yieldNoMore(): void {
     if (this.#full) return;
     for (const place of this.#places.values()) {
       if (!place.yields) continue;
       place.yields = false;
       this.#stand(place);
     }
-    this.#overflow.refill();
   }
 
   /** Takes no more; what was taken stays valid. */
@@ -131,6 +162,8 @@ export class Intake {
     this.#stopped = true;
     clearInterval(this.#sweeper);
     for (const { puller } of this.#places.values()) puller.stop();
+    this.#room.setGiving(false);
+    this.#room.setTaking(false);
     this.#overflow.clear();
   }
 
@@ -160,10 +193,13 @@ export class Intake {
 
   #stand({ source, puller, rank, yields }: Place): void {
     if (this.#stopped) return;
-    const { isOpen } = this.#options.serve;
-    if (source.route !== undefined && isOpen?.(source.route) === false) return puller.stop();
+    if (!this.#isOpen(source.route)) return puller.stop();
     const forwards = this.#isBound && source.route === undefined;
     puller.rank(priorityOf(forwards ? "forwarding" : yields ? "full" : "free", rank));
+  }
+
+  #isOpen(route: Route | undefined): boolean {
+    return route === undefined || this.#options.serve.isOpen?.(route) !== false;
   }
 
   /** Whether another worker stands at a source as this one does. */
@@ -176,7 +212,6 @@ export class Intake {
   }
 
   #onMessage(place: Place, message: Msg, priority: number): void {
-    this.#overflow.arrived();
     const reply = message.reply ?? "";
     const told = readReply(reply);
     if (told === undefined) return this.#options.onForeign(message.subject);
@@ -196,6 +231,20 @@ export class Intake {
     });
   }
 
+  /** What another had declined is as if it had been offered here. */
+  #takeHanded(handed: Handed): void {
+    const { reply } = handed;
+    const { layout } = this.#options;
+    const offer = offerOfHanded(layout, handed);
+    if (offer === undefined) return;
+    const { actor, route, entry: { shard, subject } } = offer;
+    const consumer = route === undefined ? consumerOfSubject(subject) : laneConsumer(actor, route);
+    const place = this.#places.get(placeKey(streamName(layout, shard), consumer));
+    if (place === undefined) return this.#answer(reply, notNow(0));
+    this.#answer(reply, inProgress);
+    this.#offer({ place, reply, offer, ...offer, lastResort: true });
+  }
+
   #offer(received: Received): void {
     const { reply, offer, offers, spilled } = received;
     if (this.#stopped) return this.#answer(reply, notNow(0));
@@ -209,7 +258,7 @@ export class Intake {
       ack: () => settle(acknowledged),
       retry: (afterMs) => settle(notNow(afterMs)),
       decline: () => {
-        if (this.#unsettled.delete(delivery)) this.#decline(received);
+        if (this.#unsettled.delete(delivery)) this.#decline(received, delivery);
       },
       working: () => {
         if (this.#unsettled.has(delivery)) this.#answer(reply, inProgress);
@@ -222,15 +271,20 @@ export class Intake {
   }
 
   /** First to whoever has room; what comes back then found nobody. */
-  #decline(received: Received): void {
+  #decline(received: Received, delivery: Delivery): void {
     const { place, reply, lastResort } = received;
     const giveBack = (afterMs = 0) => this.#answer(reply, notNow(afterMs));
     if (this.#stopped) return giveBack();
-    this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
+    this.#sweepSoon();
     if (lastResort) {
-      const offer = () => this.#offer(received);
-      const byLane = place.source.route !== undefined;
-      this.#overflow.take({ byLane, offer, giveBack }, performance.now());
+      const offer = () => {
+        // From now on it is here again, however long it was to stay away.
+        this.#answer(reply, inProgress);
+        this.#offer(received);
+      };
+      const hand = () => handedOf(delivery);
+      this.#overflow.take(place, { offer, hand, giveBack }, performance.now());
+      this.#room.setGiving(true);
       return;
     }
     place.yields = true;
@@ -238,13 +292,21 @@ export class Intake {
     giveBack();
   }
 
+  #sweepSoon(): void {
+    this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
+  }
+
   #sweep(): void {
-    this.#overflow.probe(performance.now());
+    this.#overflow.sweep(performance.now());
     if (!this.#full) this.#makeUse();
+    this.#yieldNoMore();
+    const { isEmpty } = this.#overflow;
+    this.#room.setGiving(!isEmpty);
+    this.#room.setTaking(!this.#full);
     if (this.#overflow.isLarge) {
       for (const { puller } of this.#places.values()) puller.refill();
     }
-    if (this.#full || !this.#overflow.isEmpty) return;
+    if (!isEmpty) return this.#room.announce();
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
   }
@@ -255,6 +317,8 @@ export class Intake {
     if (!nats.isClosed()) nats.publish(reply, verdict);
   }
 }
+
+const placeKey = (stream: string, consumer: string): string => `${stream} ${consumer}`;
 
 /** What of a session decides where its worker stands. */
 const whatRanks = ({ actors = [], lanes = [], capabilities = [] }: SessionRecord) => ({

@@ -78,6 +78,7 @@ const make = Effect.gen(function* () {
       for (const { actor, sources } of mailboxes) {
         for (const source of sources) intake.add(source, actor);
       }
+      intake.begin();
       yield* Effect.forkScoped(persist(
         "the sessions of workers cannot be followed",
         Stream.runForEach(sessions.changes, (open) => Effect.sync(() => intake.meet(open))),

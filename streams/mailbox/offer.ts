@@ -15,13 +15,18 @@ import { addressOfSubject, executionOfSubject, type Layout } from "../subjects.t
 /** What of a delivery the message itself tells. */
 export type Offer = Pick<
   Delivery,
-  "entry" | "address" | "tenant" | "execution" | "actor" | "route" | "mail"
+  "entry" | "address" | "tenant" | "execution" | "actor" | "route" | "mail" | "begins"
 >;
 
-/** The mail that a wake-up stands for, if it is one. */
-const mailOfWake = (entry: Entry): number | undefined => {
+/** What a message stands for: how far the owner must read, and whether that is known to be a start. */
+type Meaning = Pick<Delivery, "mail" | "begins">;
+
+const meaningOf = (entry: Entry, route: Route | undefined): Meaning | undefined => {
+  if (route === undefined) return { mail: entry.sequence, begins: false };
   const wake = Effect.runSyncExit(wakeRecord.decode(entry.body, entry));
-  return Exit.isSuccess(wake) && wake.value.kind === "wake" ? wake.value.mail : undefined;
+  if (!Exit.isSuccess(wake) || wake.value.kind !== "wake") return undefined;
+  const { mail, begins = false } = wake.value;
+  return { mail, begins };
 };
 
 /** What an entry offers, or nothing if it is not ours. */
@@ -29,24 +34,23 @@ export const offerOf = (
   layout: Layout,
   entry: Entry,
   route: Route | undefined,
-): Offer | undefined =>
-  offerFor(layout, entry, route, route === undefined ? entry.sequence : mailOfWake(entry));
+): Offer | undefined => offerFor(layout, entry, route, meaningOf(entry, route));
 
-/** The same, if it is known already which mail it stands for. */
+/** The same, if it is known already what it stands for. */
 export const offerFor = (
   layout: Layout,
   entry: Entry,
   route: Route | undefined,
-  mail: number | undefined,
+  meaning: Meaning | undefined,
 ): Offer | undefined => {
   const address = addressOfSubject(layout, entry.shard, entry.subject);
   const named = executionOfSubject(entry.subject);
-  if (address === undefined || named === undefined || mail === undefined) return undefined;
+  if (address === undefined || named === undefined || meaning === undefined) return undefined;
   // An address was found, so both have been checked.
   const execution = named.execution as ExecutionId;
   const tenant = named.tenant as Tenant;
   const { actor } = executionIdentity(execution);
   return actor === undefined
     ? undefined
-    : { entry, address, tenant, execution, actor, route, mail };
+    : { entry, address, tenant, execution, actor, route, ...meaning };
 };

@@ -1,128 +1,127 @@
 /**
  * What a full worker was offered because nobody had room, and declined. A little of it stays at hand;
- * the rest goes back to the server for a while, and is called back when there is room again: whatever
- * lies behind it in the stream, a signal for a resident execution perhaps, can come through. Whether
- * others have room it learns by giving a few back: what they have no room for comes here again.
+ * the rest goes back to the server for a while, so that whatever lies behind it in the stream, a
+ * signal for a resident execution perhaps, can come through. The worker takes it up when it has room
+ * again, or hands it to others who do (`room.ts`).
  */
 import { ackWaitMs } from "../mailbox.ts";
+import type { Handed } from "./handed.ts";
 
 /** One message, not settled. */
 export interface Declined {
-  /** Whether it came by a lane; if not, it is for anybody. */
-  readonly byLane: boolean;
   /** Offers it to the handler again. */
   readonly offer: () => void;
+  /** Takes it from here, for another worker. */
+  readonly hand: () => Handed;
   /** Lets the server offer it to anyone, now or after a while. */
   readonly giveBack: (afterMs?: number) => void;
 }
 
+/** What was declined of one place, each with until when it is there. */
+interface Backlog {
+  readonly held: Map<Declined, number>;
+  /** These come back by themselves. */
+  readonly away: Map<Declined, number>;
+}
+
 const heldAtMost = 64;
+/** Before the server offers it to another. */
+const heldForMs = ackWaitMs / 2;
 /** So many a second come back by themselves at most, or declining them would be all that is done. */
 const returnsPerMs = 1;
 /** Beyond this the worker fetches no more than it is made to. */
-const manyReturned = 10_000;
-const fewestProbes = 16;
-const mostProbes = 4_096;
+const manyAway = 10_000;
 
-export class Overflow {
-  /**
-   * In the order in which they came. What only few can do does not wait behind what everybody can:
-   * one of each is next in turn.
-   */
-  readonly #held = { plain: new Set<Declined>(), byLane: new Set<Declined>() };
-  #laneIsNext = true;
-  /** In the order in which they came, with when each comes by itself. */
-  readonly #returned = new Map<Declined, number>();
-  #probes = fewestProbes;
-  #given = 0;
-  #takenSince = 0;
-  /** How many of those called back are on their way, if nobody else gets them. */
-  #coming = 0;
+const any = () => true;
+
+/** Of each place, what came first is next; and each place in turn, so that none waits for another. */
+export class Overflow<Place> {
+  readonly #places = new Map<Place, Backlog>();
+  #away = 0;
 
   get isEmpty(): boolean {
-    const { plain, byLane } = this.#held;
-    return plain.size === 0 && byLane.size === 0 && this.#returned.size === 0;
+    return this.#places.size === 0;
   }
 
   get isLarge(): boolean {
-    return this.#returned.size >= manyReturned;
+    return this.#away >= manyAway;
   }
 
-  take(declined: Declined, now: number): void {
-    this.#takenSince++;
-    const held = declined.byLane ? this.#held.byLane : this.#held.plain;
-    if (held.size < heldAtMost) {
-      held.add(declined);
-      return;
-    }
-    const afterMs = Math.max(ackWaitMs, Math.ceil(this.#returned.size / returnsPerMs));
-    declined.giveBack(afterMs);
-    this.#returned.set(declined, now + afterMs);
+  take(place: Place, declined: Declined, now: number): void {
+    const backlog = this.#places.get(place) ?? { held: new Map(), away: new Map() };
+    this.#places.set(place, backlog);
+    if (backlog.held.size < heldAtMost) backlog.held.set(declined, now + heldForMs);
+    else this.#sendAway(backlog, declined, now);
   }
 
-  /** A message came, which may be one that was called back. */
-  arrived(): void {
-    if (this.#coming > 0) this.#coming--;
-  }
-
-  /** Offers again what is held, while there is room. */
+  /** Offers again what is here, while there is room. */
   offer(hasRoom: () => boolean): void {
+    let remaining = this.#away;
+    for (const { held } of this.#places.values()) remaining += held.size;
     // What is declined once more goes to the end.
-    let remaining = this.#held.plain.size + this.#held.byLane.size;
-    while (remaining-- > 0 && hasRoom()) this.#next()?.offer();
+    while (remaining-- > 0 && hasRoom()) this.#takeOut(any)?.offer();
   }
 
-  /** Calls some back, for a worker that has room. */
-  refill(): void {
-    if (this.#coming === 0) this.#coming = this.#callBack(heldAtMost);
-  }
-
-  /** Gives some back: more than before if little of that returned, since somebody took it. */
-  probe(now: number): void {
-    for (const [declined, until] of this.#returned) {
-      if (until > now) break;
-      this.#returned.delete(declined);
+  /** Hands up to so many of those places over. */
+  give(count: number, suits: (place: Place) => boolean): ReadonlyArray<Handed> {
+    const given: Array<Handed> = [];
+    while (given.length < count) {
+      const declined = this.#takeOut(suits);
+      if (declined === undefined) break;
+      given.push(declined.hand());
     }
-    const wereTaken = this.#takenSince < this.#given / 2;
-    this.#probes = wereTaken ? Math.min(this.#probes * 2, mostProbes) : fewestProbes;
-    this.#takenSince = 0;
-    this.#coming = 0;
-    this.#given = this.#giveBack(this.#probes);
+    return given;
+  }
+
+  /** Sees to what has been here, or away, for long enough. */
+  sweep(now: number): void {
+    for (const [place, backlog] of this.#places) {
+      for (const [declined, until] of backlog.held) {
+        if (until > now) break;
+        backlog.held.delete(declined);
+        this.#sendAway(backlog, declined, now);
+      }
+      for (const [declined, until] of backlog.away) {
+        if (until > now) break;
+        backlog.away.delete(declined);
+        this.#away--;
+      }
+      this.#forgetIfEmpty(place, backlog);
+    }
   }
 
   /** Leaves everything to others. */
   clear(): void {
-    this.#giveBack(Infinity);
+    while (!this.isEmpty) this.#takeOut(any)?.giveBack();
   }
 
-  #giveBack(count: number): number {
-    let given = 0;
-    for (; given < count; given++) {
-      const declined = this.#next();
-      if (declined === undefined) break;
-      declined.giveBack();
-    }
-    return given + this.#callBack(count - given);
+  #sendAway({ away }: Backlog, declined: Declined, now: number): void {
+    const afterMs = Math.max(ackWaitMs, Math.ceil(this.#away / returnsPerMs));
+    declined.giveBack(afterMs);
+    away.set(declined, now + afterMs);
+    this.#away++;
   }
 
   /** Takes out whose turn it is. */
-  #next(): Declined | undefined {
-    const { plain, byLane } = this.#held;
-    const from = this.#laneIsNext && byLane.size > 0 || plain.size === 0 ? byLane : plain;
-    this.#laneIsNext = from === plain;
-    const [first] = from;
-    if (first !== undefined) from.delete(first);
-    return first;
+  #takeOut(suits: (place: Place) => boolean): Declined | undefined {
+    for (const [place, backlog] of this.#places) {
+      if (!suits(place)) continue;
+      const { held, away } = backlog;
+      const from = held.size > 0 ? held : away;
+      const [declined] = from.keys();
+      if (declined === undefined) continue;
+      from.delete(declined);
+      if (from === away) this.#away--;
+      // Who had a turn is the last to have the next.
+      this.#places.delete(place);
+      this.#places.set(place, backlog);
+      this.#forgetIfEmpty(place, backlog);
+      return declined;
+    }
+    return undefined;
   }
 
-  #callBack(count: number): number {
-    let called = 0;
-    for (const declined of this.#returned.keys()) {
-      if (called === count) break;
-      called++;
-      this.#returned.delete(declined);
-      declined.giveBack();
-    }
-    return called;
+  #forgetIfEmpty(place: Place, { held, away }: Backlog): void {
+    if (held.size === 0 && away.size === 0) this.#places.delete(place);
   }
 }

@@ -12,9 +12,6 @@ import { rankGroup, type Source } from "../mailbox_consumers.ts";
 const pullForMs = 6_000;
 /** A little before the last pull ends. */
 const pullEveryMs = 5_500;
-/** What may be on its way to a worker, and is late if the worker dies. */
-const prefetch = 32;
-
 /** A pull came to its end: 404 and 408; anything else that the server says needs a look. */
 const isOrdinary = (status: number): boolean => status === 404 || status === 408;
 
@@ -25,6 +22,8 @@ export interface PullerOptions {
   readonly onMessage: (message: Msg, priority: number) => void;
   /** The server gave up a pull: its leader changed, or the consumer is gone. */
   readonly onTrouble: (status: string) => void;
+  /** What may be on its way to the worker, and is late if that dies. */
+  readonly batch: number;
   /** Whether to fetch on as messages come, and not only when `refill` is called. */
   readonly isEager: () => boolean;
 }
@@ -73,8 +72,9 @@ export class Puller {
   pull(): void {
     if (this.#standing === undefined) return;
     clearInterval(this.#timer);
-    this.#timer = setInterval(() => this.#ask(prefetch), pullEveryMs);
-    this.#ask(prefetch);
+    const { batch } = this.#options;
+    this.#timer = setInterval(() => this.#ask(batch), pullEveryMs);
+    this.#ask(batch);
   }
 
   /** Withdraws its pulls; what is on its way still arrives. */
@@ -88,14 +88,15 @@ export class Puller {
     const { nats } = this.#options;
     if (this.#standing === undefined || nats.isClosed()) return;
     const { inbox, priority } = this.#standing;
-    this.#awaited = prefetch;
+    this.#awaited = this.#options.batch;
     const request = { batch, expires: nanos(pullForMs), group: rankGroup, priority };
     nats.publish(this.#subject, JSON.stringify(request), { reply: inbox });
   }
 
   /** Has a full batch waiting again, if much of it has come. */
   refill(): void {
-    if (this.#awaited <= prefetch / 2) this.#ask(prefetch - Math.max(0, this.#awaited));
+    const { batch } = this.#options;
+    if (this.#awaited <= batch / 2) this.#ask(batch - Math.max(0, this.#awaited));
   }
 
   #onMessage(message: Msg, priority: number): void {

@@ -5,9 +5,19 @@
  */
 import { createHash } from "node:crypto";
 
-/** Bare FNV would put nearly all sources on one worker. */
-const score = (source: string, worker: string): number =>
-  createHash("sha256").update(`${source}\n${worker}`).digest().readUIntBE(0, 6);
+const rememberedScores = 65_536;
+const scores = new Map<string, number>();
+
+/** Bare FNV would put nearly all sources on one worker. It is asked for again whenever one comes. */
+const score = (source: string, worker: string): number => {
+  const name = `${source}\n${worker}`;
+  const known = scores.get(name);
+  if (known !== undefined) return known;
+  if (scores.size >= rememberedScores) scores.clear();
+  const score = createHash("sha256").update(name).digest().readUIntBE(0, 6);
+  scores.set(name, score);
+  return score;
+};
 
 /** How many of the others come before a worker at a source. */
 export const rankOf = (source: string, worker: string, others: Iterable<string>): number => {

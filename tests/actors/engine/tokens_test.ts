@@ -51,6 +51,7 @@ const makePostman = () => {
         actor: name,
         route: undefined,
         mail: entry.sequence,
+        begins: false,
         ack: settle("ack"),
         retry: settle("retry"),
         decline: settle("decline"),
