@@ -20,6 +20,8 @@ export const millisOf = (nanoseconds: string | bigint): number =>
 
 /** What the server says of a message. */
 export interface Told {
+  readonly stream: string;
+  readonly consumer: string;
   /** How many times it was delivered. */
   readonly offers: number;
   readonly sequence: number;
@@ -37,6 +39,8 @@ export const readReply = (
   // Newer servers put the domain and the account before the stream.
   const start = tokens.length === 9 ? 4 : 6;
   return {
+    stream: tokens[start - 2]!,
+    consumer: tokens[start - 1]!,
     offers: Number(tokens[start]),
     sequence: Number(tokens[start + 1]),
     delivery: Number(tokens[start + 2]),

@@ -52,8 +52,9 @@ const deliveryOf = (
   layout: Layout,
   handed: Handed,
 ): Delivery | undefined => {
-  const offer = offerOfHanded(layout, handed);
-  if (offer === undefined) return undefined;
+  const offered = offerOfHanded(layout, handed);
+  if (offered === undefined) return undefined;
+  const { consumer: _, ...offer } = offered;
   const { reply } = handed;
   let isSettled = false;
   const say = (verdict: Uint8Array, settles: boolean) => {

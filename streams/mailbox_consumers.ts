@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import * as Effect from "effect/Effect";
 import type { ActorName } from "../schema/ids.ts";
 import type { Route } from "../schema/route.ts";
-import { decodeToken, encodeToken } from "../schema/token.ts";
+import { encodeToken } from "../schema/token.ts";
 import { Connection } from "./connection.ts";
 import { findOrCreate, refuseDrift } from "./drift.ts";
 import { ackWaitMs } from "./mailbox.ts";
@@ -37,14 +37,6 @@ export const mailboxConsumer = (actor: ActorName, part: number): string => `mail
 /** The consumer of the lane of a route, whose text is longer than a consumer's name may be. */
 export const laneConsumer = (actor: ActorName, route: Route): string =>
   `lane-${actor}-${createHash("sha256").update(route).digest("base64url").slice(0, 22)}`;
-
-/** The consumer that offers what is stored under a subject. */
-export const consumerOfSubject = (subject: string): string => {
-  const [, kind, part, actor, , , route] = subject.split(".");
-  return kind === "lane"
-    ? laneConsumer(actor as ActorName, decodeToken(route ?? "") as Route)
-    : mailboxConsumer(actor as ActorName, Number(part));
-};
 
 const shards = (layout: Layout): ReadonlyArray<number> =>
   Array.from({ length: layout.shards }, (_, shard) => shard);

@@ -6,13 +6,24 @@
 import type { ConsumerInfo } from "@nats-io/jetstream";
 import * as Cache from "effect/Cache";
 import * as Effect from "effect/Effect";
+import type { ActorName } from "../../schema/ids.ts";
+import type { Route } from "../../schema/route.ts";
+import { decodeToken } from "../../schema/token.ts";
 import { Connection } from "../connection.ts";
 import { isMissing } from "../drift.ts";
 import type { Fate, Mailboxes } from "../mailbox.ts";
-import { consumerOfSubject } from "../mailbox_consumers.ts";
+import { laneConsumer, mailboxConsumer } from "../mailbox_consumers.ts";
 import { type Layout, streamName } from "../subjects.ts";
 
 const rememberedConsumers = 1_024;
+
+/** The consumer that offers what is stored under a subject. */
+const consumerOf = (subject: string): string => {
+  const [, kind, part, actor, , , route] = subject.split(".");
+  return kind === "lane"
+    ? laneConsumer(actor as ActorName, decodeToken(route ?? "") as Route)
+    : mailboxConsumer(actor as ActorName, Number(part));
+};
 
 const fateAt = (info: ConsumerInfo | undefined, sequence: number): Fate => {
   // Whoever creates the consumer is offered all that there is.
@@ -34,7 +45,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout) {
   });
   const fate: Mailboxes["Service"]["fate"] = ({ shard, subject, sequence }) =>
     Effect.map(
-      Cache.get(infos, `${streamName(layout, shard)} ${consumerOfSubject(subject)}`),
+      Cache.get(infos, `${streamName(layout, shard)} ${consumerOf(subject)}`),
       (info) => fateAt(info, sequence),
     );
   return fate;

@@ -9,7 +9,7 @@ import { mailRecord } from "../../schema/mail_record.ts";
 import { Route } from "../../schema/route.ts";
 import { readReply } from "../consumer_reply.ts";
 import type { Delivery } from "../mailbox.ts";
-import type { Layout } from "../subjects.ts";
+import { type Layout, streamName } from "../subjects.ts";
 import { type Offer, offerFor } from "./offer.ts";
 
 export const Handed = Schema.Struct({
@@ -47,15 +47,23 @@ export const handedOf = (delivery: Delivery): Handed => {
 
 const nothing = new Uint8Array();
 
+/** What of a delivery is known that was handed over. */
+export type OfferHanded = Offer & Pick<Delivery, "offers" | "spilled"> & {
+  readonly consumer: string;
+};
+
 /** What was handed over, with how often it had been offered; nothing, if it is no delivery of ours. */
 export const offerOfHanded = (
   layout: Layout,
   { shard, subject, route, mail, begins = false, reply }: Handed,
-): (Offer & Pick<Delivery, "offers" | "spilled">) | undefined => {
+): OfferHanded | undefined => {
   const told = readReply(reply);
-  if (told === undefined) return undefined;
-  const { sequence, at, offers } = told;
+  // Nothing else is told what becomes of it.
+  if (told?.stream !== streamName(layout, shard) || !Number.isSafeInteger(told.sequence)) {
+    return undefined;
+  }
+  const { consumer, sequence, at, offers } = told;
   const entry = { shard, subject, sequence, at, id: undefined, removed: false, body: nothing };
   const offer = offerFor(layout, entry, route, { mail, begins });
-  return offer && { ...offer, offers, spilled: true };
+  return offer && { ...offer, consumer, offers, spilled: true };
 };

@@ -10,7 +10,7 @@ import type { SessionRecord } from "../../schema/session_record.ts";
 import { acknowledged, inProgress, notNow, readReply, terminated } from "../consumer_reply.ts";
 import { Arrived } from "../log/arrived.ts";
 import type { Delivery, ServeOptions } from "../mailbox.ts";
-import { consumerOfSubject, laneConsumer, type Source } from "../mailbox_consumers.ts";
+import type { Source } from "../mailbox_consumers.ts";
 import { type Layout, streamName } from "../subjects.ts";
 import { type Handed, handedOf, offerOfHanded } from "./handed.ts";
 import { type Offer, offerOf } from "./offer.ts";
@@ -237,9 +237,8 @@ export class Intake {
     const { layout } = this.#options;
     const offer = offerOfHanded(layout, handed);
     if (offer === undefined) return;
-    const { actor, route, entry: { shard, subject } } = offer;
-    const consumer = route === undefined ? consumerOfSubject(subject) : laneConsumer(actor, route);
-    const place = this.#places.get(placeKey(streamName(layout, shard), consumer));
+    const stream = streamName(layout, offer.entry.shard);
+    const place = this.#places.get(placeKey(stream, offer.consumer));
     if (place === undefined) return this.#answer(reply, notNow(0));
     this.#answer(reply, inProgress);
     this.#offer({ place, reply, offer, ...offer, lastResort: true });
@@ -283,7 +282,8 @@ export class Intake {
         this.#offer(received);
       };
       const hand = () => handedOf(delivery);
-      this.#overflow.take(place, { offer, hand, giveBack }, performance.now());
+      const isLane = place.source.route !== undefined;
+      this.#overflow.take(place, isLane, { offer, hand, giveBack }, performance.now());
       this.#room.setGiving(true);
       return;
     }

@@ -34,22 +34,31 @@ const manyAway = 10_000;
 
 const any = () => true;
 
-/** Of each place, what came first is next; and each place in turn, so that none waits for another. */
+type Backlogs<Place> = Map<Place, Backlog>;
+
+/**
+ * Of each place, what came first is next; and each place in turn, so that none waits for another. What
+ * only few can do does not wait behind what everybody can: lanes and mailboxes take turns as well.
+ */
 export class Overflow<Place> {
-  readonly #places = new Map<Place, Backlog>();
+  readonly #ofLanes: Backlogs<Place> = new Map();
+  readonly #ofMailboxes: Backlogs<Place> = new Map();
+  /** Whose turn it is first. */
+  #inTurn = [this.#ofLanes, this.#ofMailboxes];
   #away = 0;
 
   get isEmpty(): boolean {
-    return this.#places.size === 0;
+    return this.#inTurn.every(({ size }) => size === 0);
   }
 
   get isLarge(): boolean {
     return this.#away >= manyAway;
   }
 
-  take(place: Place, declined: Declined, now: number): void {
-    const backlog = this.#places.get(place) ?? { held: new Map(), away: new Map() };
-    this.#places.set(place, backlog);
+  take(place: Place, isLane: boolean, declined: Declined, now: number): void {
+    const backlogs = isLane ? this.#ofLanes : this.#ofMailboxes;
+    const backlog = backlogs.get(place) ?? { held: new Map(), away: new Map() };
+    backlogs.set(place, backlog);
     if (backlog.held.size < heldAtMost) backlog.held.set(declined, now + heldForMs);
     else this.#sendAway(backlog, declined, now);
   }
@@ -57,7 +66,9 @@ export class Overflow<Place> {
   /** Offers again what is here, while there is room. */
   offer(hasRoom: () => boolean): void {
     let remaining = this.#away;
-    for (const { held } of this.#places.values()) remaining += held.size;
+    for (const backlogs of this.#inTurn) {
+      for (const { held } of backlogs.values()) remaining += held.size;
+    }
     // What is declined once more goes to the end.
     while (remaining-- > 0 && hasRoom()) this.#takeOut(any)?.offer();
   }
@@ -75,18 +86,20 @@ export class Overflow<Place> {
 
   /** Sees to what has been here, or away, for long enough. */
   sweep(now: number): void {
-    for (const [place, backlog] of this.#places) {
-      for (const [declined, until] of backlog.held) {
-        if (until > now) break;
-        backlog.held.delete(declined);
-        this.#sendAway(backlog, declined, now);
+    for (const backlogs of this.#inTurn) {
+      for (const [place, backlog] of backlogs) {
+        for (const [declined, until] of backlog.held) {
+          if (until > now) break;
+          backlog.held.delete(declined);
+          this.#sendAway(backlog, declined, now);
+        }
+        for (const [declined, until] of backlog.away) {
+          if (until > now) break;
+          backlog.away.delete(declined);
+          this.#away--;
+        }
+        if (isNone(backlog)) backlogs.delete(place);
       }
-      for (const [declined, until] of backlog.away) {
-        if (until > now) break;
-        backlog.away.delete(declined);
-        this.#away--;
-      }
-      this.#forgetIfEmpty(place, backlog);
     }
   }
 
@@ -102,26 +115,25 @@ export class Overflow<Place> {
     this.#away++;
   }
 
-  /** Takes out whose turn it is. */
+  /** Takes out whose turn it is; who had one is the last to have the next. */
   #takeOut(suits: (place: Place) => boolean): Declined | undefined {
-    for (const [place, backlog] of this.#places) {
-      if (!suits(place)) continue;
-      const { held, away } = backlog;
-      const from = held.size > 0 ? held : away;
-      const [declined] = from.keys();
-      if (declined === undefined) continue;
-      from.delete(declined);
-      if (from === away) this.#away--;
-      // Who had a turn is the last to have the next.
-      this.#places.delete(place);
-      this.#places.set(place, backlog);
-      this.#forgetIfEmpty(place, backlog);
-      return declined;
+    for (const backlogs of this.#inTurn) {
+      for (const [place, backlog] of backlogs) {
+        if (!suits(place)) continue;
+        const { held, away } = backlog;
+        const from = held.size > 0 ? held : away;
+        const [declined] = from.keys();
+        if (declined === undefined) continue;
+        from.delete(declined);
+        if (from === away) this.#away--;
+        backlogs.delete(place);
+        if (!isNone(backlog)) backlogs.set(place, backlog);
+        this.#inTurn = [...this.#inTurn.filter((other) => other !== backlogs), backlogs];
+        return declined;
+      }
     }
     return undefined;
   }
-
-  #forgetIfEmpty(place: Place, { held, away }: Backlog): void {
-    if (held.size === 0 && away.size === 0) this.#places.delete(place);
-  }
 }
+
+const isNone = ({ held, away }: Backlog): boolean => held.size === 0 && away.size === 0;

@@ -24,6 +24,7 @@ import { readReply } from "../../streams/consumer_reply.ts";
 import { nonceOfId } from "../../streams/fence.ts";
 import { isReference } from "../../streams/log/spill.ts";
 import { answerReader } from "../../streams/log/wire.ts";
+import { Handed, offerOfHanded } from "../../streams/mailbox/handed.ts";
 import * as configuration from "../../streams/server/configuration.ts";
 import {
   addressOfSubject,
@@ -50,6 +51,8 @@ const tokenOf = (signal: string) =>
     key: `weir.token/${signal}`,
     expires: 9e15,
   }, "k"));
+
+const decodeHanded = Schema.decodeUnknownOption(Schema.fromJsonString(Handed));
 
 const ofText = (
   name: string,
@@ -116,6 +119,22 @@ export const textTargets: ReadonlyArray<Target> = [
     "$JS.ACK.KV_weir.c.1.42.7.1767225600000999999.3",
     "$JS.ACK.hub.acc.KV_weir.c.1.42.7.1767225600000999999.3.x",
   ], (text) => readReply(text)),
+  ofText(
+    "handed",
+    [
+      { shard: 0, subject: "weir.mail.0.order.acme.o-1", mail: 42 },
+      {
+        shard: 1,
+        subject: "weir-1.lane.0.order.acme.o-1.gpu",
+        mail: 7,
+        route: "gpu",
+        begins: true,
+      },
+    ].map((handed) =>
+      JSON.stringify({ ...handed, reply: "$JS.ACK.KV_weir.c.1.42.7.1767225600000999999.3" })
+    ),
+    (text) => Option.map(decodeHanded(text), (handed) => offerOfHanded(layout, handed)),
+  ),
   {
     name: "publish-answer",
     seeds: [

@@ -7,7 +7,14 @@ it("the time of a message is cut to whole milliseconds, never rounded to the nex
   // As a number this is 1795271324456000000.
   const nanoseconds = 1795271324455999999n;
   assert.equal(millisOf(nanoseconds), 1795271324455);
-  const told = { offers: 2, sequence: 42, delivery: 7, at: 1795271324455 };
+  const told = {
+    stream: "stream",
+    consumer: "consumer",
+    offers: 2,
+    sequence: 42,
+    delivery: 7,
+    at: 1795271324455,
+  };
   assert.deepEqual(readReply(`$JS.ACK.stream.consumer.2.42.7.${nanoseconds}.0`), told);
   assert.deepEqual(readReply(`$JS.ACK._.account.stream.consumer.2.42.7.${nanoseconds}.0`), told);
 });

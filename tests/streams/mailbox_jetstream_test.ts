@@ -6,11 +6,23 @@ import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Connection from "../../streams/connection.ts";
 import { HandOver, layerJetStream as layerHandOver } from "../../streams/hand_over.ts";
 import { layerJetStream as layerLog } from "../../streams/log_jetstream.ts";
+import { Mailboxes } from "../../streams/mailbox.ts";
 import { layerJetStream } from "../../streams/mailbox/jetstream.ts";
 import * as Sessions from "../../streams/session.ts";
 import { subjectOf } from "../../streams/subjects.ts";
 import { handOverSuite, offered } from "../conformance/hand_over_suite.ts";
-import { mailboxSuite, type Services as MailServices } from "../conformance/mailbox_suite.ts";
+import {
+  acks,
+  attend,
+  declines,
+  eventually,
+  mailboxSuite,
+  offered as offeredTo,
+  posted,
+  postMany,
+  type Services as MailServices,
+  uniqueActor,
+} from "../conformance/mailbox_suite.ts";
 import { sessionSuite } from "../conformance/session_suite.ts";
 import { uniqueWorker } from "../conformance/subject_matter.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
@@ -50,6 +62,28 @@ describe(name, () => {
       frozen.unsubscribe();
     }))));
 
+  it("what a full worker declined is handed to who comes with room, and not offered anew", () =>
+    runtime.runPromise(Effect.scoped(Effect.gen(function* () {
+      const { fate } = yield* Mailboxes;
+      const actor = uniqueActor();
+      const full = yield* attend(actor, declines, { room: () => 0 });
+      full.setFull(true);
+      const messages = yield* postMany(actor, 100);
+      const declined = () => new Map(full.offered.map(({ mail, offers }) => [mail, offers]));
+      yield* eventually("all are declined", () => declined().size === 100);
+      const free = yield* attend(actor, acks);
+      yield* eventually("all are taken", () => free.offered.length >= 100);
+      assert.deepEqual(offeredTo(free.offered), posted(messages));
+      // But for what the server may have been offering anew just then.
+      const handed = free.offered.filter(({ mail, offers }) => declined().get(mail) === offers);
+      assert.ok(handed.length > 50, `${handed.length} were handed over`);
+      yield* full.leave;
+      for (const { entry } of free.offered) {
+        yield* Effect.repeat(fate(entry), { until: (fate) => fate === "acked", times: 100 });
+        assert.equal(yield* fate(entry), "acked");
+      }
+    }))));
+
   it("a wake-up that cannot be read is answered and goes no further", () =>
     runtime.runPromise(Effect.scoped(Effect.gen(function* () {
       const { nats } = yield* Connection.Connection;
@@ -65,6 +99,8 @@ describe(name, () => {
         // Whoever asks does not say what is published, and where.
         JSON.stringify({ shard: 0, subject, mail: 1, reply: "some.where" }),
         JSON.stringify({ shard: 0, subject, mail: 1, reply: "$JS.API.STREAM.DELETE.weir" }),
+        JSON.stringify({ shard: 0, subject, mail: 1, reply: "$JS.ACK.other.c.1.1.1.1.0" }),
+        JSON.stringify({ shard: 0, subject, mail: 1, reply: "$JS.ACK.KV_weir" }),
         JSON.stringify({ shard: 0, subject: "a.b", mail: 1, reply: "$JS.ACK.s.c.1.1.1.1.0" }),
       ];
       for (const each of garbage) {
