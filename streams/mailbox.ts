@@ -65,7 +65,10 @@ export interface ServeOptions {
   /** The lanes that the worker is bound to; none means the default lane. */
   readonly lanes: ReadonlyArray<Lane>;
   readonly capabilities: ReadonlyArray<string>;
-  /** How much more it can take now; if left out, more than is fetched at a time. */
+  /**
+   * How much more it could take now, with those out of memory that only wait; if left out, more than
+   * is fetched at a time unless it is full.
+   */
   readonly room?: () => number;
   /**
    * Whether what lies on a lane may be taken now; every lane, if left out. It is asked again when the
@@ -78,6 +81,8 @@ export interface ServeOptions {
 export interface Serving {
   /** A full worker comes behind those that are not, and is still offered what they do not take. */
   readonly setFull: (full: boolean) => void;
+  /** Offers something again that was declined, here or elsewhere: a full worker could make room. */
+  readonly offerOne: () => void;
   /** Asks anew which lanes are open: from now on nothing comes by those that are not. */
   readonly lookAgain: () => void;
   /** Takes no more; what was taken stays valid, and may be settled until the scope ends. */

@@ -68,6 +68,8 @@ export interface Engine {
   readonly tokens: SignalTokens;
   /** How long an execution stays in memory although everything that it awaits is far off. */
   readonly residentMs: number;
+  /** An execution only waits from now on; somebody else may need its place. */
+  readonly onIdle: () => void;
   readonly maxReclaims: number;
   readonly keepMs: KeepMs;
   /** Runs beside the caller, with the services of the worker. */
@@ -498,6 +500,7 @@ export class Activation {
     if (this.state.paused !== undefined || this.#halted || isAsleep) {
       return this.#offer({ type: "suspend" });
     }
+    this.#engine.onIdle();
     this.#fork(
       Effect.sleep(residentMs).pipe(
         Effect.andThen(Effect.sync(() => {

@@ -170,6 +170,9 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     budgets,
     tokens: new SignalTokens(yield* TokenKeys, log.layout.namespace),
     residentMs: millis(residentGrace),
+    onIdle: () => {
+      if (residents.size >= concurrency) serving?.offerOne();
+    },
     maxReclaims,
     keepMs: yield* makeKeep(keep, options.actors),
     runFork: Effect.runForkWith(yield* Effect.context<never>()),
@@ -386,7 +389,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     worker: identity,
     lanes,
     capabilities,
-    room: () => concurrency - residents.size,
+    room: () =>
+      concurrency - residents.size + activations().filter(({ isParked }) => isParked).length,
     isOpen: holds.isOpen,
   }, handle);
 

@@ -117,6 +117,18 @@ export class Exchange {
     if (!isFull && this.#attendants.has(attendant)) this.#offerLeft(attendant);
   }
 
+  /** Offers it something again that was declined, and it the first. */
+  offerOne(attendant: Attendant): void {
+    if (!this.#attendants.has(attendant)) return;
+    for (const place of this.#places.values()) {
+      if (!this.#serves(attendant, place)) continue;
+      const [item] = place.left;
+      if (item === undefined) continue;
+      item.declinedBy.delete(attendant);
+      return this.#offer(item);
+    }
+  }
+
   /** Offers what lies on lanes that are open to it now. */
   lookAgain(attendant: Attendant): void {
     if (this.#attendants.has(attendant)) this.#offerLeft(attendant);

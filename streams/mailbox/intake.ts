@@ -72,15 +72,16 @@ export class Intake {
   constructor(options: IntakeOptions) {
     this.#options = options;
     this.#isBound = !servesRoute(undefined, options.serve);
-    const { actors, lanes, capabilities, room = () => mostAtOnce } = options.serve;
+    const ifNotFull = () => this.#full ? 0 : mostAtOnce;
+    const { actors, lanes, capabilities, room = ifNotFull } = options.serve;
     this.#batch = Math.max(1, Math.min(mostAtOnce, room()));
     this.#room = new Room({
       nats: options.nats,
       layout: options.layout,
-      asks: () =>
-        this.#full || this.#stopped
-          ? undefined
-          : { actors, lanes, capabilities, room: Math.min(mostAtOnce, room()) },
+      asks: () => {
+        const most = this.#stopped ? 0 : Math.min(mostAtOnce, room());
+        return most <= 0 ? undefined : { actors, lanes, capabilities, room: most };
+      },
       take: (handed) => this.#takeHanded(handed),
       onNothing: () => this.#yieldNoMore(),
       give: (asked) =>
@@ -139,6 +140,21 @@ export class Intake {
     this.#full = full;
     if (full) this.#sweepSoon();
     else this.#makeUse();
+  }
+
+  /** Offers something again that was declined. */
+  offerOne(): void {
+    if (this.#stopped) return;
+    if (this.#overflow.isEmpty) {
+      this.#room.setTaking(true);
+      return this.#room.ask();
+    }
+    let isFirst = true;
+    this.#overflow.offer(() => {
+      const offers = isFirst;
+      isFirst = false;
+      return offers;
+    });
   }
 
   /** Fills the room that the worker has, from what it or another has declined before. */

@@ -96,6 +96,7 @@ const make = Effect.gen(function* () {
       ));
       return {
         setFull: (full: boolean) => intake.setFull(full),
+        offerOne: () => intake.offerOne(),
         lookAgain: () => intake.lookAgain(),
         stop: Effect.sync(() => intake.stop()),
       };

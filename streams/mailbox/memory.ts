@@ -68,6 +68,7 @@ const make = Effect.gen(function* () {
       );
       return {
         setFull: (isFull) => exchange.setFull(attendant, isFull),
+        offerOne: () => exchange.offerOne(attendant),
         lookAgain: () => exchange.lookAgain(attendant),
         stop: Effect.sync(() => exchange.stop(attendant)),
       };

@@ -37,7 +37,7 @@ export class PostOffice {
       serve: (_, handle) =>
         Effect.sync(() => {
           this.#handlers.set(process, handle);
-          return { setFull: () => {}, lookAgain: () => {}, stop: Effect.void };
+          return { setFull: () => {}, lookAgain: () => {}, offerOne: () => {}, stop: Effect.void };
         }),
       forward: () => Effect.die("nothing here has a route"),
       isServed: () => Effect.succeed(true),

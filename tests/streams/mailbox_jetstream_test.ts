@@ -69,13 +69,15 @@ describe(name, () => {
       const full = yield* attend(actor, declines, { room: () => 0 });
       full.setFull(true);
       const messages = yield* postMany(actor, 100);
-      const declined = () => new Map(full.offered.map(({ mail, offers }) => [mail, offers]));
+      const declined = () => new Map(full.offered.map((each) => [each.execution, each.offers]));
       yield* eventually("all are declined", () => declined().size === 100);
       const free = yield* attend(actor, acks);
       yield* eventually("all are taken", () => free.offered.length >= 100);
       assert.deepEqual(offeredTo(free.offered), posted(messages));
       // But for what the server may have been offering anew just then.
-      const handed = free.offered.filter(({ mail, offers }) => declined().get(mail) === offers);
+      const handed = free.offered.filter(({ execution, offers }) =>
+        declined().get(execution) === offers
+      );
       assert.ok(handed.length > 50, `${handed.length} were handed over`);
       yield* full.leave;
       for (const { entry } of free.offered) {

@@ -31,7 +31,12 @@ const makePostman = () => {
   const mailboxes = {
     serve: (_: unknown, handler: typeof handle) => {
       handle = handler;
-      return Effect.succeed({ setFull: () => {}, lookAgain: () => {}, stop: Effect.void });
+      return Effect.succeed({
+        setFull: () => {},
+        lookAgain: () => {},
+        offerOne: () => {},
+        stop: Effect.void,
+      });
     },
     forward: () => Effect.void,
     isServed: () => Effect.succeed(true),
