@@ -14,12 +14,10 @@ import type { PayloadTooLarge } from "../../schema/errors.ts";
 import { Cancelled } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
 import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
-import type { DoneRecord } from "../../schema/journal_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Leases } from "../../streams/lease.ts";
 import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
 import type { Delivery } from "../../streams/mailbox.ts";
-import { removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import {
   afterEnd,
@@ -49,13 +47,16 @@ import { pauseBeforeNext } from "../retry_policy.ts";
 import { asTask, Skipped, type TaskCode, timedOut } from "../work/task_code.ts";
 import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
+import { endWith } from "./ending.ts";
 import { failureOfCause } from "./failure_of.ts";
 import { tell } from "./follow_up.ts";
 import type { ActorCode, BudgetMeans } from "./operations.ts";
+import { OfferedMail } from "./offered_mail.ts";
 import { Outputs } from "./outputs.ts";
 import { type Claimed, Ownership } from "./ownership.ts";
 import type { Post } from "./post.ts";
 import { snapshotEvery } from "./snapshot.ts";
+import { Suspension } from "./suspension.ts";
 import { toJson } from "./to_json.ts";
 
 /** What activations of one worker share. */
@@ -138,12 +139,10 @@ export class Activation {
   readonly #ownership: Ownership;
   readonly #outputs: Outputs;
   readonly #deadlines: Deadlines;
+  readonly #suspension: Suspension;
   /** None before the code is begun, and between two attempts. */
   #codeRun: CodeRun | undefined;
-  #deliveries: Array<Delivery> = [];
-  /** Counts what happened; and after which of it a suspension is due. */
-  #generation = 0;
-  #waitsSince = -1;
+  readonly #offered = new OfferedMail();
   #draining = false;
   /** Whether it goes on no more once it waits, since somebody paused its tenant or its lane. */
   #halted: boolean;
@@ -169,6 +168,16 @@ export class Activation {
     this.#scope = scope;
     const fork = (effect: Effect.Effect<void>) => this.#fork(effect);
     this.#deadlines = new Deadlines({ log, clock, monotonicMs, fork }, claimed.history.state);
+    this.#suspension = new Suspension({
+      residentMs: engine.residentMs,
+      isIdle: () => !this.#over && this.#isIdle(),
+      isAsleep: () =>
+        this.state.paused !== undefined || this.#halted ||
+        this.#codeRun?.isAsleepUntil(this.#deadlines.nowAbout + engine.residentMs) === true,
+      onIdle: engine.onIdle,
+      suspend: () => this.#offer({ type: "suspend" }),
+      fork,
+    });
     this.#ownership = new Ownership({
       log,
       leases,
@@ -220,21 +229,18 @@ export class Activation {
 
   /** What was offered because of this execution, and is not acked. */
   get deliveries(): ReadonlyArray<Delivery> {
-    return this.#deliveries;
+    return this.#offered.all;
   }
 
   /** Takes a message over; it is acked when all that follows from it is durable. */
   take(delivery: Delivery): void {
-    const others = this.#deliveries.filter(({ entry }) =>
-      entry.sequence !== delivery.entry.sequence
-    );
-    this.#deliveries = [...others, delivery].sort(byMail);
+    this.#offered.take(delivery);
     this.#offer({ type: "wake", mail: delivery.mail });
   }
 
   /** Extends the lease when its third is over, and the server's patience about the mail. */
   keepAlive(now: number): void {
-    for (const delivery of this.#deliveries) delivery.working();
+    this.#offered.keepAlive();
     if (this.#ownership.isRenewalDue(now)) this.#offer({ type: "renew" });
   }
 
@@ -314,7 +320,7 @@ export class Activation {
     return Effect.gen({ self: this }, function* () {
       // What was offered along with the start came before any code, and counts before any code.
       yield* Effect.yieldNow;
-      yield* this.#readMail(Math.max(0, ...this.#deliveries.map(({ mail }) => mail)));
+      yield* this.#readMail(this.#offered.last);
       const { start } = this.state;
       if (start === undefined) return yield* this.#letGo("released");
       if (this.state.done !== undefined) return yield* this.#letGo("ended");
@@ -385,7 +391,7 @@ export class Activation {
       runFork: this.#engine.runFork,
       submit: (command, stored, refused, along) =>
         this.#offer({ type: "command", run, command, stored, refused, along }),
-      onQuiet: () => this.#considerSuspension(),
+      onQuiet: () => this.#suspension.consider(),
       onRest: () => this.#offer({ type: "rest" }),
       onFinish: () => this.#offer({ type: "finish", run }),
       append: (messages) => this.#append(messages),
@@ -401,10 +407,10 @@ export class Activation {
     return Effect.gen({ self: this }, function* () {
       for (;;) {
         const event = yield* Queue.take(this.#events);
-        if (event.type !== "renew" && event.type !== "verify") this.#generation++;
+        if (event.type !== "renew" && event.type !== "verify") this.#suspension.postpone();
         yield* this.#handle(event);
         yield* this.#ownership.leaveSnapshot(snapshotEvery * 8);
-        this.#considerSuspension();
+        this.#suspension.consider();
       }
     });
   }
@@ -490,26 +496,6 @@ export class Activation {
     );
   }
 
-  #considerSuspension(): void {
-    if (this.#over || !this.#isIdle()) return;
-    const generation = this.#generation;
-    if (this.#waitsSince === generation) return;
-    this.#waitsSince = generation;
-    const { residentMs } = this.#engine;
-    const isAsleep = this.#codeRun?.isAsleepUntil(this.#deadlines.nowAbout + residentMs) === true;
-    if (this.state.paused !== undefined || this.#halted || isAsleep) {
-      return this.#offer({ type: "suspend" });
-    }
-    this.#engine.onIdle();
-    this.#fork(
-      Effect.sleep(residentMs).pipe(
-        Effect.andThen(Effect.sync(() => {
-          if (this.#generation === generation) this.#offer({ type: "suspend" });
-        })),
-      ),
-    );
-  }
-
   /** Whether something was recorded as begun that may not have been done, like the start of a child. */
   get #isUnderWay(): boolean {
     return this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
@@ -542,10 +528,9 @@ export class Activation {
 
   #readMail(through: number): Effect.Effect<void, Over | AppendError | ReadError> {
     return Effect.gen({ self: this }, function* () {
-      const offered = this.#deliveries.find(({ mail, spilled }) => mail === through && !spilled);
-      yield* this.#ownership.readMail(through, offered?.entry);
+      yield* this.#ownership.readMail(through, this.#offered.entryOf(through));
       yield* this.#takeUpMail();
-      this.#ackAllButLast();
+      this.#offered.ackAllButLast();
     });
   }
 
@@ -684,69 +669,26 @@ export class Activation {
   }
 
   #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError | ReadError> {
-    return Effect.gen({ self: this }, function* () {
+    return Effect.suspend(() => {
       this.#codeRun?.abandon();
-      const before = this.state;
-      const command = { kind: "done", ...(yield* this.#keep) } as const;
-      yield* Effect.catchTag(
-        this.#ownership.execute({ ...command, outcome }),
-        "PayloadTooLarge",
-        (error) => {
-          const failure = { name: error._tag, message: error.message, retryable: false };
-          return this.#ownership.execute({ ...command, outcome: { type: "failure", failure } });
-        },
-      );
-      const { done } = this.state;
-      if (done !== undefined) {
-        // What concerns the execution itself is stored one after another in any case.
-        const letGo = this.#deadlines.takeBackAll(this.#ownership).pipe(
-          // It may be run again, and then awaits its children still.
-          Effect.andThen(this.#ownership.release(!this.#isUnderWay)),
-          Effect.andThen(this.#removeLater(done.record)),
-        );
-        const followUps = afterEnd(before, done.record.outcome);
-        yield* followUps.length === 0
-          ? letGo
-          : Effect.all([this.#follow(followUps), letGo], { concurrency: 2, discard: true });
-      }
-      return yield* Effect.fail(new Over("ended"));
+      const ending = {
+        engine: this.#engine,
+        tenant: this.tenant,
+        actor: this.#code.name,
+        ownership: this.#ownership,
+        deadlines: this.#deadlines,
+        follow: (followUps: ReadonlyArray<FollowUp>) => this.#follow(followUps),
+        isAtRest: () => !this.#isUnderWay,
+      };
+      return Effect.andThen(endWith(ending, outcome), Effect.fail(new Over("ended")));
     });
-  }
-
-  /** How long its records stay when it ends now. */
-  get #keep(): Effect.Effect<{ readonly keepUntil?: Timestamp }, ReadError> {
-    const keepMs = this.#engine.keepMs(this.tenant, this.#code.name);
-    return Number.isFinite(keepMs)
-      ? Effect.map(
-        this.#deadlines.now,
-        (now) => ({ keepUntil: Timestamp.make(Math.ceil(now + keepMs)) }),
-      )
-      : Effect.succeed({});
-  }
-
-  #removeLater({ life, keepUntil: at }: DoneRecord): Effect.Effect<void, AppendError> {
-    const { address, lastRecord: end } = this.#ownership;
-    return at === undefined
-      ? Effect.void
-      : removeLater(this.#engine.log, address, { life, end, at });
   }
 
   #follow(followUps: ReadonlyArray<FollowUp>): Effect.Effect<void, AppendError> {
     const as = asParent(this.execution, this.tenant, this.state, "weir.cancel");
     return tell(this.#engine, as, followUps);
   }
-
-  /**
-   * Acks what was offered, but for the last message of the mailbox, which brings the execution back if
-   * we die. An owner that is none any more keeps that as well, so that no two of them can ack all.
-   */
-  #ackAllButLast(): void {
-    for (const delivery of this.#deliveries.splice(0, this.#deliveries.length - 1)) delivery.ack();
-  }
 }
-
-const byMail = (a: Delivery, b: Delivery): number =>
-  a.mail - b.mail || a.entry.sequence - b.entry.sequence;
 
 const reasonOf = (
   from: { readonly reason?: string } | undefined,
