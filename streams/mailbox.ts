@@ -66,8 +66,8 @@ export interface ServeOptions {
   readonly lanes: ReadonlyArray<Lane>;
   readonly capabilities: ReadonlyArray<string>;
   /**
-   * How much more it could take now, with those out of memory that only wait; if left out, more than
-   * is fetched at a time unless it is full.
+   * How much more it could take now, or if it could make room; if left out, more than is fetched at a
+   * time unless it is full.
    */
   readonly room?: () => number;
   /**

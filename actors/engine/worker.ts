@@ -208,11 +208,12 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     if (isHeld !== undefined) activation.halt(isHeld);
   };
 
-  /** Puts one that only waits out of memory, if there is one. */
-  const makeRoom = () => {
+  /** One that only waits, whose place another could have. */
+  const idler = () => {
     for (const resident of residents.values()) {
-      if (resident instanceof Activation && resident.isParked) return resident.suspend();
+      if (resident instanceof Activation && resident.isParked) return resident;
     }
+    return undefined;
   };
 
   const handle = (delivery: Delivery): void => {
@@ -225,7 +226,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     }
     if (draining) return delivery.decline();
     if (residents.size >= concurrency) {
-      makeRoom();
+      idler()?.suspend();
       run(declineOrPassOn(delivery));
       return;
     }
@@ -389,8 +390,10 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     worker: identity,
     lanes,
     capabilities,
-    room: () =>
-      concurrency - residents.size + activations().filter(({ isParked }) => isParked).length,
+    room: () => {
+      const free = concurrency - residents.size;
+      return free > 0 ? free : idler() === undefined ? 0 : 1;
+    },
     isOpen: holds.isOpen,
   }, handle);
 

@@ -79,7 +79,7 @@ export class Intake {
       nats: options.nats,
       layout: options.layout,
       asks: () => {
-        const most = this.#stopped ? 0 : Math.min(mostAtOnce, room());
+        const most = this.#stopped || this.#isAlone ? 0 : Math.min(mostAtOnce, room());
         return most <= 0 ? undefined : { actors, lanes, capabilities, room: most };
       },
       take: (handed) => this.#takeHanded(handed),
@@ -214,6 +214,10 @@ export class Intake {
     puller.rank(priorityOf(forwards ? "forwarding" : yields ? "full" : "free", rank));
   }
 
+  get #isAlone(): boolean {
+    return this.#others.length === 0;
+  }
+
   #isOpen(route: Route | undefined): boolean {
     return route === undefined || this.#options.serve.isOpen?.(route) !== false;
   }
@@ -322,7 +326,7 @@ export class Intake {
     if (this.#overflow.isLarge) {
       for (const { puller } of this.#places.values()) puller.refill();
     }
-    if (!isEmpty) return this.#room.announce();
+    if (!isEmpty) return this.#isAlone ? undefined : this.#room.announce();
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
   }
