@@ -24,6 +24,8 @@ const snippetSetting = join(root, "scripts", "gate", "snippet_setting.ts");
 const isPublic = (file: string): boolean => file.startsWith("tests/public/");
 const isSimulation = (file: string): boolean => file.startsWith("tests/sim/");
 const isInMemory = (file: string): boolean => file.endsWith("_memory_test.ts");
+/** What asks more of the machine than a gate may: mounts, for one. */
+const isOfMachine = (file: string): boolean => file.startsWith("tests/machine/");
 const isChaos = (file: string): boolean => file.includes("/chaos/");
 
 /** What is made of the log, and asks the platform for nothing. */
@@ -117,17 +119,21 @@ export const denoTests = async (
 ): Promise<ReadonlyArray<TestFile>> => {
   const wanted = names.map((name) => name.replace(/^\.\//, "").replace(/\/+$/, ""));
   const chosen = (await testFiles()).filter((file) =>
-    wanted.length === 0 || wanted.some((name) => file === name || file.startsWith(`${name}/`))
+    wanted.length === 0
+      ? !isOfMachine(file)
+      : wanted.some((name) => file === name || file.startsWith(`${name}/`))
   );
   return onDeno(chosen);
 };
 
-/** The tests that look at `WEIR_TEST_FULL`, told to leave nothing out. */
-export const fullTests = async (): Promise<ReadonlyArray<TestFile>> =>
-  onDeno(await testsReaching("WEIR_TEST_FULL"), {
+/** The tests that look at `WEIR_TEST_FULL`, told to leave nothing out, and those of the machine. */
+export const fullTests = async (): Promise<ReadonlyArray<TestFile>> => {
+  const ofMachine = (await testFiles()).filter(isOfMachine);
+  return onDeno([...ofMachine, ...await testsReaching("WEIR_TEST_FULL")], {
     env: { WEIR_TEST_FULL: "1" },
     limitSeconds: fullLimitSeconds,
   });
+};
 
 /** The examples in the documentation comments, type-checked and run. */
 const commentTests = async (): Promise<ReadonlyArray<TestFile>> => {
@@ -158,7 +164,7 @@ export const internalTestsOnNode = async (
   { onTheLog }: { readonly onTheLog: boolean },
 ): Promise<ReadonlyArray<TestFile>> => {
   const files = (await testFiles()).filter((file) =>
-    ![isPublic, isChaos, isSimulation, isInMemory].some((isElsewhere) => isElsewhere(file)) &&
+    ![isPublic, isChaos, isOfMachine, isSimulation, isInMemory].some((is) => is(file)) &&
     isOnTheLog(file) === onTheLog
   );
   const compiled = files.map((file) => file.replace(/\.ts$/, ".js"));
