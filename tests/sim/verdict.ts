@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import * as Option from "effect/Option";
 import { runStateOf } from "../../actors/core/run_state.ts";
 import { contentOf } from "../../actors/core/snapshot.ts";
-import type { ExecutionState } from "../../actors/core/state.ts";
+import { beginOf, type ExecutionState } from "../../actors/core/state.ts";
 import { takeUpRest } from "../../actors/core/take_up.ts";
 import { takeUpToReplay } from "../../actors/core/take_up.ts";
 import { beforeWork, tellWork } from "../../actors/core/tell_work.ts";
@@ -122,7 +122,7 @@ const judgeWork = (world: World, address: Address): void => {
     const projected = runStateOf(state, claim, at);
     // What had begun nothing that was recorded, and what was let go as the next attempt was due.
     const isHalf = (run.state === "running" && projected === "leased") ||
-      (run.state === "retryWait" && state.retryAt! <= at);
+      (run.state === "retryWait" && beginOf(state) <= at);
     if (run.state !== projected && !isHalf) {
       throw new Wrong(`${label} is told as ${run.state}, and is ${projected} at ${entry.sequence}`);
     }
