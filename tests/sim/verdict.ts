@@ -9,8 +9,7 @@ import * as Option from "effect/Option";
 import { runStateOf } from "../../actors/core/run_state.ts";
 import { contentOf } from "../../actors/core/snapshot.ts";
 import { beginOf, type ExecutionState } from "../../actors/core/state.ts";
-import { takeUpRest } from "../../actors/core/take_up.ts";
-import { takeUpToReplay } from "../../actors/core/take_up.ts";
+import { takeUpRest, takeUpToReplay } from "../../actors/core/take_up.ts";
 import { beforeWork, tellWork } from "../../actors/core/tell_work.ts";
 import { ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
 import { isHeld } from "../../schema/lease_record.ts";
@@ -122,7 +121,7 @@ const judgeWork = (world: World, address: Address): void => {
     const projected = runStateOf(state, claim, at);
     // What had begun nothing that was recorded, and what was let go as the next attempt was due.
     const isHalf = (run.state === "running" && projected === "leased") ||
-      (run.state === "retryWait" && beginOf(state) <= at);
+      (run.state === "retryWait" && beginOf(takeUpRest(state)) <= at);
     if (run.state !== projected && !isHalf) {
       throw new Wrong(`${label} is told as ${run.state}, and is ${projected} at ${entry.sequence}`);
     }
