@@ -5,8 +5,9 @@
  * Options: --rounds N, for all but `list`, and --milliseconds N, the window of a round, for the first
  * two, `families`, `queues` and `scale`; --parked N, how many executions are parked, and
  * --parked-rounds N; --events N, how many a reader of `families` catches up with; --sizes N,M of
- * `list`, `queues`, `routing` and `scale`; --timers N,M, how many are pending in `scale`; --only
- * part,part of `engine`, `queues`, `routing` or `scale`; --quick, to see that everything runs.
+ * `list`, `queues`, `routing` and `scale`; --timers N,M, how many are pending in `scale`; --schedules
+ * N, how many are at rest in `tasks`; --only part,part of `engine`, `queues`, `routing`, `scale` or
+ * `tasks`; --quick, to see that everything runs.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -34,6 +35,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string" },
     milliseconds: { type: "string" },
     parked: { type: "string" },
+    schedules: { type: "string" },
     "parked-rounds": { type: "string" },
     events: { type: "string" },
     sizes: { type: "string" },
@@ -131,7 +133,7 @@ const reports: Readonly<Record<string, () => Promise<void>>> = {
       loads: [1, 64],
       graph: values.quick ? 50 : 1_000,
       resting: {
-        count: values.quick ? 100 : 10_000,
+        count: option(values.schedules, 10_000, 100),
         watchMs: values.quick ? 1_000 : 10_000,
       },
     }),
