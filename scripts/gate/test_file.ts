@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { run } from "./command.ts";
 import { type Counts, countTests } from "./junit.ts";
 import { endLeftovers, markerName } from "./leftovers.ts";
@@ -29,6 +30,18 @@ export interface Result extends Counts {
   readonly output: string;
 }
 
+/** Who is just ending may write into a folder while it is being emptied. */
+const remove = async (folder: string): Promise<void> => {
+  for (let tries = 1;; tries++) {
+    try {
+      return await rm(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (tries === 20) throw error;
+      await pause(250);
+    }
+  }
+};
+
 export const runTestFile = async (file: TestFile): Promise<Result> => {
   const scratch = await mkdtemp(join(tmpdir(), "weir-test-"));
   const report = join(scratch, "junit.xml");
@@ -46,7 +59,7 @@ export const runTestFile = async (file: TestFile): Promise<Result> => {
   });
   const counts = countTests(await readFile(report, "utf8").catch(() => ""));
   const leftovers = await endLeftovers(marker);
-  await rm(scratch, { recursive: true, force: true });
+  await remove(scratch);
 
   const problems: Array<string> = [];
   if (finished.timedOut) {

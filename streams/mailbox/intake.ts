@@ -252,16 +252,20 @@ export class Intake {
   }
 
   /** What another had declined is as if it had been offered here. */
-  #takeHanded(handed: Handed): void {
+  #takeHanded(handed: Handed): boolean {
     const { reply } = handed;
     const { layout } = this.#options;
     const offer = offerOfHanded(layout, handed);
-    if (offer === undefined) return;
+    if (offer === undefined) return false;
     const stream = streamName(layout, offer.entry.shard);
     const place = this.#places.get(placeKey(stream, offer.consumer));
-    if (place === undefined) return this.#answer(reply, notNow(0));
+    if (place === undefined) {
+      this.#answer(reply, notNow(0));
+      return false;
+    }
     this.#answer(reply, inProgress);
     this.#offer({ place, reply, offer, ...offer, lastResort: true });
+    return true;
   }
 
   #offer(received: Received): void {

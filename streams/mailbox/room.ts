@@ -34,7 +34,8 @@ export interface RoomOptions {
   readonly layout: Layout;
   /** What it asks for; nothing, if it has no room. */
   readonly asks: () => Asked | undefined;
-  readonly take: (handed: Handed) => void;
+  /** Says whether it could be taken. */
+  readonly take: (handed: Handed) => boolean;
   /** Nobody has anything for it. */
   readonly onNothing: () => void;
   /** What there is of what somebody asks for, which is his then. */
@@ -55,7 +56,7 @@ export class Room {
     return this.#takesFrom !== undefined;
   }
 
-  /** Asks until it is full, or nobody has anything. */
+  /** Asks until it is full, or nobody has anything that it can take. */
   ask(): void {
     const { nats, layout, asks, take } = this.#options;
     if (this.#isAsking || nats.isClosed()) return;
@@ -68,9 +69,9 @@ export class Room {
       () => [],
     ).then((given) => {
       this.#isAsking = false;
-      given.forEach(take);
-      if (given.length > 0) this.ask();
-      else this.#options.onNothing();
+      const taken = given.filter(take);
+      if (given.length === 0) this.#options.onNothing();
+      else if (taken.length === given.length) this.ask();
     });
   }
 

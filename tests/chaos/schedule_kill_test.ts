@@ -97,10 +97,11 @@ const play = async (server: ScratchServer, points: ReadonlyArray<KillPoint>) => 
     assert.deepEqual(given, sums);
 
     const all = [...numbered("s", upTo(runs)), ...graph.map(({ n }) => `job/t-${n}`)].sort();
+    // Who died last may have had what the list is made of, and the server waits for its answer.
     await eventually("all are listed as done", async () => {
       const { executions } = await weir.list({ status: "completed", limit: 1_000 });
       return executions.length === all.length + 1 || undefined;
-    });
+    }, 60_000);
     const { executions } = await weir.list({ limit: 1_000 });
     assert.deepEqual(executions.map(({ execution }) => execution).sort(), ["job/s", ...all].sort());
     const ran = new Set(scene.effects("work").map(({ execution }) => execution));
