@@ -87,8 +87,8 @@ const nonceOfEnd = ({ id = "" }: Entry): string => nonceOfId(id) ?? "";
 const isFirst = ({ offers }: Delivery, mail: MailRecord | undefined): boolean =>
   mail?.kind === "start" && offers === 1;
 
-/** Whether it is likely that nobody has: those who were full may have been offered it, and declined. */
-const isLikelyNew = ({ begins }: Delivery, mail: MailRecord | undefined): boolean =>
+/** Whether nobody is likely to have had it before, but for those who were full and declined it. */
+export const isForStart = ({ begins }: Delivery, mail: MailRecord | undefined): boolean =>
   begins || mail?.kind === "start";
 
 export const makeClaims = (options: ClaimsOptions) => {
@@ -101,7 +101,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     mail: MailRecord | undefined,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address, entry } = delivery;
-    if (!isLikelyNew(delivery, mail)) return yield* claimKnown(delivery, mail);
+    if (!isForStart(delivery, mail)) return yield* claimKnown(delivery, mail);
     const lease = yield* leases.acquire(address, { ...acquire, fresh: true });
     if (lease.epoch > 1) {
       const start = mail?.kind === "start" ? entry.sequence : 0;

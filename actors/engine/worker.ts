@@ -30,7 +30,6 @@ import { Leases } from "../../streams/lease.ts";
 import { Log } from "../../streams/log.ts";
 import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../streams/mailbox.ts";
 import { Expiries } from "../../streams/retention.ts";
-import { isForStart } from "../../streams/mailbox/handed.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
 import { makeBudgets } from "../../streams/budgets.ts";
@@ -45,7 +44,7 @@ import { queueCode } from "../work/queue/keeper.ts";
 import { hearFirst, remotesCode } from "../work/remote/keeper_code.ts";
 import { triggersCode } from "../work/trigger/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
-import { acked, askAgainMs, executionKey, later, makeClaims } from "./claims.ts";
+import { acked, askAgainMs, executionKey, isForStart, later, makeClaims } from "./claims.ts";
 import { keepFor, makeHolds } from "./holds.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
@@ -276,7 +275,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     }
     const kept = yield* keepBack(delivery, mail);
     if (kept !== undefined) return kept.settle(delivery);
-    const passed = isForStart(delivery) ? undefined : yield* passOn(delivery);
+    const passed = isForStart(delivery, mail) ? undefined : yield* passOn(delivery);
     if (passed === undefined) delivery.decline();
     else passed.settle(delivery);
   }, (effect, delivery) => Effect.catch(effect, () => Effect.sync(() => delivery.decline())));
@@ -286,7 +285,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     const held = yield* holds.of(delivery, mail);
     // What is cancelled may end without its code.
     if (held === undefined || mail?.kind === "cancel") return undefined;
-    const passed = isForStart(delivery) ? undefined : yield* passOn(delivery);
+    const passed = isForStart(delivery, mail) ? undefined : yield* passOn(delivery);
     if (passed !== undefined) return passed;
     return yield* keepFor(mailboxes, delivery, held, mail?.route);
   });

@@ -18,7 +18,7 @@ const Asked = Schema.Struct({
   /** How many it can take. */
   room: Schema.Natural,
 });
-export type Asked = typeof Asked.Type;
+type Asked = typeof Asked.Type;
 
 const decodeAsked = Schema.decodeUnknownOption(Schema.fromJsonString(Asked));
 const decodeGiven = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Array(Handed)));
