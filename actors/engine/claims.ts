@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream";
 import type { InvalidInput, LeaseHeld } from "../../schema/errors.ts";
 import { WorkerInstanceId } from "../../schema/ids.ts";
 import { ClaimedRecord, journalRecord } from "../../schema/journal_record.ts";
-import type { MailRecord } from "../../schema/mail_record.ts";
+import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { readMoment } from "../../streams/execution_records.ts";
 import { nonceOfId } from "../../streams/fence.ts";
 import type { HandOver } from "../../streams/hand_over.ts";
@@ -23,7 +23,7 @@ import type { ServerClock } from "../../streams/server_clock.ts";
 import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
 import { afterEnd, answerTo } from "../core/decide.ts";
 import { takeUpToReplay } from "../core/take_up.ts";
-import { readMailbox, removeForsaken } from "../janitor/forsaken.ts";
+import { lifeOf, readMailbox, removeForsaken } from "../janitor/forsaken.ts";
 import { tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
 import type { Claimed } from "./ownership.ts";
@@ -33,7 +33,17 @@ import { readHistory } from "./snapshot.ts";
 
 /** What becomes of a delivery for which nothing was claimed, and of others for the same execution. */
 export interface Settlement {
-  readonly settle: (delivery: Delivery) => void;
+  /** Settles one of them, unless it is to be looked at by itself. */
+  readonly settle: (
+    delivery: Delivery,
+    lookAt: (delivery: Delivery) => void,
+  ) => Effect.Effect<void>;
+}
+
+/** The end of an execution, and the last message of its mailbox as of then. */
+interface SeenEnd {
+  readonly done: Entry;
+  readonly seen: number;
 }
 
 export interface ClaimsOptions {
@@ -66,19 +76,31 @@ const forgottenMs = 10 * absenceMs;
 
 export const askAgainMs = 1_000;
 
-/** All that follows from one message is durable; what came beside it is looked at by itself. */
-export const acked = (settled: Delivery): Settlement => ({
-  settle: (delivery) => delivery === settled ? delivery.ack() : delivery.retry(0),
+/** One message is settled; what came beside it is looked at by itself. */
+const settledBy = (settled: Delivery, settle: () => void): Settlement => ({
+  settle: (delivery, lookAt) =>
+    Effect.sync(() => delivery === settled ? settle() : lookAt(delivery)),
 });
-const handedOver = (given: Delivery): Settlement => ({
-  settle: (delivery) => delivery === given ? delivery.handedOver() : delivery.retry(0),
-});
+/** All that follows from the message is durable. */
+export const acked = (settled: Delivery): Settlement => settledBy(settled, settled.ack);
+const handedOver = (given: Delivery): Settlement => settledBy(given, given.handedOver);
 export const later = (afterMs: number): Settlement => ({
-  settle: (delivery) => delivery.retry(afterMs),
+  settle: (delivery) => Effect.sync(() => delivery.retry(afterMs)),
 });
 
 export const executionKey = ({ shard, tail }: Pick<Address, "shard" | "tail">): string =>
   `${shard}.${tail}`;
+
+/** What the mailbox message says that was offered, if that is known without another read. */
+export const mailOf = (delivery: Delivery): Effect.Effect<MailRecord | undefined> =>
+  delivery.spilled || delivery.route !== undefined ? Effect.undefined : Effect.map(
+    Effect.option(mailRecord.decode(delivery.entry.body, delivery.entry)),
+    Option.getOrUndefined,
+  );
+
+/** Whether somebody wants to be told how an execution ends, or it is not known what is wanted. */
+const isAsked = (mail: MailRecord | undefined): boolean =>
+  mail === undefined || mail.kind === "start" || mail.kind === "join";
 
 /** Under which claim an execution has ended; what has another's id was written by hand. */
 const nonceOfEnd = ({ id = "" }: Entry): string => nonceOfId(id) ?? "";
@@ -143,14 +165,17 @@ export const makeClaims = (options: ClaimsOptions) => {
     mail: MailRecord | undefined,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address } = delivery;
-    const last = yield* log.lastOfEach(address, ["done", "log"]);
+    const last = yield* log.lastOfEach(address, ["done", "log", "mail"]);
     const done = last.get("done");
-    const isEnded = done !== undefined && (last.get("log")?.sequence ?? 0) < done.sequence;
-    if (isEnded || last.size === 0) {
-      const { life } = yield* readMailbox(log, address, delivery.mail);
+    const recorded = last.get("log");
+    const isEnded = done !== undefined && (recorded?.sequence ?? 0) < done.sequence;
+    if (isEnded || (done ?? recorded) === undefined) {
+      const life = yield* lifeOf(log, address, delivery.mail);
       if (life === 0) return yield* forsaken(delivery);
       // What has ended may be an earlier life of the same name, which is just being removed.
-      if (isEnded && life < done.sequence) return yield* claimEnded(delivery, mail, done);
+      if (isEnded && life < done.sequence) {
+        return yield* claimEnded(delivery, mail, { done, seen: last.get("mail")?.sequence ?? 0 });
+      }
     }
     const lease = yield* leases.acquire(address, acquire);
     return yield* readUnlessEnded(delivery, mail, lease, done?.sequence ?? 0);
@@ -190,12 +215,13 @@ export const makeClaims = (options: ClaimsOptions) => {
   const claimEnded = Effect.fnUntraced(function* (
     delivery: Delivery,
     mail: MailRecord | undefined,
-    done: Entry,
+    end: SeenEnd,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address } = delivery;
+    const { done } = end;
     if (mail?.kind !== "retry" || (yield* isBehind(done, delivery))) {
-      const isOver = yield* answerForEnded(delivery, mail, done);
-      return isOver ? acked(delivery) : later(askAgainMs);
+      const told = yield* answerForEnded(delivery, mail, done);
+      return told === "unsure" ? later(askAgainMs) : tooLate(delivery, end, told);
     }
     yield* leases.conclude(address, nonceOfEnd(done));
     const lease = yield* leases.acquire(address, acquire);
@@ -206,6 +232,18 @@ export const makeClaims = (options: ClaimsOptions) => {
       return acked(delivery);
     }
     return yield* readUnder(address, lease);
+  });
+
+  /** Of what came beside it, all that nobody asks with is too late as well, if it was there by then. */
+  const tooLate = (settled: Delivery, { seen }: SeenEnd, told: "one" | "all"): Settlement => ({
+    settle: Effect.fnUntraced(function* (delivery, lookAt) {
+      if (delivery === settled) return delivery.ack();
+      const mail = yield* mailOf(delivery);
+      const isOver = !isAsked(mail) && mail?.kind !== "retry" && delivery.mail <= seen &&
+        (told === "all" || delivery.offers === 1);
+      if (isOver) delivery.ack();
+      else lookAt(delivery);
+    }),
   });
 
   /** Whether an execution has ended after it took up a message. */
@@ -262,35 +300,35 @@ export const makeClaims = (options: ClaimsOptions) => {
   });
 
   /**
-   * Somebody who asks, or was not told, learns how an execution has ended. Says whether that is all:
-   * who has claimed it since must first see for himself, or be gone.
+   * Somebody who asks, or was not told, learns how an execution has ended. Says whether all have been
+   * told, or nobody but him, if that is all: who has claimed it since must first see for himself, or
+   * be gone.
    */
   const answerForEnded = Effect.fnUntraced(function* (
     delivery: Delivery,
     mail: MailRecord | undefined,
     done: Entry,
-  ) {
-    const kind = mail?.kind;
-    const isAsked = kind === undefined || kind === "start" || kind === "join";
+  ): Effect.fn.Return<"one" | "all" | "unsure", ClaimError> {
     // What is offered again may have been its owner's, who died before all was told.
-    if (!isAsked && delivery.offers === 1) return true;
+    if (!isAsked(mail) && delivery.offers === 1) return "one";
     const isConcluded = yield* leases.conclude(delivery.address, nonceOfEnd(done));
     const entries = yield* readMoment(log, delivery.address);
     const state = takeUpToReplay((yield* readAll(unread, entries)).state);
-    if (state.done === undefined) return isConcluded;
+    if (state.done === undefined) return isConcluded ? "one" : "unsure";
     const { execution, tenant, address } = delivery;
     const { outcome, keepUntil } = state.done.record;
     const as = { execution, tenant, life: state.life, key: "weir.cancel" };
     if (mail?.kind === "join" && delivery.offers === 1) {
       // Who asked before has been told before.
       yield* tell(options, as, [answerTo(mail.parent, outcome)]);
-      return isConcluded;
+      return isConcluded ? "one" : "unsure";
     }
     yield* tell(options, as, afterEnd(state, outcome));
-    if (keepUntil === undefined) return isConcluded;
-    const end = entries.findLast(({ subject }) => kindOfSubject(subject) === "done")!.sequence;
-    yield* removeLater(log, address, { life: state.life, end, at: keepUntil });
-    return isConcluded;
+    if (keepUntil !== undefined) {
+      const end = entries.findLast(({ subject }) => kindOfSubject(subject) === "done")!.sequence;
+      yield* removeLater(log, address, { life: state.life, end, at: keepUntil });
+    }
+    return isConcluded ? "all" : "unsure";
   });
 
   /** The owner of an execution gets its mail; if nobody is there, its lease is taken away. */

@@ -12,6 +12,9 @@ import type { FollowUp } from "../core/decide.ts";
 import type { BudgetMeans } from "./operations.ts";
 import type { Post } from "./post.ts";
 
+/** Who ends may have many children. */
+const toldAtOnce = 64;
+
 /** By what its ends tell others. */
 export interface Means {
   readonly post: Post;
@@ -67,4 +70,4 @@ export const tell = (
         return post.cancelChild(post.addressOf(execution, tenant), as, route);
       }
     }
-  }, { discard: true });
+  }, { concurrency: toldAtOnce, discard: true });

@@ -20,7 +20,7 @@ import {
   Timestamp,
   WorkerInstanceId,
 } from "../../schema/ids.ts";
-import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
+import type { MailRecord } from "../../schema/mail_record.ts";
 import { type Route, servesRoute } from "../../schema/route.ts";
 import { Connection } from "../../streams/connection.ts";
 import { EngineControl } from "../../streams/engine_control.ts";
@@ -44,7 +44,16 @@ import { queueCode } from "../work/queue/keeper.ts";
 import { hearFirst, remotesCode } from "../work/remote/keeper_code.ts";
 import { triggersCode } from "../work/trigger/keeper.ts";
 import { Activation, type Engine } from "./activation.ts";
-import { acked, askAgainMs, executionKey, isForStart, later, makeClaims } from "./claims.ts";
+import {
+  acked,
+  askAgainMs,
+  executionKey,
+  isForStart,
+  later,
+  mailOf,
+  makeClaims,
+  type Settlement,
+} from "./claims.ts";
 import { keepFor, makeHolds } from "./holds.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
@@ -237,30 +246,23 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
         Effect.catch((error) =>
           Effect.as(
             Effect.logWarning(`${delivery.execution} cannot be taken up: ${error.message}`),
-            { settle: (delivery: Delivery) => delivery.retry(askAgainMs) },
+            later(askAgainMs),
           )
         ),
-        Effect.onExit((exit) =>
-          Effect.sync(() => {
-            residents.delete(key);
-            noteLoad();
-            for (const delivery of claiming.deliveries) {
-              if (exit._tag === "Success") exit.value.settle(delivery);
-              else delivery.retry(askAgainMs);
-            }
-          })
-        ),
+        Effect.onExit((exit) => {
+          residents.delete(key);
+          noteLoad();
+          const { settle } = exit._tag === "Success" ? exit.value : later(askAgainMs);
+          return Effect.forEach(
+            claiming.deliveries,
+            (delivery) => settle(delivery, handle),
+            { discard: true },
+          );
+        }),
         Effect.ignoreCause,
       ),
     );
   };
-
-  /** What the mailbox message says that was offered, if that is known without another read. */
-  const mailOf = (delivery: Delivery): Effect.Effect<MailRecord | undefined> =>
-    delivery.spilled || delivery.route !== undefined ? Effect.undefined : Effect.map(
-      Effect.option(mailRecord.decode(delivery.entry.body, delivery.entry)),
-      Option.getOrUndefined,
-    );
 
   /**
    * Without room, only what begins something is left to others: to be offered the rest again and
@@ -274,10 +276,10 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       return delivery.ack();
     }
     const kept = yield* keepBack(delivery, mail);
-    if (kept !== undefined) return kept.settle(delivery);
+    if (kept !== undefined) return yield* kept.settle(delivery, handle);
     const passed = isForStart(delivery, mail) ? undefined : yield* passOn(delivery);
     if (passed === undefined) delivery.decline();
-    else passed.settle(delivery);
+    else yield* passed.settle(delivery, handle);
   }, (effect, delivery) => Effect.catch(effect, () => Effect.sync(() => delivery.decline())));
 
   /** Keeps back what may not be taken up now, unless it is for somebody who goes on with his code. */
@@ -343,11 +345,12 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       case "ended":
       case "suspended":
         return {
-          settle: (offered: Delivery) => {
-            if (offered.mail <= activation.mailRead) offered.ack();
-            else handle(offered);
-          },
-        };
+          settle: (offered: Delivery, lookAt) =>
+            Effect.sync(() => {
+              if (offered.mail <= activation.mailRead) offered.ack();
+              else lookAt(offered);
+            }),
+        } satisfies Settlement;
       case "released":
         return later(draining ? 0 : askAgainMs);
       case "lost":

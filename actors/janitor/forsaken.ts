@@ -4,6 +4,7 @@
  * lies in the mailbox. Mail that names no life may be meant for one that is to come, and has time.
  */
 import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
 import { floorKinds } from "../../schema/floor_record.ts";
 import { mailRecord } from "../../schema/mail_record.ts";
 import { noFloors, raiseFloors } from "../../streams/floor.ts";
@@ -29,6 +30,20 @@ export const readMailbox = Effect.fnUntraced(function* (
   );
   const start = mail.find(({ record }) => record._tag === "Some" && record.value.kind === "start");
   return { mail, life: start?.entry.sequence ?? 0 };
+});
+
+/** The sequence of an execution's start, which nearly always comes first; 0 if it has none. */
+export const lifeOf = Effect.fnUntraced(function* (
+  log: Log["Service"],
+  address: Address,
+  through: number,
+) {
+  const first = Option.getOrUndefined(yield* log.first(address, "mail"));
+  const record = first === undefined ? Option.none() : yield* readMail(first);
+  if (Option.isSome(record) && record.value.kind === "start" && first!.sequence <= through) {
+    return first!.sequence;
+  }
+  return (yield* readMailbox(log, address, through)).life;
 });
 
 /** The families' records among what was found. */
