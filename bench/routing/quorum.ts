@@ -39,12 +39,13 @@ export const measureQuorum = async (
         { length: count },
         (_, n) => weir.get(waiter, `${run.id}-${n}`),
       );
-      await eventually("all wait", async () => {
-        const all = await Promise.all(
-          children.map((child) => child.describe().then(({ reason }) => reason, () => undefined)),
-        );
-        return all.every((reason) => reason === "signal") || undefined;
-      }, 120_000);
+      // One after another: to look at all of them at once would take the time that they need.
+      for (const child of children) {
+        await eventually("it waits", async () => {
+          const { reason } = await child.describe().catch(() => ({ reason: undefined }));
+          return reason === "signal" || undefined;
+        }, 120_000);
+      }
       const [one, ...others] = children;
       const outcomes = Promise.all(others.map((other) => other.outcome()));
       const begun = performance.now();
