@@ -34,6 +34,7 @@ import {
   type EmbeddedServer,
   type EmbeddedServerOptions,
 } from "./server.ts";
+import { connectionChanges } from "./metrics.ts";
 import { checkServer } from "./server_features.ts";
 
 export interface ConnectionOptions {
@@ -157,6 +158,7 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
     catch: failed(servers),
   });
 
+  const context = yield* Effect.context<never>();
   const up = Latch.makeUnsafe(true);
   const listeners = new Set<ConnectionListener>();
   /** Requests under way; they would run into their own timeout when the connection breaks. */
@@ -164,9 +166,11 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
   yield* Effect.forkScoped(Effect.promise(async () => {
     for await (const status of nats.status()) {
       if (status.type === "disconnect" && up.closeUnsafe()) {
+        connectionChanges("disconnected").updateUnsafe(1, context);
         for (const listener of listeners) listener.disconnected();
         for (const reject of requests) reject(new Error("the connection broke"));
       } else if (status.type === "reconnect" && up.openUnsafe()) {
+        connectionChanges("connected").updateUnsafe(1, context);
         for (const listener of listeners) listener.reconnected();
       }
     }

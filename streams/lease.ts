@@ -24,7 +24,7 @@ import { LeaseId, type WorkerInstanceId } from "../schema/ids.ts";
 import { expiresAt, isHeld, type LeaseRecord, leaseRecord } from "../schema/lease_record.ts";
 import { Fence } from "./fence.ts";
 import { type AppendError, type Entry, Log, type ReadError } from "./log.ts";
-import { skippedRecords } from "./metrics.ts";
+import { leaseRecords, skippedRecords } from "./metrics.ts";
 import { Sessions } from "./session.ts";
 import { type Address, executionFilter, subjectOf } from "./subjects.ts";
 
@@ -128,6 +128,8 @@ const isMoved = (error: { readonly _tag: string }): error is AlreadyExists | Seq
 const make = Effect.gen(function* () {
   const log = yield* Log;
   const sessions = yield* Sessions;
+  const context = yield* Effect.context<never>();
+  const count = ({ kind }: LeaseRecord) => leaseRecords(kind).updateUnsafe(1, context);
 
   const read = (entry: Entry): Effect.Effect<LeaseState | undefined, UnsupportedRecordVersion> =>
     entry.removed ? Effect.undefined : leaseRecord.decode(entry.body, entry).pipe(
@@ -163,7 +165,12 @@ const make = Effect.gen(function* () {
   });
 
   const write = (execution: Address, record: LeaseRecord, after: number) =>
-    log.append(execution, { kind: "lease", body: leaseRecord.encode(record), guard: { after } });
+    log.append(execution, {
+      kind: "lease",
+      body: leaseRecord.encode(record),
+      guard: { after },
+      onStored: () => count(record),
+    });
 
   const isDue = Effect.fnUntraced(
     function* (execution: Address, { record, expiresAt }: LeaseState) {
@@ -215,7 +222,10 @@ const make = Effect.gen(function* () {
         body: leaseRecord.encode(record),
         guard: { after: from.revision },
         id: fence.nextId(),
-        onStored: (sequence) => fence.advance(sequence),
+        onStored: (sequence) => {
+          fence.advance(sequence);
+          count(record);
+        },
       });
       const { leaseId, workerInstanceId: worker, epoch, attempt } = common;
       const atRest = previous === undefined ||
@@ -264,22 +274,30 @@ const make = Effect.gen(function* () {
       kind: "lease",
       body: leaseRecord.encode(record),
       guard: lease.fence,
-      onStored: (sequence) => lease.fence.advance(sequence),
+      onStored: (sequence) => {
+        lease.fence.advance(sequence);
+        count(record);
+      },
     });
     return { ...lease, reclaims, record };
   });
 
-  const release: Leases["Service"]["release"] = (lease, options) =>
-    Effect.asVoid(log.append(lease.execution, {
+  const release: Leases["Service"]["release"] = (lease, options) => {
+    const record: LeaseRecord = {
+      ...commonOf(lease.record),
+      kind: "released",
+      ...(options?.atRest === true ? { atRest: true } : {}),
+    };
+    return Effect.asVoid(log.append(lease.execution, {
       kind: "lease",
-      body: leaseRecord.encode({
-        ...commonOf(lease.record),
-        kind: "released",
-        ...(options?.atRest === true ? { atRest: true } : {}),
-      }),
+      body: leaseRecord.encode(record),
       guard: lease.fence,
-      onStored: () => lease.fence.lose(),
+      onStored: () => {
+        lease.fence.lose();
+        count(record);
+      },
     }));
+  };
 
   const conclude: Leases["Service"]["conclude"] = Effect.fnUntraced(
     function* (execution, nonce) {

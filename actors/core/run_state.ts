@@ -23,7 +23,7 @@ import { takeUpRest } from "./take_up.ts";
 /** What is known of a lease by its last record. */
 export type LastLease = Pick<LeaseState, "record" | "at" | "held">;
 
-const ends: { readonly [Outcome in OutcomeRecord["type"]]: RunState } = {
+export const endStates: { readonly [Outcome in OutcomeRecord["type"]]: RunState } = {
   success: "completed",
   failure: "failed",
   expired: "failed",
@@ -49,7 +49,7 @@ const hasTurn = (state: ExecutionState): boolean => {
 const prefixes = [startTag(""), afterKey(""), turnSignal(""), roomKey("")];
 
 /** Whether its code has left anything behind. */
-const isBegun = ({ operations, failures, continued }: ExecutionState): boolean =>
+export const isBegun = ({ operations, failures, continued }: ExecutionState): boolean =>
   failures > 0 || continued !== undefined ||
   HashMap.some(operations, (_, key) => !prefixes.some((prefix) => key.startsWith(prefix)));
 
@@ -61,7 +61,7 @@ export const runStateOf = (
 ): RunState => {
   const known = takeUpRest(state);
   const { cancel, done, paused, promoted = Infinity } = known;
-  if (done !== undefined) return ends[done.record.outcome.type];
+  if (done !== undefined) return endStates[done.record.outcome.type];
   const retryAt = Math.min(known.retryAt ?? 0, promoted);
   if (retryAt > now) return "retryWait";
   const isHeld = lease?.held === true;

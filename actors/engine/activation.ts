@@ -32,6 +32,7 @@ import {
   givenUp,
   turnOf,
 } from "../core/decide.ts";
+import { isBegun } from "../core/run_state.ts";
 import {
   attemptTimer,
   beginOf,
@@ -45,11 +46,13 @@ import type { KeepMs } from "../keep.ts";
 import type { SignalTokens } from "../signal_tokens.ts";
 import { pauseBeforeNext } from "../retry_policy.ts";
 import { asTask, Skipped, type TaskCode, timedOut } from "../work/task_code.ts";
+import { AttemptMeter, type AttemptMeterOptions } from "./attempt_meter.ts";
 import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
 import { endWith } from "./ending.ts";
 import { failureOfCause } from "./failure_of.ts";
 import { tell } from "./follow_up.ts";
+import { startLagSeconds } from "./metrics.ts";
 import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { OfferedMail } from "./offered_mail.ts";
 import { Outputs } from "./outputs.ts";
@@ -60,7 +63,7 @@ import { Suspension } from "./suspension.ts";
 import { toJson } from "./to_json.ts";
 
 /** What activations of one worker share. */
-export interface Engine {
+export interface Engine extends AttemptMeterOptions {
   readonly log: Log["Service"];
   readonly leases: Leases["Service"];
   readonly clock: ServerClock["Service"];
@@ -75,8 +78,6 @@ export interface Engine {
   readonly keepMs: KeepMs;
   /** Runs beside the caller, with the services of the worker. */
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>;
-  /** A clock for intervals. */
-  readonly monotonicMs: () => number;
 }
 
 /** How an activation ended. */
@@ -140,6 +141,7 @@ export class Activation {
   readonly #outputs: Outputs;
   readonly #deadlines: Deadlines;
   readonly #suspension: Suspension;
+  readonly #meter: AttemptMeter;
   /** None before the code is begun, and between two attempts. */
   #codeRun: CodeRun | undefined;
   readonly #offered = new OfferedMail();
@@ -178,6 +180,7 @@ export class Activation {
       suspend: () => this.#offer({ type: "suspend" }),
       fork,
     });
+    this.#meter = new AttemptMeter(engine, this.#code.name);
     this.#ownership = new Ownership({
       log,
       leases,
@@ -279,6 +282,7 @@ export class Activation {
     ),
     Effect.ensuring(Effect.suspend(() => {
       this.#over = true;
+      this.#meter.end("lost");
       return Effect.andThen(
         this.#codeRun?.stop ?? Effect.void,
         Scope.close(this.#scope, Exit.void),
@@ -374,6 +378,12 @@ export class Activation {
 
   #startCode(): void {
     const isContinued = this.#hasBegun || !this.#ownership.atRest;
+    if (!isContinued && !isBegun(this.state)) {
+      const { at = 0, record } = this.state.start ?? {};
+      const due = Math.max(at, record?.notBefore ?? 0);
+      this.#engine.count(startLagSeconds, Math.max(0, this.#deadlines.nowAbout - due) / 1_000);
+    }
+    this.#meter.begin();
     this.#hasBegun = true;
     const { execution, tenant } = this;
     const run = new CodeRun({
@@ -511,6 +521,7 @@ export class Activation {
         yield* this.#ownership.leaveSnapshot(snapshotEvery);
       }
       yield* this.#ownership.release(!this.#isUnderWay);
+      this.#meter.end(ending);
       return yield* Effect.fail(new Over(ending));
     });
   }
@@ -612,6 +623,7 @@ export class Activation {
       // The record forgets them.
       yield* this.#follow(errandsToWithdraw(before));
       yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
+      this.#meter.end({ type: "failure", failure });
       yield* this.#leaveTurnOf(before);
       yield* this.#deadlines.forget(this.#ownership, limitTimer(attemptName(before)));
       if (this.#halted || pause > this.#engine.residentMs) return yield* this.#suspendUntilRetry();
@@ -659,6 +671,7 @@ export class Activation {
       );
       if (tooLarge !== undefined) return refused(tooLarge);
       if (this.state.continued === before.continued) return stored();
+      this.#meter.end("continued");
       if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
       this.#codeRun = undefined;
       yield* this.#leaveTurnOf(before);
@@ -680,7 +693,10 @@ export class Activation {
         follow: (followUps: ReadonlyArray<FollowUp>) => this.#follow(followUps),
         isAtRest: () => !this.#isUnderWay,
       };
-      return Effect.andThen(endWith(ending, outcome), Effect.fail(new Over("ended")));
+      return endWith(ending, outcome).pipe(
+        Effect.andThen(Effect.sync(() => this.#meter.end(outcome))),
+        Effect.andThen(Effect.fail(new Over("ended"))),
+      );
     });
   }
 

@@ -4,12 +4,13 @@
  * only silent keeps it. What is done with a claim is the worker's business.
  */
 import * as Effect from "effect/Effect";
+import * as Metric from "effect/Metric";
 import * as Option from "effect/Option";
 import * as Semaphore from "effect/Semaphore";
 import * as Stream from "effect/Stream";
 import type { InvalidInput, LeaseHeld } from "../../schema/errors.ts";
 import { WorkerInstanceId } from "../../schema/ids.ts";
-import { ClaimedRecord, journalRecord } from "../../schema/journal_record.ts";
+import { ClaimedRecord, type DoneRecord, journalRecord } from "../../schema/journal_record.ts";
 import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { readMoment } from "../../streams/execution_records.ts";
 import { nonceOfId } from "../../streams/fence.ts";
@@ -18,6 +19,7 @@ import type { AcquireOptions, Lease, Leases } from "../../streams/lease.ts";
 import type { JournalError } from "../../streams/journal.ts";
 import type { AppendError, Entry, Log, ReadError, RemoveError } from "../../streams/log.ts";
 import { ackWaitMs, type Delivery } from "../../streams/mailbox.ts";
+import { handOvers } from "../../streams/metrics.ts";
 import { lastExpiry, removeLater } from "../../streams/retention.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { type Address, executionFilter, kindOfSubject } from "../../streams/subjects.ts";
@@ -40,9 +42,15 @@ export interface Settlement {
   ) => Effect.Effect<void>;
 }
 
-/** The end of an execution, and the last message of its mailbox as of then. */
+type MailOf<Kind extends MailRecord["kind"]> = Extract<MailRecord, { readonly kind: Kind }>;
+
+/** The end of an execution, as somebody saw it who does not own it. */
 interface SeenEnd {
   readonly done: Entry;
+  readonly record: DoneRecord;
+  /** Whether it is by whoever wrote the journal's last record, as far as there is one. */
+  readonly isLastOwners: boolean;
+  /** The last message of the mailbox as of then. */
   readonly seen: number;
 }
 
@@ -98,12 +106,8 @@ export const mailOf = (delivery: Delivery): Effect.Effect<MailRecord | undefined
     Option.getOrUndefined,
   );
 
-/** Whether somebody wants to be told how an execution ends, or it is not known what is wanted. */
-const isAsked = (mail: MailRecord | undefined): boolean =>
-  mail === undefined || mail.kind === "start" || mail.kind === "join";
-
-/** Under which claim an execution has ended; what has another's id was written by hand. */
-const nonceOfEnd = ({ id = "" }: Entry): string => nonceOfId(id) ?? "";
+/** Under which claim a record was written; what has another id was written by hand. */
+const nonceOf = ({ id = "" }: Entry): string => nonceOfId(id) ?? "";
 
 /** Whether nobody else can have had it before, which makes it cheap. */
 const isFirst = ({ offers }: Delivery, mail: MailRecord | undefined): boolean =>
@@ -174,7 +178,14 @@ export const makeClaims = (options: ClaimsOptions) => {
       if (life === 0) return yield* forsaken(delivery);
       // What has ended may be an earlier life of the same name, which is just being removed.
       if (isEnded && life < done.sequence) {
-        return yield* claimEnded(delivery, mail, { done, seen: last.get("mail")?.sequence ?? 0 });
+        const record = Option.getOrUndefined(
+          yield* Effect.option(journalRecord.decode(done.body, done)),
+        );
+        if (record?.kind === "done") {
+          const isLastOwners = recorded === undefined || nonceOf(recorded) === nonceOf(done);
+          const seen = last.get("mail")?.sequence ?? 0;
+          return yield* claimEnded(delivery, mail, { done, record, isLastOwners, seen });
+        }
       }
     }
     const lease = yield* leases.acquire(address, acquire);
@@ -218,12 +229,13 @@ export const makeClaims = (options: ClaimsOptions) => {
     end: SeenEnd,
   ): Effect.fn.Return<Claimed | Settlement, ClaimError> {
     const { address } = delivery;
-    const { done } = end;
-    if (mail?.kind !== "retry" || (yield* isBehind(done, delivery))) {
-      const told = yield* answerForEnded(delivery, mail, done);
+    const { done, record } = end;
+    // It may have ended after it took that up.
+    if (mail?.kind !== "retry" || record.mail >= delivery.mail) {
+      const told = yield* answerForEnded(delivery, mail, end);
       return told === "unsure" ? later(askAgainMs) : tooLate(delivery, end, told);
     }
-    yield* leases.conclude(address, nonceOfEnd(done));
+    yield* leases.conclude(address, nonceOf(done));
     const lease = yield* leases.acquire(address, acquire);
     // Before the history is read, which may be on its way out from then on.
     if (yield* isRetired(address, done.sequence, delivery.mail)) {
@@ -234,24 +246,32 @@ export const makeClaims = (options: ClaimsOptions) => {
     return yield* readUnder(address, lease);
   });
 
-  /** Of what came beside it, all that nobody asks with is too late as well, if it was there by then. */
-  const tooLate = (settled: Delivery, { seen }: SeenEnd, told: "one" | "all"): Settlement => ({
+  /** What came beside it is too late as well, if it was there by then; who asks is told how it ended. */
+  const tooLate = (
+    settled: Delivery,
+    end: SeenEnd,
+    told: "nobody" | "asker" | "all",
+  ): Settlement => ({
     settle: Effect.fnUntraced(function* (delivery, lookAt) {
       if (delivery === settled) return delivery.ack();
       const mail = yield* mailOf(delivery);
-      const isOver = !isAsked(mail) && mail?.kind !== "retry" && delivery.mail <= seen &&
-        (told === "all" || delivery.offers === 1);
-      if (isOver) delivery.ack();
-      else lookAt(delivery);
+      const isNew = delivery.mail > end.seen || (told !== "all" && delivery.offers > 1);
+      const isOwn = mail === undefined || mail.kind === "start" || mail.kind === "retry";
+      if (isNew || isOwn || (told === "nobody" && mail.kind === "join")) return lookAt(delivery);
+      const isTold = told === "asker" && mail.kind === "join"
+        ? yield* Effect.isSuccess(tellAsker(delivery, mail, end))
+        : true;
+      if (isTold) delivery.ack();
+      else delivery.retry(askAgainMs);
     }),
   });
 
-  /** Whether an execution has ended after it took up a message. */
-  const isBehind = (done: Entry, { mail }: Delivery) =>
-    Effect.map(
-      journalRecord.decode(done.body, done),
-      (record) => record.kind === "done" && record.mail >= mail,
-    );
+  /** Somebody who asked after the end learns what it was. */
+  const tellAsker = (
+    { execution, tenant }: Delivery,
+    { parent }: MailOf<"join">,
+    { record: { life, outcome } }: SeenEnd,
+  ) => tell(options, { execution, tenant, life, key: "weir.cancel" }, [answerTo(parent, outcome)]);
 
   /** Whether the janitor was told of this end before it was asked for: only it may act then. */
   const isRetired = Effect.fnUntraced(function* (address: Address, end: number, asked: number) {
@@ -300,29 +320,29 @@ export const makeClaims = (options: ClaimsOptions) => {
   });
 
   /**
-   * Somebody who asks, or was not told, learns how an execution has ended. Says whether all have been
-   * told, or nobody but him, if that is all: who has claimed it since must first see for himself, or
-   * be gone.
+   * Somebody who asks, or was not told, learns how an execution has ended. Says who was told, if that
+   * is all: who has claimed it since must first see for himself, or be gone.
    */
   const answerForEnded = Effect.fnUntraced(function* (
     delivery: Delivery,
     mail: MailRecord | undefined,
-    done: Entry,
-  ): Effect.fn.Return<"one" | "all" | "unsure", ClaimError> {
+    end: SeenEnd,
+  ): Effect.fn.Return<"nobody" | "asker" | "all" | "unsure", ClaimError> {
+    const isAsked = mail === undefined || mail.kind === "start" || mail.kind === "join";
     // What is offered again may have been its owner's, who died before all was told.
-    if (!isAsked(mail) && delivery.offers === 1) return "one";
-    const isConcluded = yield* leases.conclude(delivery.address, nonceOfEnd(done));
-    const entries = yield* readMoment(log, delivery.address);
-    const state = takeUpToReplay((yield* readAll(unread, entries)).state);
-    if (state.done === undefined) return isConcluded ? "one" : "unsure";
+    if (!isAsked && delivery.offers === 1) return "nobody";
     const { execution, tenant, address } = delivery;
+    const isConcluded = yield* leases.conclude(address, nonceOf(end.done));
+    if (mail?.kind === "join" && delivery.offers === 1 && end.isLastOwners) {
+      // Who asked before has been told before.
+      yield* tellAsker(delivery, mail, end);
+      return isConcluded ? "asker" : "unsure";
+    }
+    const entries = yield* readMoment(log, address);
+    const state = takeUpToReplay((yield* readAll(unread, entries)).state);
+    if (state.done === undefined) return isConcluded ? "nobody" : "unsure";
     const { outcome, keepUntil } = state.done.record;
     const as = { execution, tenant, life: state.life, key: "weir.cancel" };
-    if (mail?.kind === "join" && delivery.offers === 1) {
-      // Who asked before has been told before.
-      yield* tell(options, as, [answerTo(mail.parent, outcome)]);
-      return isConcluded ? "one" : "unsure";
-    }
     yield* tell(options, as, afterEnd(state, outcome));
     if (keepUntil !== undefined) {
       const end = entries.findLast(({ subject }) => kindOfSubject(subject) === "done")!.sequence;
@@ -336,6 +356,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     const { address } = delivery;
     const key = executionKey(address);
     const verdict = yield* handOver.send(WorkerInstanceId.make(owner), delivery);
+    yield* Metric.update(handOvers(verdict), 1);
     if (verdict === "taken") return handedOver(delivery);
     if (verdict !== "absent") return later(askAgainMs);
     const now = monotonicMs();

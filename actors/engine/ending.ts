@@ -10,11 +10,17 @@ import type { AppendError, Log, ReadError } from "../../streams/log.ts";
 import { removeLater } from "../../streams/retention.ts";
 import { afterEnd, type FollowUp } from "../core/decide.ts";
 import type { KeepMs } from "../keep.ts";
+import type { AttemptMeterOptions } from "./attempt_meter.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { executionsEnded } from "./metrics.ts";
 import type { Ownership } from "./ownership.ts";
 
 export interface EndOptions {
-  readonly engine: { readonly log: Log["Service"]; readonly keepMs: KeepMs };
+  readonly engine: {
+    readonly log: Log["Service"];
+    readonly keepMs: KeepMs;
+    readonly count: AttemptMeterOptions["count"];
+  };
   readonly tenant: Tenant;
   readonly actor: string;
   readonly ownership: Ownership;
@@ -60,6 +66,7 @@ export const endWith = Effect.fnUntraced(function* (options: EndOptions, outcome
   );
   const { done } = ownership.state;
   if (done === undefined) return;
+  options.engine.count(executionsEnded(options.actor, done.record.outcome.type), 1);
   // What concerns the execution itself is stored one after another in any case.
   const letGo = deadlines.takeBackAll(ownership).pipe(
     // It may be run again, and then awaits its children still.

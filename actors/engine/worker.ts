@@ -55,6 +55,7 @@ import {
   type Settlement,
 } from "./claims.ts";
 import { keepFor, makeHolds } from "./holds.ts";
+import { recoveredRecords, recoverySeconds, takeUpsFailed } from "./metrics.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
 
@@ -170,6 +171,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     });
   }
   const monotonicMs = () => Number(effectClock.monotonicTimeNanosUnsafe()) / 1e6;
+  const context = yield* Effect.context<never>();
   const engine: Engine = {
     log,
     leases,
@@ -183,8 +185,9 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     },
     maxReclaims,
     keepMs: yield* makeKeep(keep, options.actors),
-    runFork: Effect.runForkWith(yield* Effect.context<never>()),
+    runFork: Effect.runForkWith(context),
     monotonicMs,
+    count: (metric, input) => metric.updateUnsafe(input, context),
   };
   const residents = new Map<string, Activation | Claiming>();
   const run = yield* FiberSet.makeRuntime<never>();
@@ -243,10 +246,12 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     noteLoad();
     run(
       activate(delivery, claiming).pipe(
+        Effect.tapError((error) => Effect.sync(() => engine.count(takeUpsFailed(error._tag), 1))),
         Effect.catch((error) =>
           Effect.as(
             Effect.logWarning(`${delivery.execution} cannot be taken up: ${error.message}`),
-            later(askAgainMs),
+            // What damage keeps from being read will hardly be mended within the second.
+            later(error.retryable ? askAgainMs : askAgainMs * Math.min(delivery.offers, 60)),
           )
         ),
         Effect.onExit((exit) => {
@@ -302,9 +307,14 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     }
     const kept = yield* keepBack(delivery, mail);
     if (kept !== undefined) return kept;
+    const begunMs = monotonicMs();
     const claimed = yield* claim(delivery, mail);
     if ("settle" in claimed) return claimed;
-    const { lease, history } = claimed;
+    const { lease, history, left } = claimed;
+    if (lease.epoch > 1) {
+      engine.count(recoverySeconds, (monotonicMs() - begunMs) / 1_000);
+      engine.count(recoveredRecords, history.state.index - (left?.index ?? 0));
+    }
     const { start } = history.state;
     if (start === undefined) {
       yield* leases.release(lease);

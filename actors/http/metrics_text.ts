@@ -5,6 +5,8 @@
  */
 import * as Context from "effect/Context";
 import * as Metric from "effect/Metric";
+import type { RunState } from "../../schema/run_state.ts";
+import { endStates } from "../core/run_state.ts";
 import { countedTo, countRuns } from "./counts.ts";
 import type { ServedWeir } from "./route.ts";
 
@@ -27,10 +29,52 @@ const lineOf = ({ name, labels = {}, value }: Sample): string => {
 };
 
 const textOf = (samples: ReadonlyArray<Sample>): string =>
-  samples.map((sample) =>
-    `# HELP ${sample.name} ${sample.help}\n# TYPE ${sample.name} ${sample.type}\n` +
-    `${lineOf(sample)}\n`
+  samples.map((sample, at) =>
+    samples[at - 1]?.name === sample.name
+      ? `${lineOf(sample)}\n`
+      : `# HELP ${sample.name} ${sample.help}\n# TYPE ${sample.name} ${sample.type}\n` +
+        `${lineOf(sample)}\n`
   ).join("");
+
+/** What ActionQueue calls what is counted here under names of Weir's. */
+const namesThere = {
+  weir_attempts: "actionqueue_attempts_total",
+  weir_attempt_seconds: "actionqueue_executor_duration_seconds",
+  weir_start_lag_seconds: "actionqueue_scheduling_lag_seconds",
+  weir_recovery_seconds: "actionqueue_recovery_time_seconds",
+  weir_recovered_records: "actionqueue_recovery_events_applied_total",
+};
+
+/** The lines of some metrics once more, under their other names. */
+const renamed = (text: string): string =>
+  Object.entries(namesThere).flatMap(([name, there]) => {
+    const line = new RegExp(`^((?:# (?:HELP|TYPE) )?)${name}(?=[ {]|_(?:bucket|sum|count)\\b)`);
+    return text.split("\n").flatMap((each) =>
+      line.test(each) ? [`${each.replace(line, `$1${there}`)}\n`] : []
+    );
+  }).join("");
+
+/** Executions that this process has ended, by what ActionQueue calls that. */
+const ended = (context: Context.Context<never>): ReadonlyArray<Sample> => {
+  const byState = new Map<RunState, number>();
+  for (const metric of Metric.snapshotUnsafe(context)) {
+    if (metric.id !== "weir_executions_ended" || metric.type !== "Counter") continue;
+    const outcome = metric.attributes?.["outcome"];
+    if (!isOutcome(outcome)) continue;
+    const state = endStates[outcome];
+    byState.set(state, (byState.get(state) ?? 0) + Number(metric.state.count));
+  }
+  return Array.from(byState, ([state, value]): Sample => ({
+    name: "actionqueue_runs_total",
+    type: "counter",
+    help: "Executions that this process has ended",
+    value,
+    labels: { state },
+  }));
+};
+
+const isOutcome = (outcome: string | undefined): outcome is keyof typeof endStates =>
+  outcome !== undefined && outcome in endStates;
 
 /** Appends of this process, by whether the log has taken them. */
 const appended = (context: Context.Context<never>): ReadonlyArray<Sample> => {
@@ -94,5 +138,6 @@ export const metricsText = async (weir: ServedWeir, tenant: string): Promise<str
   const samples = await asked(weir, tenant);
   // The registry that everything shares that was not given one of its own.
   const context = Context.empty();
-  return formatUnsafe(context) + textOf([...samples, ...appended(context)]);
+  const text = formatUnsafe(context);
+  return text + renamed(text) + textOf([...samples, ...appended(context), ...ended(context)]);
 };

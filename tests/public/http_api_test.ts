@@ -252,6 +252,14 @@ describe("executions over HTTP", () => {
     assert.match(body, /^actionqueue_runs_ready\{tenant="default"\} 0$/m);
     assert.match(body, /^actionqueue_runs_running \d+$/m);
     assert.match(body, /^weir_workers 1$/m);
+    assert.match(body, /^actionqueue_runs_total\{state="completed"\} [1-9]\d*$/m);
+    assert.match(body, /^actionqueue_attempts_total\{.*result="success".*\} [1-9]\d*$/m);
+    assert.match(body, /^actionqueue_executor_duration_seconds_bucket\{.*le="\+Inf"\} [1-9]\d*$/m);
+    assert.match(body, /^actionqueue_scheduling_lag_seconds_count [1-9]\d*$/m);
+    assert.match(body, /^actionqueue_wal_append_total \d+$/m);
+    assert.match(body, /^actionqueue_wal_append_failures_total \d+$/m);
+    assert.match(body, /^# TYPE actionqueue_recovery_time_seconds histogram$/m);
+    assert.match(body, /^actionqueue_recovery_events_applied_total [1-9]\d*$/m);
     for (const line of body.trimEnd().split("\n")) {
       assert.match(line, /^(# (HELP|TYPE) .+|[a-zA-Z_:][\w:]*(\{.*\})? [-+.\deInNaf]+)$/);
     }
