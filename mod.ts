@@ -69,7 +69,13 @@ export type {
 } from "./actors/engine_control.ts";
 export type { FamilyReaders, Follow, FollowOptions } from "./actors/families.ts";
 export type { ScheduleOptions, TaskOptions } from "./actors/executions/task.ts";
-export type { Schedule, ScheduleDescription, ScheduleSummary } from "./actors/schedule.ts";
+export type {
+  Schedule,
+  ScheduleDescription,
+  ScheduleListQuery,
+  ScheduleSummary,
+  ScheduleVerbs,
+} from "./actors/schedule.ts";
 export type { QueueDescription, QueueOptions, Queues, RateOptions } from "./actors/queues.ts";
 export type { QueueLimits } from "./schema/queue_limits.ts";
 export type { RunOptions, TokenOptions } from "./actors/engine/operations.ts";

@@ -12,10 +12,20 @@ import type { ScheduleDescription } from "./executions/schedules.ts";
 import type { ScheduleOptions } from "./executions/task.ts";
 import type { ErrorClass } from "./raise.ts";
 import { makeRun, type Run } from "./run.ts";
+import type { ListQuery } from "./weir.ts";
 import type { ScheduleSummary } from "./work/schedule.ts";
 
 export type { ScheduleDescription } from "./executions/schedules.ts";
 export type { ScheduleSummary } from "./work/schedule.ts";
+
+/** Which schedules are listed; a schedule that `pause` has stopped is `suspended`, as between runs. */
+export type ScheduleListQuery = Omit<ListQuery, "tag">;
+
+/** What there is by schedules. */
+export interface ScheduleVerbs {
+  /** The schedules, those that have ended too, newest first, a page at a time, as `weir.list` gives them. */
+  list(query?: ScheduleListQuery): Promise<ExecutionPage>;
+}
 
 /** A schedule, by its id. */
 export interface Schedule<Output = unknown, Raised = unknown> {

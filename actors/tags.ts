@@ -4,11 +4,17 @@
  */
 import * as Schema from "effect/Schema";
 
+/** Says what an execution is, if it is a schedule. Its start says so, and nobody else may. */
+export const kindTag = "weir.kind";
+
 export const TagName = Schema.String.check(
   Schema.isPattern(/^[a-z][a-z0-9_]*\.[a-z0-9_][a-z0-9_.]*$/, {
     expected: "a tag name in two parts or more, like team.name",
   }),
   Schema.isMaxLength(128),
+  Schema.makeFilter<string>((name) => name !== kindTag, {
+    expected: `a tag name other than ${kindTag}, which nobody sets`,
+  }),
 );
 
 export const TagValue = Schema.String.check(Schema.isMaxLength(256));
@@ -22,7 +28,7 @@ const mostTags = 100;
 export const Tags = Schema.Record(Schema.String, TagValue).check(
   Schema.makeFilter<Readonly<Record<string, string>>>(
     (tags) => Object.keys(tags).every(isTagName),
-    { expected: "tag names in two parts or more, like team.name" },
+    { expected: `tag names in two parts or more, like team.name, and none that is ${kindTag}` },
   ),
   Schema.isMaxProperties(mostTags),
 );

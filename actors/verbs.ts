@@ -42,6 +42,7 @@ import { makeSubscriptions } from "./subscriptions.ts";
 import { makeTenants } from "./tenants.ts";
 import { makeTriggers } from "./triggers.ts";
 import type { InitialSignal, StartOptions, Weir, WorkerOptions } from "./weir.ts";
+import { schedulesTag } from "./work/schedule.ts";
 
 /** What does not depend on where the services run. */
 export type Verbs =
@@ -61,6 +62,7 @@ export type Verbs =
     | "list"
     | "queues"
     | "remotes"
+    | "schedules"
     | "subscriptions"
     | "tenants"
     | "triggers"
@@ -129,6 +131,17 @@ export const makeVerbs = (
     tenant: other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other)),
   });
 
+  const list: Weir["list"] = ({ tenant: other, actor: of, limit = 50, ...rest } = {}) =>
+    runtime.runPromise(Effect.gen(function* () {
+      const name = typeof of === "object" ? of.name : of;
+      return yield* (yield* ExecutionIndex).list({
+        ...rest,
+        limit,
+        tenant: other === undefined ? tenant : yield* parse(Tenant, "tenant", other),
+        ...(name === undefined ? {} : { actor: yield* parse(ActorName, "actor name", name) }),
+      });
+    }));
+
   return {
     ...makeFamilies(runtime, tenant),
     ...makeTriggers(runtime, tenant),
@@ -186,16 +199,8 @@ export const makeVerbs = (
         );
         return { signalId, effect: () => runtime.runPromise(effect) };
       })),
-    list: ({ tenant: other, actor: of, limit = 50, ...rest } = {}) =>
-      runtime.runPromise(Effect.gen(function* () {
-        const name = typeof of === "object" ? of.name : of;
-        return yield* (yield* ExecutionIndex).list({
-          ...rest,
-          limit,
-          tenant: other === undefined ? tenant : yield* parse(Tenant, "tenant", other),
-          ...(name === undefined ? {} : { actor: yield* parse(ActorName, "actor name", name) }),
-        });
-      })),
+    list,
+    schedules: { list: (query) => list({ ...query, tag: schedulesTag }) },
     workers: () => runtime.runPromise(Effect.flatMap(Sessions, (sessions) => sessions.list)),
   };
 };

@@ -28,7 +28,7 @@ import type { ScheduleOptions, TaskOptions } from "./executions/task.ts";
 import { layer, type TokenKeyOptions } from "./layer.ts";
 import type { Queues } from "./queues.ts";
 import type { Remotes } from "./remotes.ts";
-import type { Schedule } from "./schedule.ts";
+import type { Schedule, ScheduleVerbs } from "./schedule.ts";
 import { actingOn } from "./access/acting.ts";
 import type { GrantVerbs } from "./grants.ts";
 import type { LedgerVerbs } from "./ledgers.ts";
@@ -134,6 +134,8 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
   readonly queues: Queues;
   /** The remote workers that are registered. */
   readonly remotes: Remotes;
+  /** The schedules that there are; `schedule` makes one, and `getSchedule` gives one. */
+  readonly schedules: ScheduleVerbs;
   /** The durable subscriptions of the namespace. */
   readonly subscriptions: SubscriptionVerbs;
   /** The tenants that were created. */

@@ -101,6 +101,8 @@ export const verbs = {
   "schedule.result": { ...looksAtRun, waits: true },
   "schedule.runs": { needs: ["read"], concerns: "run" },
 
+  "schedules.list": { needs: ["read"], concerns: 0 },
+
   "engine.pause": steersEngine,
   "engine.drain": steersEngine,
   "engine.disable": steersEngine,

@@ -39,6 +39,7 @@ import type { Executions, Named, StartOptions } from "../executions.ts";
 import { Tags } from "../tags.ts";
 import { traced } from "../traced.ts";
 import { inOrder } from "../work/in_order.ts";
+import { schedulesTag } from "../work/schedule.ts";
 import type { Means, Presence } from "./present.ts";
 import { checkSignal, signalMail } from "./signals.ts";
 import { taskOf, type TaskOptions } from "./task.ts";
@@ -58,9 +59,14 @@ const positive = (what: string, input: Duration.Input | undefined) => {
 /** So many executions may be below each other. */
 const deepest = 8;
 
-/** By this the executions below one are listed; the first of its tags, since a list searches a number. */
-const below = (parent: ParentReference | undefined) =>
-  parent === undefined ? {} : { "weir.parent": parent.execution };
+/**
+ * By these the executions below one and the schedules are listed; the first of its tags, since a list
+ * searches a number.
+ */
+const reservedTags = (parent: ParentReference | undefined, task: Task | undefined) => ({
+  ...(parent === undefined ? {} : { "weir.parent": parent.execution }),
+  ...(task?.schedule === undefined ? {} : { [schedulesTag.name]: schedulesTag.value }),
+});
 
 /** An execution below which something is submitted, and what that is bound to like it. */
 interface Above {
@@ -129,12 +135,13 @@ export const makeStart = (
     const route = routeOf(lane, required);
     const now = delayMs === undefined && deadlineMs === undefined ? 0 : yield* clock.now;
     const task = boundLike(above?.bound ?? {}, yield* taskOf(options, execution, clock.now));
+    const reserved = reservedTags(parent, task);
     const record: StartRecord = {
       kind: "start",
       seed: randomUUID(),
       ...(value === undefined ? {} : { input: value }),
-      ...(tags === undefined && parent === undefined ? {} : {
-        tags: { ...below(parent), ...yield* parse(Tags, "tags", tags ?? {}), ...below(parent) },
+      ...(tags === undefined && Object.keys(reserved).length === 0 ? {} : {
+        tags: { ...reserved, ...yield* parse(Tags, "tags", tags ?? {}), ...reserved },
       }),
       ...(route === undefined ? {} : { route }),
       ...(required === undefined ? {} : { requires: required }),

@@ -4,6 +4,7 @@
  */
 import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
+import type { Cursor } from "../../schema/cursor.ts";
 import { ExecutionStatus } from "../../streams/execution_index/status.ts";
 import { invalidRequest, shown } from "./refusal.ts";
 
@@ -55,11 +56,31 @@ export const WhosePageQuery = Schema.Struct({ ...WhoseQuery.fields, ...pageQuery
 
 export const PageQuery = Schema.Struct({ ...tenantQuery, ...pageQuery, from });
 
-export const ListQuery = Schema.Struct({
+/** Of the list of schedules. */
+export const SchedulesQuery = Schema.Struct({
   ...PageQuery.fields,
   status: optional(ExecutionStatus),
   actor: optional(Schema.String),
+});
+
+export const ListQuery = Schema.Struct({
+  ...SchedulesQuery.fields,
   tag: optional(Schema.String.annotate({ description: "name, or name=value" })),
+});
+
+/** What of a list such a query means, but for a tag. */
+export const listOf = (
+  { tenant, query: { status, actor, limit = defaultLimit, from } }: {
+    readonly tenant: string;
+    readonly query: typeof SchedulesQuery.Type;
+  },
+) => ({
+  tenant,
+  limit,
+  ...(status === undefined ? {} : { status }),
+  ...(actor === undefined ? {} : { actor }),
+  // The list checks what it is given as a cursor.
+  ...(from === undefined ? {} : { from: from as Cursor }),
 });
 
 export const HistoryQuery = Schema.Struct({

@@ -16,6 +16,7 @@ export type ServedWeir =
     | "submit"
     | "submitAll"
     | "schedule"
+    | "schedules"
     | "getSchedule"
     | "get"
     | "complete"

@@ -18,6 +18,7 @@ import type { StartRecord } from "../../schema/mail_record.ts";
 import { ScheduleControl, scheduleSignal } from "../../schema/schedule_control.ts";
 import type { Schedule } from "../../schema/task.ts";
 import type { Operations } from "../engine/operations.ts";
+import { kindTag } from "../tags.ts";
 import { due } from "./due.ts";
 import { occurrencesOf } from "./occurrences.ts";
 import {
@@ -53,6 +54,9 @@ type Wake =
   | { readonly type: "control"; readonly payload: Schema.Json | undefined }
   | { readonly type: "ended"; readonly run: OpenRun; readonly outcome: keyof Kept["counts"] }
   | { readonly type: "failed"; readonly error: unknown };
+
+/** The tag by which schedules are listed. */
+export const schedulesTag = { name: kindTag, value: "schedule" } as const;
 
 /** The tag by which the runs of a schedule are listed. */
 export const runsTag = "weir.schedule";
@@ -185,6 +189,7 @@ class ScheduleRun {
     if (this.#kept.open.some((open) => open.execution === execution)) return;
     const { input, route, requires, tags, priority, task } = this.#start;
     const { schedule: _, ...rest } = task!;
+    const { [schedulesTag.name]: _kind, ...others } = tags ?? {};
     const ofSchedule = { [runsTag]: schedule };
     const runOf = { schedule, ...(at === undefined ? {} : { at: Timestamp.make(at) }) };
     const { result } = await Effect.runPromise(this.#operations.spawn(`run ${suffix}`, {
@@ -194,7 +199,7 @@ class ScheduleRun {
       tenant,
       task: { ...rest, runOf },
       // The first, since a list searches a number of them.
-      tags: { ...ofSchedule, ...tags, ...ofSchedule },
+      tags: { ...ofSchedule, ...others, ...ofSchedule },
       ...(route === undefined ? {} : { route }),
       ...(requires === undefined ? {} : { requires }),
       ...(priority === undefined ? {} : { priority }),

@@ -12,7 +12,7 @@ import {
   type ExecutionQuery,
   type ListedExecution,
 } from "../../streams/execution_index.ts";
-import { statuses } from "../../streams/execution_index/status.ts";
+import { type ExecutionStatus, statuses } from "../../streams/execution_index/status.ts";
 import { checked, given, limit, tagQuery } from "../flags.ts";
 import { type Column, json, makeList } from "../report.ts";
 import { layer, root, tenant } from "../root.ts";
@@ -102,7 +102,8 @@ export const printExecutions = Effect.fnUntraced(function* (
   );
 });
 
-export const ls = Command.make("ls", {
+/** Which of a tenant's are wanted, whatever they are. */
+export const filterFlags = {
   status: Flag.Literals("status", statuses).pipe(
     Flag.withDescription("Those in this state"),
     Flag.optional,
@@ -112,21 +113,34 @@ export const ls = Command.make("ls", {
     Flag.withDescription("Those of this actor"),
     Flag.optional,
   ),
-  tag: tagQuery,
-  ...pageFlags,
-}, ({ status, actor, tag, ...page }) =>
-  Effect.gen(function* () {
-    const query = {
-      tenant: yield* tenant,
-      ...given("status", status),
-      ...given("tag", tag),
-      ...given("actor", yield* checked(ActorName, "actor name", actor)),
-    };
-    yield* printExecutions(query, page);
-  }).pipe(Effect.provide(layer()))).pipe(
-    Command.withDescription("List executions, newest first"),
-    Command.withExamples([
-      { command: "weir ls --status failed --actor order", description: "What went wrong" },
-      { command: "weir ls --tag team.name=checkout --all --json", description: "For a program" },
-    ]),
-  );
+};
+
+/** What these flags mean, of the tenant that the flags name. */
+export const filterOf = Effect.fnUntraced(function* (
+  { status, actor }: {
+    readonly status: Option.Option<ExecutionStatus>;
+    readonly actor: Option.Option<string>;
+  },
+) {
+  return {
+    tenant: yield* tenant,
+    ...given("status", status),
+    ...given("actor", yield* checked(ActorName, "actor name", actor)),
+  };
+});
+
+export const ls = Command.make(
+  "ls",
+  { ...filterFlags, tag: tagQuery, ...pageFlags },
+  ({ status, actor, tag, ...page }) =>
+    Effect.gen(function* () {
+      const filter = yield* filterOf({ status, actor });
+      yield* printExecutions({ ...filter, ...given("tag", tag) }, page);
+    }).pipe(Effect.provide(layer())),
+).pipe(
+  Command.withDescription("List executions, newest first"),
+  Command.withExamples([
+    { command: "weir ls --status failed --actor order", description: "What went wrong" },
+    { command: "weir ls --tag team.name=checkout --all --json", description: "For a program" },
+  ]),
+);

@@ -12,7 +12,7 @@ import * as Flag from "effect/cli/Flag";
 import { Executions } from "../../actors/executions.ts";
 import * as Schedules from "../../actors/executions/schedules.ts";
 import type { ScheduleOptions } from "../../actors/executions/task.ts";
-import { runsTag } from "../../actors/work/schedule.ts";
+import { runsTag, schedulesTag } from "../../actors/work/schedule.ts";
 import { ActorName, parse } from "../../schema/ids.ts";
 import { Misfire } from "../../schema/misfire.ts";
 import { Overlap } from "../../schema/overlap.ts";
@@ -30,7 +30,7 @@ import {
   taskFlags,
   taskOptions,
 } from "../start_flags.ts";
-import { pageFlags, printExecutions } from "./ls.ts";
+import { filterFlags, filterOf, pageFlags, printExecutions } from "./ls.ts";
 
 /** When it runs, and what becomes of runs that are late or meet another. */
 const policyFlags = {
@@ -170,6 +170,21 @@ const lines = (
     ["skipped", schedule?.skipped],
   ]);
 
+const ls = Command.make(
+  "ls",
+  { ...filterFlags, ...pageFlags },
+  ({ status, actor, ...page }) =>
+    Effect.gen(function* () {
+      const filter = yield* filterOf({ status, actor });
+      yield* printExecutions({ ...filter, tag: schedulesTag }, page);
+    }).pipe(Effect.provide(layer())),
+).pipe(
+  Command.withDescription("List schedules, newest first"),
+  Command.withExamples([
+    { command: "weir schedule ls --status suspended", description: "Those that go on" },
+  ]),
+);
+
 const show = Command.make("show", { id }, ({ id }) =>
   Effect.gen(function* () {
     const found = yield* Schedules.describe(yield* named(id));
@@ -283,6 +298,7 @@ export const schedule = Command.make(
     { command: "weir schedule show report/r" },
   ]),
   Command.withSubcommands([
+    ls,
     show,
     trigger,
     backfill,

@@ -204,6 +204,24 @@ describe("weir submit and schedule", () => {
     await expect(["schedule", "show", "waits/f"], /status +completed\n/);
   });
 
+  it("schedule ls lists schedules, and neither their runs nor what runs once", async () => {
+    await said("schedule", "waits", "--id", "y", "--cron", "0 6 1 1 *", "--tenant", "yearly");
+    await said("schedule", "load", `"x"`, "--id", "y", "--cron", "0 6 1 1 *", "--tenant", "yearly");
+    await said("schedule", "trigger", "waits/y", "--id", "x", "--tenant", "yearly");
+    await said("start", "waits", "--id", "w", "--tenant", "yearly");
+    await expect(["ls", "--tenant", "yearly"], /waits\/y~now-x\tsuspended/);
+    const words = ["schedule", "ls", "--tenant", "yearly"];
+    await expect(
+      words,
+      /^load\/y\tsuspended\tTIME\t-\tweir\.kind=schedule\nwaits\/y\tsuspended\tTIME\t-\tweir\.kind=schedule\n$/,
+    );
+    const page = objects((await weir(...words, "--json", "--limit", "1")).stdout);
+    assert.deepEqual(page.map(({ execution }) => execution), ["load/y"]);
+    const waiting = objects((await weir(...words, "--json", "--actor", "waits")).stdout);
+    assert.deepEqual(waiting.map(({ execution }) => execution), ["waits/y"]);
+    assert.equal(await said(...words, "--status", "completed"), "");
+  });
+
   it("schedule steers nothing that is no schedule", async () => {
     await said("start", "waits", "--id", "w-1");
     const ran = await weir("schedule", "pause", "waits/w-1");

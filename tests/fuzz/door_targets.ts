@@ -22,6 +22,7 @@ const requests = [
   "GET /api/v1/runs/waits%2Fw-1",
   "GET /api/v1/runs/waits%2Fw-1/result",
   "GET /api/v1/runs/waits%2Fw-1/history?limit=5&from=2",
+  "GET /api/v1/schedules?limit=10",
   "GET /api/v1/schedules/order%2Fs-1",
   "GET /v1/streams/completions?cursor=earliest&tenant=acme&executionId=order%2Fo-1",
   'POST /api/v1/tasks\ncontent-type: application/json\n\n{"actor":"order","input":{"a":[1]},' +
@@ -110,7 +111,7 @@ const lines = [
   "submit order 1 --after order/o-0 --retry 3 --timeout 5m",
   'signal order/o-1 approval {"by":"ana"}',
   "tail completions --after earliest --tenant acme",
-  "schedule list",
+  "schedule ls --limit 10",
   "queues configure cards --concurrency 2 --rate 10/1m --weight acme=2",
   "budgets allocate t-1 token=10,cost=5:8",
   "grants assign ana operator --tenant acme",

@@ -219,6 +219,20 @@ describe("executions over HTTP", () => {
     assert.equal((await ask("POST", `${place}/pause`)).status, 202);
     await weir.advance("1 minute");
     assert.equal((await ask("GET", place)).body.schedule.paused, true);
+    const weekly = { ...body, id: "weekly", policy: { ...policy, expression: "0 9 * * mon" } };
+    assert.equal((await ask("POST", "/api/v1/tasks", { body: weekly })).status, 201);
+    await weir.advance("1 minute");
+    const { body: first } = await ask("GET", "/api/v1/schedules?limit=1");
+    const { body: second } = await ask("GET", `/api/v1/schedules?limit=1&from=${first.next}`);
+    const listed = [...first.executions, ...second.executions];
+    assert.deepEqual(
+      listed.map(({ execution, status }) => [execution, status]),
+      [["order/weekly", "suspended"], ["order/daily", "suspended"]],
+    );
+    assert.equal(second.next, undefined);
+    const nobodys = await ask("GET", "/api/v1/schedules?actor=waits");
+    assert.deepEqual([nobodys.status, nobodys.body.executions], [200, []]);
+    assert.equal((await ask("GET", "/api/v1/schedules?tag=a.b")).status, 400);
     const every = { body: { policy: { type: "repeat", count: 2, interval: "1 hour" } } };
     assert.equal((await ask("POST", `${place}/change`, every)).status, 202);
     assert.equal((await ask("POST", `${place}/resume`)).status, 202);

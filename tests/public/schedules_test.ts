@@ -6,6 +6,7 @@ import {
   ExecutionFailed,
   ExecutionNotFound,
   InvalidInput,
+  type ScheduleListQuery,
   signal,
 } from "@weir/weir";
 import { inMemory } from "@weir/weir/testing";
@@ -90,6 +91,51 @@ describe("a schedule", () => {
       weir.schedule(report, undefined, { id: `${id}s`, policy: hourly }),
       InvalidInput,
     );
+  });
+
+  it("is in a list of its own, in which nothing else is, also when it has ended", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const tags = Object.fromEntries(
+      Array.from({ length: 40 }, (_, n) => [`a.t${n}`, "x".repeat(99)]),
+    );
+    await weir.start(report, undefined, { id: "once" });
+    await weir.submit(report, undefined, { id: "above", delay: "1 day" });
+    const daily = { type: "cron", expression: "0 6 * * *" } as const;
+    const parent = "report/above";
+    await weir.schedule(report, undefined, { id: "c", policy: daily, tags, parent });
+    const ends = await weir.schedule(report, undefined, { id: "r", policy: hourly });
+    await weir.schedule(report, undefined, { id: "o", policy: daily, tenant: "acme" });
+    await ends.result();
+    await weir.advance("5 seconds");
+    const first = await weir.schedules.list({ limit: 1 });
+    const second = await weir.schedules.list({ limit: 1, from: first.next! });
+    assert.deepEqual(
+      [...first.executions, ...second.executions].map(({ execution, status }) => [
+        execution,
+        status,
+      ]),
+      [["report/r", "completed"], ["report/c", "suspended"]],
+    );
+    assert.equal(second.next, undefined);
+    const idsOf = async (query: ScheduleListQuery) =>
+      (await weir.schedules.list(query)).executions.map(({ execution }) => execution);
+    assert.deepEqual(await idsOf({ status: "suspended", actor: report }), ["report/c"]);
+    assert.deepEqual(await idsOf({ tenant: "acme" }), ["report/o"]);
+  });
+
+  it("alone says that it is one: no tag of anybody else does", async () => {
+    await using weir = await inMemory({ startsAt });
+    const tags = { "weir.kind": "schedule" };
+    const says = actor("says", async (ctx) => {
+      await assert.rejects(async () => await ctx.tag("weir.kind", "schedule"), InvalidInput);
+      await assert.rejects(async () => await ctx.call(says, undefined, { tags }), InvalidInput);
+    });
+    await weir.worker([says]);
+    await (await weir.start(says, undefined)).result();
+    await assert.rejects(weir.start(says, undefined, { tags }), InvalidInput);
+    await weir.advance("5 seconds");
+    assert.deepEqual((await weir.schedules.list()).executions, []);
   });
 
   it("by a calendar keeps to the wall clock of its zone, in spring and in autumn", async () => {

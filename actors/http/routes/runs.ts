@@ -2,7 +2,6 @@
  * Reading executions: pages of them, and of each where it stands, how it ended and what happened. A
  * task is an execution, so that both words lead here.
  */
-import type { Cursor } from "../../../schema/cursor.ts";
 import type { Description as DescriptionOf, HistoryEntry } from "../../executions.ts";
 import { Description, Ended, History, NotEnded, Page, Waitpoints } from "../answers.ts";
 import { waitForEnd, type Waits } from "../long_poll.ts";
@@ -10,6 +9,7 @@ import { runOf } from "../named.ts";
 import {
   defaultLimit,
   HistoryQuery,
+  listOf,
   ListQuery,
   ResultQuery,
   tagOf,
@@ -19,16 +19,11 @@ import { type Call, type Route, route } from "../route.ts";
 
 type Listing = Call<never, typeof ListQuery.Type>;
 
-const list = async ({ weir, tenant, query }: Listing) => {
-  const { status, actor, tag, limit = defaultLimit, from } = query;
-  const page = await weir.list({
-    tenant,
-    limit,
-    ...(status === undefined ? {} : { status }),
-    ...(actor === undefined ? {} : { actor }),
+const list = async (call: Listing) => {
+  const { tag } = call.query;
+  const page = await call.weir.list({
+    ...listOf(call),
     ...(tag === undefined ? {} : { tag: tagOf(tag) }),
-    // The list checks what it is given as a cursor.
-    ...(from === undefined ? {} : { from: from as Cursor }),
   });
   return { status: 200, body: page };
 };

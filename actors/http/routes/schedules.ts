@@ -1,5 +1,5 @@
 /**
- * Schedules: where one stands, the runs that it has started, and what people ask of it. A schedule is
+ * Schedules: which there are, where one stands, the runs that it has started, and what people ask of it. A schedule is
  * submitted as a task with a policy, and cancelled as any execution.
  */
 import * as Schema from "effect/Schema";
@@ -9,7 +9,7 @@ import type { ScheduleOptions } from "../../executions/task.ts";
 import type { Schedule } from "../../schedule.ts";
 import { Asked, Page, ScheduleDescription } from "../answers.ts";
 import { askSchedule } from "../named.ts";
-import { defaultLimit, PageQuery, TenantQuery } from "../query.ts";
+import { defaultLimit, listOf, PageQuery, SchedulesQuery, TenantQuery } from "../query.ts";
 import { type Call, type Route, route } from "../route.ts";
 import { MisfireRequest, RunPolicyRequest } from "../task_request.ts";
 
@@ -65,6 +65,19 @@ const asking = <Body = unknown>(
   });
 
 export const scheduleRoutes: ReadonlyArray<Route> = [
+  route({
+    method: "GET",
+    path: "/api/v1/schedules",
+    verb: "schedules.list",
+    access: "read",
+    summary: "Schedules, newest first, a page at a time",
+    query: SchedulesQuery,
+    answers: { 200: { description: "A page", schema: Page } },
+    handle: async (call) => ({
+      status: 200,
+      body: await call.weir.schedules.list(listOf(call)),
+    }),
+  }),
   route({
     method: "GET",
     path: "/api/v1/schedules/{id}",

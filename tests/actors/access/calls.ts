@@ -64,6 +64,7 @@ export const calls: { readonly [V in Verb]: (scene: Scene) => unknown } = {
   "schedule.describe": (scene) => schedule(scene).describe(),
   "schedule.result": (scene) => over(scene).result(),
   "schedule.runs": (scene) => schedule(scene).runs(),
+  "schedules.list": ({ door, tenant }) => door.schedules.list({ tenant }),
   "remotes.list": ({ door, tenant }) => door.remotes.list({ tenant }),
   "remotes.describe": ({ door, tenant }) => door.remotes.describe("nobody", { tenant }),
   "remotes.deregister": ({ door, tenant }) => door.remotes.deregister("nobody", { tenant }),
