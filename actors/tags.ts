@@ -21,8 +21,15 @@ export const TagValue = Schema.String.check(Schema.isMaxLength(256));
 
 const isTagName = Schema.is(TagName);
 
-/** What an execution may be started with; its code may attach more. */
+/** Says below which execution one was submitted. */
+export const belowTag = "weir.parent";
+
+/** Says of a run which schedule has started it. */
+export const runsTag = "weir.schedule";
+
+/** What an execution may be started with besides what the engine adds; its code may attach more. */
 const mostTags = 100;
+const added = [belowTag, runsTag];
 
 /** A record of the schema alone would drop the names that it does not know. */
 export const Tags = Schema.Record(Schema.String, TagValue).check(
@@ -30,5 +37,8 @@ export const Tags = Schema.Record(Schema.String, TagValue).check(
     (tags) => Object.keys(tags).every(isTagName),
     { expected: `tag names in two parts or more, like team.name, and none that is ${kindTag}` },
   ),
-  Schema.isMaxProperties(mostTags),
+  Schema.makeFilter<Readonly<Record<string, string>>>(
+    (tags) => Object.keys(tags).filter((name) => !added.includes(name)).length <= mostTags,
+    { expected: `at most ${mostTags} tags` },
+  ),
 );

@@ -21,7 +21,8 @@ import { type ScheduleControl, scheduleSignal } from "../../schema/schedule_cont
 import { ExecutionIndex, type ExecutionPage } from "../../streams/execution_index.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { type Description, Executions, type Named } from "../executions.ts";
-import { runsTag, type ScheduleSummary } from "../work/schedule.ts";
+import { runsTag } from "../tags.ts";
+import type { ScheduleSummary } from "../work/schedule.ts";
 import { graceOf, type ScheduleOptions } from "./task.ts";
 
 /** A schedule as it stands. */

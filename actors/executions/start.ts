@@ -36,7 +36,7 @@ import { queueActor, queueTenant } from "../../streams/seats.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { belowKey } from "../core/state.ts";
 import type { Executions, Named, StartOptions } from "../executions.ts";
-import { Tags } from "../tags.ts";
+import { belowTag, Tags } from "../tags.ts";
 import { traced } from "../traced.ts";
 import { inOrder } from "../work/in_order.ts";
 import { schedulesTag } from "../work/schedule.ts";
@@ -64,7 +64,7 @@ const deepest = 8;
  * searches a number.
  */
 const reservedTags = (parent: ParentReference | undefined, task: Task | undefined) => ({
-  ...(parent === undefined ? {} : { "weir.parent": parent.execution }),
+  ...(parent === undefined ? {} : { [belowTag]: parent.execution }),
   ...(task?.schedule === undefined ? {} : { [schedulesTag.name]: schedulesTag.value }),
 });
 

@@ -18,7 +18,7 @@ import type { StartRecord } from "../../schema/mail_record.ts";
 import { ScheduleControl, scheduleSignal } from "../../schema/schedule_control.ts";
 import type { Schedule } from "../../schema/task.ts";
 import type { Operations } from "../engine/operations.ts";
-import { kindTag } from "../tags.ts";
+import { kindTag, runsTag } from "../tags.ts";
 import { due } from "./due.ts";
 import { occurrencesOf } from "./occurrences.ts";
 import {
@@ -57,9 +57,6 @@ type Wake =
 
 /** The tag by which schedules are listed. */
 export const schedulesTag = { name: kindTag, value: "schedule" } as const;
-
-/** The tag by which the runs of a schedule are listed. */
-export const runsTag = "weir.schedule";
 
 /** After so many runs the code begins anew, so that its journal is not read from the beginning. */
 const runsOfAnEra = 30;

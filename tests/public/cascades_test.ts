@@ -44,7 +44,7 @@ type Stage = Awaited<ReturnType<typeof open>>;
 
 /**
  * Plays it with a death at every append in turn, until there are no more; where that takes long,
- * only some of those behind the first dozen.
+ * only some of those behind the first thirty.
  */
 const sweep = async (
   play: (stage: Stage) => Promise<void>,
@@ -52,7 +52,7 @@ const sweep = async (
 ): Promise<void> => {
   const far = isFull ? stride.full : stride.sampled;
   let deaths = 0;
-  for (let append = 1, died = true; died; append += append < 12 ? 1 : far) {
+  for (let append = 1, died = true; died; append += append < 30 ? 1 : far) {
     const both = ["before", "after"] as const;
     for (const moment of isFull ? both : [both[append % 2]!]) {
       const stage = await open();

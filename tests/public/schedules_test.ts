@@ -80,13 +80,17 @@ describe("a schedule", () => {
     await using _ = weir;
     const id = "é".repeat(60) + "r";
     const tags = Object.fromEntries(
-      Array.from({ length: 40 }, (_, n) => [`a.t${n}`, "x".repeat(99)]),
+      Array.from({ length: 100 }, (_, n) => [`a.t${n}`, "x".repeat(99)]),
     );
-    const schedule = await weir.schedule(report, undefined, { id, policy: hourly, tags });
+    await weir.submit(report, undefined, { id: "above", delay: "1 day" });
+    const parent = "report/above";
+    const schedule = await weir.schedule(report, undefined, { id, policy: hourly, tags, parent });
     const { result } = await schedule.trigger({ id: "x".repeat(64) });
     await result();
     await weir.advance("5 seconds");
     assert.equal((await schedule.runs()).executions.length, 2);
+    tags["a.more"] = "one more";
+    await assert.rejects(weir.start(report, undefined, { tags }), InvalidInput);
     await assert.rejects(
       weir.schedule(report, undefined, { id: `${id}s`, policy: hourly }),
       InvalidInput,
