@@ -29,6 +29,10 @@ const askedFor = (route: Route | undefined): Route | undefined => {
 const isSchedule = (start: Partial<Pick<StartRecord, "task">>): boolean =>
   start.task?.schedule !== undefined;
 
+/** Nobody is there to be told that it is refused. */
+const isTriggered = (start: Partial<Pick<StartRecord, "cause">>): boolean =>
+  start.cause !== undefined;
+
 /** What keeps an execution back, and whether that is only because it starts others. */
 export interface Held {
   readonly by: Standing;
@@ -43,15 +47,18 @@ export const makeHolds = (control: EngineControl["Service"]) => ({
   of: (
     { tenant, execution, route }: Pick<Delivery, "tenant" | "execution"> & Partial<Delivery>,
     mail: MailRecord | undefined,
+    isBegun = false,
   ): Effect.Effect<Held | undefined, ReadError> => {
     if (!isForeign(execution)) return Effect.undefined;
+    const isStarting = mail?.kind === "start" &&
+      (isSchedule(mail) || (!isBegun && isTriggered(mail)));
     const lane = route === undefined && mail === undefined
       ? undefined
       : laneOfRoute(askedFor(route ?? mail?.route));
     return Effect.flatMap(
       control.holds(tenant, lane),
       (by) =>
-        by === undefined && mail?.kind === "start" && isSchedule(mail) && lane !== undefined
+        by === undefined && isStarting && lane !== undefined
           ? Effect.map(control.refuses(tenant, lane), (by) => held(by, "starts"))
           : Effect.succeed(held(by, "work")),
     );

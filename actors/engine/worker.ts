@@ -32,6 +32,7 @@ import { type Delivery, Mailboxes, type Serving, workingEveryMs } from "../../st
 import { Expiries } from "../../streams/retention.ts";
 import { ServerClock } from "../../streams/server_clock.ts";
 import { Sessions } from "../../streams/session.ts";
+import { isBegun } from "../core/run_state.ts";
 import { makeBudgets } from "../../streams/budgets.ts";
 import { make as makeClerk } from "../../streams/budgets/clerk.ts";
 import { makeWaiting } from "../../streams/budgets/waiting.ts";
@@ -327,7 +328,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
       return acked(delivery);
     }
     const held = yield* Effect.tapError(
-      holds.of(delivery, start.record),
+      holds.of(delivery, start.record, isBegun(history.state)),
       () => Effect.ignore(leases.release(lease, { atRest: lease.atRest })),
     );
     if (held !== undefined && mail?.kind !== "cancel") {

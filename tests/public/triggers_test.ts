@@ -50,6 +50,23 @@ describe("promote", () => {
 });
 
 describe("a trigger", () => {
+  it("that submits while the tenant drains has it begin when that goes on", async () => {
+    await using weir = await inMemory();
+    await weir.worker([echo], kept);
+    await weir.triggers.create({
+      when: { event: "paid" },
+      then: { submit: echo, options: { id: "after" } },
+    });
+    await weir.engine.drain();
+    await weir.emit("paid", 7);
+    await weir.advance("1 hour");
+    const run = weir.get(echo, "after");
+    assert.equal((await run.describe()).status, "waiting");
+    await weir.engine.resume();
+    await weir.advance("1 minute");
+    assert.equal((await run.describe()).status, "completed");
+  });
+
   it("fires once for an event, and each time if it stands, until it is cancelled", async () => {
     await using weir = await inMemory();
     await weir.worker([waits], kept);
