@@ -12,6 +12,8 @@ import { judgeOfWork } from "./told_work.ts";
 const problemOfWork = judgeOfWork(schema);
 
 const isFull = process.env["WEIR_TEST_FULL"] === "1";
+/** Deaths are no matter of the platform: where it is another, a few will do. */
+const stride = isFull || "Deno" in globalThis ? 1 : 5;
 const startsAt = new Date("2026-01-01T00:00:00Z");
 
 type Grace = NonNullable<WorkerOptions["residentGrace"]>;
@@ -98,7 +100,7 @@ describe("a program ends alike, whatever becomes of its workers", () => {
       let crashes = 0;
       // Who is suspended writes more or less than who is not, so that one miss is not the end.
       let misses = 0;
-      for (let append = 1; misses < 2; append++) {
+      for (let append = 1; misses < 2; append += stride) {
         const grace = append % 2 === 0 ? atOnce : resident;
         const plays: Array<Play> = [];
         for (const moment of moments) {
@@ -110,7 +112,7 @@ describe("a program ends alike, whatever becomes of its workers", () => {
         else misses++;
       }
       const least = Math.min(undisturbed.appends, replayed.appends) - 1;
-      assert.ok(crashes >= least, `${crashes} crashes, ${least} appends`);
+      assert.ok(crashes * stride >= least, `${crashes} crashes, ${least} appends`);
     });
   }
 });

@@ -432,8 +432,10 @@ describe("a schedule whose worker is away", () => {
 
   it("has each of its runs once, wherever its worker dies", async () => {
     let died = true;
-    // Two runs take some 25 appends; behind them all is the same again.
-    for (let append = 1; died; append += append < 30 ? 1 : 11) {
+    // Two runs take some 25 appends; behind them all is the same again. Deaths are no matter of the
+    // platform: where it is another, a few will do.
+    const near = "Deno" in globalThis ? 30 : 3;
+    for (let append = 1; died; append += append < near ? 1 : 11) {
       await using weir = await inMemory({ startsAt });
       let ran = 0;
       const report = actor("report", (ctx) => ctx.run("note", () => void ran++));
