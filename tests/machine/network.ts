@@ -22,6 +22,8 @@ export interface Link {
   readonly cut: (direction: Direction) => void;
   /** From here on so many of a hundred packets are lost, in both directions, by chance. */
   readonly lose: (percent: number) => void;
+  /** How many were lost in that way so far. */
+  readonly lostPackets: () => number;
   /** From here on everything passes again. */
   readonly heal: () => void;
   readonly end: () => void;
@@ -88,6 +90,14 @@ export const openLink = (): Link => {
         tc("qdisc", "add", "dev", device, "parent", "1:2", "pfifo", "limit", "0");
         tc("filter", "add", "dev", device, "parent", "1:", "bpf", "bytecode", drawing(percent));
       }
+    },
+    lostPackets: () => {
+      const dropped = ends.map(({ at, device }) =>
+        /qdisc pfifo .*?dropped (\d+)/s.exec(
+          execFileSync("tc", [...at, "-s", "qdisc", "show", "dev", device], { encoding: "utf8" }),
+        )
+      );
+      return dropped.reduce((sum, found) => sum + Number(found?.[1] ?? 0), 0);
     },
     heal,
     end: () => {

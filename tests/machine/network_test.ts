@@ -8,14 +8,16 @@ import { join } from "node:path";
 import { it } from "node:test";
 import type { Run } from "../../mod.ts";
 import { historyOf, recordedSteps } from "../fixtures/engine_chronicle.ts";
+import { item } from "../fixtures/engine_actors.ts";
 import { type WatchedAppend, watchWorker } from "../fixtures/engine_kill_point.ts";
 import { openScene, reclaimsOf, type Scene } from "../fixtures/engine_scene.ts";
 import { type Proxy, startProxy } from "../fixtures/proxy.ts";
 import { eventually, leftovers, scratchFolder, scratchServer } from "../fixtures/server.ts";
-import { type Direction, type Link, openLink } from "./network.ts";
+import { type Direction, type Link, openLink, startRelay } from "./network.ts";
 
 const staleFence = 10071;
 const each = 5;
+const onBadLines = 100;
 const deadlineMs = 90_000;
 /** Longer than an append waits for its answer before it is repeated. */
 const unansweredMs = 6_000;
@@ -208,5 +210,50 @@ it("a worker that heard no answer for a while learns that all was stored, and go
       assert.deepEqual(new Set(tries.map((append) => append.revision)), new Set([revision]));
     }
   }));
+
+it("over bad lines, executions of three steps that signals bring about end as they should", async () => {
+  const server = await scratchServer({ durability: "bounded" });
+  const links = [openLink(), openLink()];
+  const delayMs = () => 30 + 40 * Math.random();
+  const relays = await Promise.all(
+    links.map(({ address }) => startRelay(address, server.port, delayMs)),
+  );
+  try {
+    await using scene = await openScene(server, {
+      namespace: "bad",
+      serve: { residentGrace: "100 millis" },
+    });
+    const { weir, actors: { gather }, effects } = scene;
+    for (const { lose } of links) lose(5);
+    const workers = await Promise.all(
+      links.map(({ network }, i) => scene.launch(`worker-${i}`, { url: relays[i]!.url, network })),
+    );
+    const signals = [1, 2, 3];
+    const runs = await Promise.all(
+      Array.from({ length: onBadLines }, async (_, i) => {
+        const run = await weir.start(gather, undefined, { id: `o-${i}` });
+        for (const n of [...signals, -1]) await run.signal(item, n);
+        return run;
+      }),
+    );
+    assert.deepEqual(await resultsOf(scene, runs), runs.map(() => signals));
+    const takes = signals.map((n) => `take ${n}`);
+    for (const run of runs) {
+      assert.deepEqual(await recordedSteps(run), takes);
+      assert.equal(await reclaimsOf(run), 0);
+      const done = effects().filter(({ execution }) => execution === run.id);
+      assert.deepEqual(done.map(({ step }) => step), takes);
+    }
+    const lost = links.map(({ lostPackets }) => lostPackets());
+    console.log(`${lost.join(" and ")} packets lost`);
+    assert.ok(Math.max(...lost) > 0);
+    await Promise.all(workers.map((worker) => worker.drain()));
+    await scene.noneIsStuck();
+  } finally {
+    await Promise.all(relays.map((relay) => relay.stop()));
+    for (const link of links) link.end();
+    await server.stop();
+  }
+});
 
 it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));
