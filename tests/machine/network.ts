@@ -5,7 +5,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
@@ -18,13 +18,19 @@ export interface Link {
   readonly network: string;
   /** Where it reaches this side. */
   readonly address: string;
+  /** Where this side, and other links that may, reach it. */
+  readonly ownAddress: string;
+  /** From here on nothing passes between it and the other end of another link, if anything did. */
+  readonly part: (other: Pick<Link, "network" | "ownAddress">) => void;
   /** From here on nothing passes. */
   readonly cut: (direction: Direction) => void;
+  /** What was parted is joined again. */
+  readonly join: (other: Pick<Link, "network" | "ownAddress">) => void;
   /** From here on so many of a hundred packets are lost, in both directions, by chance. */
   readonly lose: (percent: number) => void;
   /** How many were lost in that way so far. */
   readonly lostPackets: () => number;
-  /** From here on everything passes again. */
+  /** Everything passes again on the link. */
   readonly heal: () => void;
   readonly end: () => void;
 }
@@ -73,6 +79,15 @@ export const openLink = (): Link => {
   const link: Link = {
     network,
     address: "",
+    ownAddress: "",
+    part: (other) => {
+      run("ip", ...inNetwork, "route", "add", "blackhole", other.ownAddress);
+      run("ip", "-n", other.network, "route", "add", "blackhole", link.ownAddress);
+    },
+    join: (other) => {
+      run("ip", ...inNetwork, "route", "del", "blackhole", other.ownAddress);
+      run("ip", "-n", other.network, "route", "del", "blackhole", link.ownAddress);
+    },
     cut: (direction) => {
       heal();
       for (const { at, device } of direction === "both" ? ends : ends.slice(0, 1)) {
@@ -115,10 +130,13 @@ export const openLink = (): Link => {
   run("ip", ...inNetwork, "address", "add", `${thereAddress}/30`, "dev", there);
   run("ip", "link", "set", here, "up");
   run("ip", ...inNetwork, "link", "set", there, "up");
+  // Links reach each other by way of this side.
+  writeFileSync(`/proc/sys/net/ipv4/conf/${here}/forwarding`, "1");
+  run("ip", ...inNetwork, "route", "add", "default", "via", hereAddress);
   // Nobody has to ask for them, and so nobody is told that nobody answers.
   run("ip", "neighbour", "add", thereAddress, "lladdr", thereHardware, "dev", here);
   run("ip", ...inNetwork, "neighbour", "add", hereAddress, "lladdr", hereHardware, "dev", there);
-  return Object.assign(link, { address: hereAddress });
+  return Object.assign(link, { address: hereAddress, ownAddress: thereAddress });
 };
 
 export interface Relay {
