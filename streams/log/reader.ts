@@ -266,7 +266,13 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
 
   const tail: Log["Service"]["tail"] = (shard) => {
     const operation = `look up ${streamName(layout, shard)}`;
-    return connection.ask(operation, () => manager.streams.info(streamName(layout, shard))).pipe(
+    const lookUp = async () => {
+      const info = await manager.streams.info(streamName(layout, shard));
+      // A server that was cut off from its peers answers, too, and lacks what they have stored since.
+      if (replicas > 1 && !info.cluster?.leader) throw new Error("who answers knows of no leader");
+      return info;
+    };
+    return connection.ask(operation, lookUp).pipe(
       Effect.flatMap((info) => {
         // A new leader's clock may be behind that of the one which stored the last record.
         const at = Math.max(
