@@ -75,6 +75,8 @@ export class Connection extends Context.Service<Connection, {
 
 const requestTimeoutMs = 5_000;
 const reconnectWaitMs = 100;
+/** A server that says nothing to three pings is left for another; the client's own default is minutes. */
+const pingEveryMs = 10_000;
 const askForMs = 30_000;
 
 const askAgain = Schedule.min([Schedule.exponential("20 millis", 1.5), Schedule.spaced("1 second")])
@@ -126,6 +128,7 @@ const dial = (servers: ReadonlyArray<string>, options: ConnectionOptions["nats"]
           name: "weir",
           maxReconnectAttempts: -1,
           reconnectTimeWait: reconnectWaitMs,
+          pingInterval: pingEveryMs,
           noAsyncTraces: true,
           ignoreClusterUpdates: false,
           ...serverOptions(servers),

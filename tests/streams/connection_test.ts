@@ -8,6 +8,11 @@ import { executionAddress } from "../../streams/subjects.ts";
 import { body, tenant, uniqueExecution } from "../conformance/subject_matter.ts";
 import { leftovers, scratchServer } from "../fixtures/server.ts";
 
+interface PingOptions {
+  readonly pingInterval: number;
+  readonly maxPingOut: number;
+}
+
 const withServer = async <A, E>(
   use: (url: string) => Effect.Effect<A, E>,
 ): Promise<void> => {
@@ -51,6 +56,21 @@ describe("a connection", () => {
     assert.deepEqual(error.servers, ["nats://127.0.0.1:9"]);
     assert.ok(!error.message.includes("secret"));
   });
+
+  it("leaves a server that falls silent after half a minute, unless told otherwise", () =>
+    withServer((servers) =>
+      Effect.gen(function* () {
+        for (const [nats, forMs] of [[{}, 30_000], [{ pingInterval: 500 }, 1_500]] as const) {
+          const connection = yield* Effect.provide(
+            Connection,
+            Namespace.layer({ servers, nats }),
+          );
+          // The client counts the pings; that it does is its own matter.
+          const { options } = connection.nats as unknown as { readonly options: PingOptions };
+          assert.equal(options.pingInterval * (options.maxPingOut + 1), forMs);
+        }
+      })
+    ));
 
   it("of unknown durability says so, and one described says what it was told", () =>
     withServer((servers) =>
