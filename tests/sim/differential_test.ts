@@ -7,7 +7,18 @@ import { layer, layerMemory } from "../../actors/layer.ts";
 import { VirtualClock } from "../../testing/virtual_clock.ts";
 import { named, seed } from "../chaos/seed.ts";
 import { leftovers, scratchServer } from "../fixtures/server.ts";
-import { play } from "./differential.ts";
+import { anyPlay, type Play, send, serve } from "./plays.ts";
+import { remains, untilOver } from "./remains.ts";
+
+/** What is left of a play when all has ended. */
+const played = (play: Play) =>
+  Effect.scoped(
+    serve(play).pipe(
+      Effect.andThen(send(play)),
+      Effect.andThen(untilOver),
+      Effect.andThen(remains),
+    ),
+  );
 
 const rounds = process.env["WEIR_TEST_FULL"] === "1" ? 20 : 1;
 /** So many at once that no worker is full: then some would be suspended, and others not. */
@@ -18,13 +29,13 @@ describe("the same programs on two logs", () => {
     const server = await scratchServer({ durability: "bounded" });
     try {
       for (let round = 0; round < rounds; round++) {
-        const played = play(seed + round, count);
+        const play = played(anyPlay(seed + round, count));
         const inMemory = await new VirtualClock(Date.UTC(2026, 0, 1)).run(
-          Effect.provide(played, layerMemory()),
+          Effect.provide(play, layerMemory()),
         );
         const onServer = await Effect.runPromise(
           Effect.provide(
-            played,
+            play,
             layer({ servers: server.url, durability: "bounded", namespace: `round${round}` }),
           ),
         );
