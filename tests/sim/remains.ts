@@ -1,8 +1,9 @@
 /**
  * What is left of executions that have ended, as a set of records, without what differs between any two
  * runs: positions and times, who did it and how often somebody took it up, by which number a call goes,
- * who called first a child that several share, and whether a signal came before its wait, which is then
- * recorded as buffered, and spares the wait its record.
+ * who called first a child that several share, whether an owner saw himself that a time had come, and
+ * whether a signal came before its wait, which is then recorded as buffered, and spares the wait its
+ * record.
  */
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
@@ -44,7 +45,9 @@ const lasting = (value: unknown): unknown => {
 const shown = (record: JournalRecord | MailRecord): string | undefined => {
   switch (record.kind) {
     case "claimed":
+    case "elapsed":
     case "join":
+    case "timer":
     case "waiting":
       return undefined;
     case "start": {
