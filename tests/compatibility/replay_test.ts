@@ -56,7 +56,7 @@ describe("what a release has written", () => {
           recording,
           Effect.scoped(Effect.gen(function* () {
             const { failures, sentTo } = yield* restore(recording, count);
-            yield* serve(play, "later", failures);
+            yield* serve(play, { identity: "later", failedBefore: failures });
             yield* send(play, sentTo);
             yield* untilOver;
             return yield* remains;

@@ -16,36 +16,68 @@ export interface Play {
   readonly letters: Readonly<Record<string, ReadonlyArray<Letter>>>;
 }
 
-/** Real time passes on a server. */
-const brief = (operation: Operation): Operation =>
-  operation.kind === "sleep"
-    ? { ...operation, ms: 1 + operation.ms % 30 }
-    : operation.kind === "call" || operation.kind === "spawn"
-    ? { ...operation, program: briefly(operation.program) }
-    : operation;
+export interface PlayOptions {
+  /** So long do sleeps take, since real time passes on a server. */
+  readonly longestSleepMs?: number;
+  /** Whether nothing fails as a whole: how often it has, the engine does not tell its code. */
+  readonly isHardy?: boolean;
+}
 
-const briefly = (program: Program): Program => ({
-  ...program,
-  groups: program.groups.map((group) => group.map(brief)),
-});
+const adapted = (
+  { groups, failingAttempts }: Program,
+  options: Required<PlayOptions>,
+): Program => {
+  const { longestSleepMs, isHardy } = options;
+  const adapt = (operation: Operation): Operation => {
+    switch (operation.kind) {
+      case "sleep":
+        return { ...operation, ms: 1 + operation.ms % longestSleepMs };
+      case "call":
+      case "spawn":
+        return { ...operation, program: adapted(operation.program, options) };
+      case "end": {
+        const { of } = operation;
+        return { ...operation, of: { ...of, program: adapted(of.program, options) } };
+      }
+      default:
+        return operation;
+    }
+  };
+  return {
+    groups: groups.map((group) => group.map(adapt)),
+    failingAttempts: isHardy ? 0 : failingAttempts,
+  };
+};
 
-export const anyPlay = (seed: number, count: number): Play => {
+export const anyPlay = (
+  seed: number,
+  count: number,
+  { longestSleepMs = 30, isHardy = false }: PlayOptions = {},
+): Play => {
   const choices = Choices.random("play", seed);
-  const shared = briefly(anyProgram(choices, false));
-  const programs: Record<string, Program> = { shared };
+  const options = { longestSleepMs, isHardy };
+  const shared = anyProgram(choices, false);
+  const programs: Record<string, Program> = { shared: adapted(shared, options) };
   const letters: Record<string, ReadonlyArray<Letter>> = {};
   for (let i = 0; i < count; i++) {
-    const program = programs[i] = briefly(anyProgram(choices, false, shared));
+    const program = anyProgram(choices, false, shared);
+    programs[i] = adapted(program, options);
     letters[i] = lettersTo(program, false, choices);
   }
   return { programs, letters };
 };
 
-/** A worker that runs them, and what it must know of how often they have failed before it came. */
+export interface ServeOptions {
+  readonly identity?: string;
+  /** How often executions have failed before it came. */
+  readonly failedBefore?: ReadonlyMap<ExecutionId, number>;
+  readonly residentGrace?: number;
+}
+
+/** A worker that runs them. */
 export const serve = (
   { programs }: Play,
-  identity = "worker",
-  failedBefore: ReadonlyMap<ExecutionId, number> = new Map(),
+  { identity = "worker", failedBefore = new Map(), residentGrace = 5_000 }: ServeOptions = {},
 ) =>
   Effect.suspend(() => {
     const byName = new Map(Object.entries(programs));
@@ -63,6 +95,7 @@ export const serve = (
       actors: [actorCode("root", stage), actorCode("child", stage)],
       identity: WorkerInstanceId.make(identity),
       keep: { default: "forever" },
+      residentGrace,
     });
   });
 
