@@ -166,9 +166,9 @@ export const operation = (state: ExecutionState, key: string): Operation | undef
   return found._tag === "Some" ? found.value : undefined;
 };
 
-/** When the present attempt may begin. */
+/** When the present attempt may begin; once one has failed, what the first one waited for is over. */
 export const beginOf = ({ start, retryAt, promoted }: ExecutionState): number =>
-  promoted === undefined ? Math.max(start?.record.notBefore ?? 0, retryAt ?? 0) : 0;
+  promoted === undefined ? retryAt ?? start?.record.notBefore ?? 0 : 0;
 
 /** The timer that announces when it may begin; none, if it waits for no time. */
 export const beginTimer = ({ start, retryAt, failures }: ExecutionState): string | undefined => {

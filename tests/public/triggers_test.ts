@@ -47,6 +47,24 @@ describe("promote", () => {
     assert.ok(weir.now.getTime() - before < 60_000);
     await assert.rejects(late.promote(), ExecutionEnded);
   });
+
+  it("leaves nothing of the delay: what fails then is tried again when its pause is over", async () => {
+    for (const residentGrace of ["1 minute", "0 millis"] as const) {
+      await using weir = await inMemory();
+      let tries = 0;
+      const flaky = actor("flaky", (ctx) =>
+        ctx.run("try", () => {
+          if (++tries === 1) throw new Error("not yet");
+        }, { retry: { attempts: 1 } }));
+      await weir.worker([flaky], { residentGrace });
+      const retry = { attempts: 2, delay: "10 seconds", jitter: false } as const;
+      const late = await weir.submit(flaky, undefined, { delay: "30 days", retry });
+      await weir.advance("1 minute");
+      await late.promote();
+      await weir.advance("1 minute");
+      assert.equal((await late.describe()).status, "completed", residentGrace);
+    }
+  });
 });
 
 describe("a trigger", () => {
