@@ -292,7 +292,8 @@ class Schedule {
     for (const worker of this.#workers) this.#thaw(worker);
     let quietSince = this.#world.now;
     let records = this.#world.records;
-    for (let turn = 0; turn < restlessTurns; turn++) {
+    let turnsLeft = restlessTurns;
+    while (turnsLeft-- > 0) {
       if (this.#world.records !== records) {
         records = this.#world.records;
         quietSince = this.#world.now;
@@ -300,8 +301,9 @@ class Schedule {
       if (this.#goesOn()) continue;
       const isQuiet = this.#world.items.length === 0 && this.#world.timers.size === 0;
       if (isQuiet && this.#cast.unfinished.length === 0) {
-        if (this.#choices.oneIn(4) && this.#cast.retry()) continue;
-        return;
+        if (!this.#choices.oneIn(4) || !this.#cast.retry()) return;
+        turnsLeft = restlessTurns;
+        continue;
       }
       const next = this.#nextTime();
       const isStuck = next === Infinity || this.#world.now - quietSince > patienceMs;
