@@ -139,6 +139,28 @@ describe("wherever the worker dies", () => {
     }, { sampled: 5, full: 1 });
   });
 
+  it("a schedule by a calendar has each of its occurrences, once", async () => {
+    await sweep(async ({ weir, note, effects, statuses }) => {
+      const schedule = await weir.schedule(note, 1, {
+        id: "c",
+        policy: {
+          type: "cron",
+          expression: "30 */10 * * * *",
+          timeZone: "Europe/Berlin",
+          maxOccurrences: 5,
+        },
+        misfire: "fire-all",
+      });
+      const { created, completed } = await schedule.result();
+      assert.deepEqual([created, completed], [5, 5]);
+      await weir.advance("5 seconds"); // until it is listed
+      const expected = Array.from({ length: 5 }, (_, i) => `note/c~${i + 1}`);
+      const runs = await statuses("note/c");
+      assert.deepEqual(runs.map(([execution]) => execution).sort(), expected);
+      assert.deepEqual([...effects.keys()].sort(), expected);
+    }, { sampled: 3, full: 1 });
+  });
+
   it("a schedule of 50 runs has 50, each of them once", async () => {
     await sweep(async ({ weir, note, effects, statuses }) => {
       const schedule = await weir.schedule(note, 1, {
