@@ -34,6 +34,7 @@ import {
   type EmbeddedServer,
   type EmbeddedServerOptions,
 } from "./server.ts";
+import { hearLateErrors } from "./late_errors.ts";
 import { connectionChanges } from "./metrics.ts";
 import { checkServer } from "./server_features.ts";
 
@@ -155,6 +156,7 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
   const server = named === undefined ? yield* acquire(options.embedded ?? {}) : undefined;
   const servers = named ?? [server!.url];
   const nats = yield* dial(servers, options.nats);
+  hearLateErrors(nats);
   yield* checkServer(nats);
   const manager = yield* Effect.tryPromise({
     try: () => jetstreamManager(nats, { checkAPI: false, timeout: requestTimeoutMs }),
@@ -174,6 +176,7 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
         for (const reject of requests) reject(new Error("the connection broke"));
       } else if (status.type === "reconnect" && up.openUnsafe()) {
         connectionChanges("connected").updateUnsafe(1, context);
+        hearLateErrors(nats);
         for (const listener of listeners) listener.reconnected();
       }
     }

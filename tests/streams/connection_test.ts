@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Socket } from "node:net";
 import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Namespace from "../../streams/namespace.ts";
@@ -6,7 +7,7 @@ import { Connection } from "../../streams/connection.ts";
 import { Log } from "../../streams/log.ts";
 import { executionAddress } from "../../streams/subjects.ts";
 import { body, tenant, uniqueExecution } from "../conformance/subject_matter.ts";
-import { leftovers, scratchServer } from "../fixtures/server.ts";
+import { eventually, leftovers, scratchServer } from "../fixtures/server.ts";
 
 interface PingOptions {
   readonly pingInterval: number;
@@ -71,6 +72,39 @@ describe("a connection", () => {
         }
       })
     ));
+
+  it("that is given up ends no process by what its socket says then", async () => {
+    const server = await scratchServer({ durability: "bounded" });
+    const socketOf = ({ nats }: Connection["Service"]) =>
+      (nats as unknown as { readonly protocol: { readonly transport: { socket: Socket } } })
+        .protocol.transport.socket;
+    const use = Effect.gen(function* () {
+      const connection = yield* Connection;
+      const first = socketOf(connection);
+      let hasReconnected = false;
+      yield* connection.listen({
+        disconnected: () => {},
+        reconnected: () => hasReconnected = true,
+        closed: () => {},
+      });
+      yield* Effect.promise(() => server.restart());
+      yield* Effect.promise(() => eventually("it is back", () => hasReconnected || undefined));
+      const second = socketOf(connection);
+      assert.notEqual(second, first);
+      // As the client does it.
+      second.removeAllListeners();
+      const isClosed = new Promise<void>((resolve) => second.on("close", () => resolve()));
+      second.destroy(new Error("write after end"));
+      yield* Effect.promise(() => isClosed);
+    });
+    try {
+      await Effect.runPromise(
+        use.pipe(Effect.scoped, Effect.provide(Namespace.layer({ servers: server.url }))),
+      );
+    } finally {
+      await server.stop();
+    }
+  });
 
   it("of unknown durability says so, and one described says what it was told", () =>
     withServer((servers) =>
