@@ -32,6 +32,14 @@ interface Stage {
 
 const textOf = (lines: number) => Array.from({ length: lines }, (_, i) => `LINE ${i}`).join("\n");
 
+/** Its last line is read a moment after the execution has ended. */
+const hasFinished = ({ lines }: RemoteProcess) =>
+  eventually(
+    "it says that it has finished",
+    () => lines.some(({ what }) => what === "finished") || undefined,
+    30_000,
+  );
+
 describe("a remote worker in Python", () => {
   let server: ScratchServer;
   let played = 0;
@@ -97,6 +105,7 @@ describe("a remote worker in Python", () => {
     const again = await stage.worker("w");
     const { text } = await stage.scene.inTime("the end", run.result());
     assert.equal(text, textOf(12));
+    await hasFinished(again);
     const [registered, claimed, finished] = again.lines;
     assert.equal(registered?.what, "registered");
     assert.deepEqual([claimed?.what, claimed?.fence], ["claimed", 2]);
@@ -122,6 +131,7 @@ describe("a remote worker in Python", () => {
       30_000,
     );
     assert.ok(frozen.lines.every(({ what }) => what !== "finished"));
+    await hasFinished(next);
     assert.deepEqual(
       next.lines.filter(({ what }) => what === "finished").map(({ fence }) => fence),
       [2],
@@ -129,7 +139,7 @@ describe("a remote worker in Python", () => {
     next.kill();
     const last = await stage.start("last", 1);
     assert.equal((await stage.scene.inTime("the last", last.result())).text, textOf(1));
-    assert.ok(frozen.lines.some(({ what }) => what === "finished"));
+    await hasFinished(frozen);
   });
 
   test("does everything once, whoever keeps it and whoever works is killed", async (stage) => {
