@@ -196,6 +196,11 @@ const followOnce = (
   return Stream.unwrap(Effect.gen(function* () {
     // Named, so that it is one consumer however often it is asked for.
     const consumer = `follow-${nuid.next()}`;
+    // It counts as one of the stream's consumers for as long as the server keeps it, which may have
+    // it before we hear of that.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => void manager.consumers.delete(stream, consumer).catch(() => {}))
+    );
     yield* ask(operation, () =>
       manager.consumers.add(stream, {
         name: consumer,
@@ -213,12 +218,7 @@ const followOnce = (
         operation,
         () => Promise.resolve(new Follower({ ...options, nats, consumer })),
       ),
-      (follower) =>
-        Effect.sync(() => {
-          follower.end();
-          // It counts as one of the stream's consumers for as long as the server keeps it.
-          void manager.consumers.delete(stream, consumer).catch(() => {});
-        }),
+      (follower) => Effect.sync(() => follower.end()),
     );
     const end = () => follower.end();
     const disconnected = () => follower.disconnected();
