@@ -32,7 +32,6 @@ import {
   givenUp,
   turnOf,
 } from "../core/decide.ts";
-import { isBegun } from "../core/run_state.ts";
 import {
   attemptTimer,
   beginOf,
@@ -360,6 +359,11 @@ export class Activation {
       }
       // It was claimed only for what needs none of its code.
       if (this.#halted) return yield* this.#letGo("released");
+      // Nothing has been recorded, and nobody was at it who was lost.
+      if (this.state.index === 0 && this.#ownership.atRest) {
+        const due = this.state.promoted ?? Math.max(start.at, start.record.notBefore ?? 0);
+        this.#engine.count(startLagSeconds, Math.max(0, now - due) / 1_000);
+      }
       yield* this.#attachTags();
       this.#startCode();
     });
@@ -378,11 +382,6 @@ export class Activation {
 
   #startCode(): void {
     const isContinued = this.#hasBegun || !this.#ownership.atRest;
-    if (!isContinued && !isBegun(this.state)) {
-      const { at = 0, record } = this.state.start ?? {};
-      const due = Math.max(at, record?.notBefore ?? 0);
-      this.#engine.count(startLagSeconds, Math.max(0, this.#deadlines.nowAbout - due) / 1_000);
-    }
     this.#meter.begin();
     this.#hasBegun = true;
     const { execution, tenant } = this;

@@ -39,7 +39,7 @@ export const attemptSeconds = labelled(
 
 export const startLagSeconds = seconds(
   "weir_start_lag_seconds",
-  "How long after it was due the code of an execution first ran",
+  "How long after it was due an execution was first taken up",
 );
 
 /** What kept an execution from being taken up, by the tag of the error. */

@@ -259,10 +259,11 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
           residents.delete(key);
           noteLoad();
           const { settle } = exit._tag === "Success" ? exit.value : later(askAgainMs);
+          // One after another, those who must be told would wait for a server that does not answer.
           return Effect.forEach(
             claiming.deliveries,
             (delivery) => settle(delivery, handle),
-            { discard: true },
+            { concurrency: claiming.deliveries.length > 1 ? "unbounded" : 1, discard: true },
           );
         }),
         Effect.ignoreCause,

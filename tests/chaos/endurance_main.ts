@@ -24,6 +24,11 @@ const [minutes, seed, executions, misfortunes] = [
   values.misfortunes,
 ].map(Number) as [number, number, number, number];
 
+if (![minutes, seed, executions, misfortunes].every((number) => number >= 0)) {
+  console.error("--minutes, --seed, --executions and --misfortunes are numbers");
+  process.exit(2);
+}
+
 const until = performance.now() + minutes * 60_000;
 let ended = 0;
 let struck = 0;

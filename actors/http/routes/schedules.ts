@@ -1,6 +1,6 @@
 /**
- * Schedules: which there are, where one stands, the runs that it has started, and what people ask of it. A schedule is
- * submitted as a task with a policy, and cancelled as any execution.
+ * Schedules: which there are, where one stands, the runs that it has started, and what people ask of
+ * it. A schedule is submitted as a task with a policy, and cancelled as any execution.
  */
 import * as Schema from "effect/Schema";
 import type { Cursor } from "../../../schema/cursor.ts";
