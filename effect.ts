@@ -46,6 +46,7 @@ export {
   type ConnectionOptions,
   layer as layerConnection,
 } from "./streams/connection.ts";
+export { aes256gcm, type Cipher, type PayloadKey } from "./streams/sealing.ts";
 export {
   type AppendOptions,
   EventStore,

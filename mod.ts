@@ -80,6 +80,7 @@ export type { QueueDescription, QueueOptions, Queues, RateOptions } from "./acto
 export type { QueueLimits } from "./schema/queue_limits.ts";
 export type { RunOptions, TokenOptions } from "./actors/engine/operations.ts";
 export type { TokenKey } from "./actors/signal_tokens.ts";
+export { aes256gcm, type Cipher, type PayloadKey } from "./streams/sealing.ts";
 export type { TokenKeyOptions } from "./actors/layer.ts";
 export type { AddEventOptions } from "./actors/engine/outbox.ts";
 export type { Description, HistoryEntry, SignalOptions } from "./actors/executions.ts";

@@ -171,15 +171,25 @@ export class CorruptRecord extends Schema.TaggedError<CorruptRecord>("@weir/weir
   }
 }
 
-/** A stored record of a version that this release does not know. */
+/** A stored record of a version that this release does not know, or sealed with a key that it lacks. */
 export class UnsupportedRecordVersion
   extends Schema.TaggedError<UnsupportedRecordVersion>("@weir/weir/UnsupportedRecordVersion")(
     "UnsupportedRecordVersion",
-    { kind: Schema.String, version: Schema.Number, supported: Schema.Number },
+    {
+      kind: Schema.String,
+      version: Schema.Number,
+      supported: Schema.Number,
+      /** With which it was sealed. */
+      key: Schema.optional(Schema.String),
+    },
   ) {
   readonly code = "WEIR_UNSUPPORTED_RECORD_VERSION";
   readonly retryable = false;
   override get message(): string {
+    if (this.key !== undefined) {
+      return `A ${this.kind} record is sealed with the key ${this.key}, which this process has not. ` +
+        `Connect with a cipher of that id, or set WEIR_PAYLOAD_KEYS, as the process that wrote it.`;
+    }
     return `A ${this.kind} record has version ${this.version}; this release reads up to ` +
       `${this.supported}. Upgrade this process before it touches the namespace.`;
   }

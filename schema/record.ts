@@ -9,6 +9,7 @@ import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
 import { CorruptRecord, UnsupportedRecordVersion } from "./errors.ts";
 import { parseStored } from "./json.ts";
+import { sealedWith } from "./sealed_record.ts";
 
 /** Where a record was found, for the error that says it cannot be read. */
 export interface RecordLocation {
@@ -53,7 +54,12 @@ export const record = <
       if (!isHeader(json)) return corrupt("it is not an object with a version v and a kind");
       if (json.v > version) {
         return Effect.fail(
-          new UnsupportedRecordVersion({ kind: json.kind, version: json.v, supported: version }),
+          new UnsupportedRecordVersion({
+            kind: json.kind,
+            version: json.v,
+            supported: version,
+            key: sealedWith(body)?.key,
+          }),
         );
       }
       const decoded = decodeFields(json);

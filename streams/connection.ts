@@ -18,10 +18,12 @@ import * as Effect from "effect/Effect";
 import * as Latch from "effect/Latch";
 import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
+import * as Redacted from "effect/Redacted";
 import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import {
   ConnectionFailed,
+  type InvalidInput,
   type ServerFailed,
   type ServerNotFound,
   ServerRefused,
@@ -36,6 +38,7 @@ import {
 } from "./server.ts";
 import { hearLateErrors } from "./late_errors.ts";
 import { connectionChanges } from "./metrics.ts";
+import { type Cipher, ciphersIn, type Sealing, sealingOf } from "./sealing.ts";
 import { checkServer } from "./server_features.ts";
 
 export interface ConnectionOptions {
@@ -47,9 +50,19 @@ export interface ConnectionOptions {
   readonly durability?: Durability;
   /** Credentials, TLS and the like, as the NATS client takes them. */
   readonly nats?: Omit<NodeConnectionOptions, "servers">;
+  /**
+   * What hides payloads from whoever reads the disk: the first seals, all of them open. Left out:
+   * AES-256-GCM with the keys of `WEIR_PAYLOAD_KEYS`, or nothing if there are none.
+   */
+  readonly ciphers?: ReadonlyArray<Cipher>;
 }
 
-export type ConnectError = ConnectionFailed | ServerTooOld | ServerNotFound | ServerFailed;
+export type ConnectError =
+  | ConnectionFailed
+  | InvalidInput
+  | ServerTooOld
+  | ServerNotFound
+  | ServerFailed;
 
 /** Hears when the connection breaks, when it is back, and when it will not come back. */
 export interface ConnectionListener {
@@ -66,6 +79,8 @@ export class Connection extends Context.Service<Connection, {
   readonly server: EmbeddedServer | undefined;
   /** What an acknowledged write survives; `unknown` for a foreign server that nobody described. */
   readonly durability: Durability | "unknown";
+  /** What is done to bodies on their way to the log and back. */
+  readonly sealing: Sealing;
   /** Makes a request that is harmless to repeat. */
   readonly ask: <A>(
     operation: string,
@@ -150,8 +165,20 @@ const findServers = Effect.fnUntraced(function* (options: ConnectionOptions) {
   });
 });
 
+const findSealing = Effect.fnUntraced(function* ({ ciphers }: ConnectionOptions) {
+  const keys = yield* Config.option(Config.Redacted("WEIR_PAYLOAD_KEYS")).pipe(Effect.orDie);
+  return yield* Effect.try({
+    try: () =>
+      sealingOf(
+        ciphers ?? ciphersIn(Option.match(keys, { onNone: () => "", onSome: Redacted.value })),
+      ),
+    catch: (error) => error as InvalidInput,
+  });
+});
+
 /** Opens the connection, with the embedded server unless another is named. */
 export const make = Effect.fn("Connection.make")(function* (options: ConnectionOptions = {}) {
+  const sealing = yield* findSealing(options);
   const named = yield* findServers(options);
   const server = named === undefined ? yield* acquire(options.embedded ?? {}) : undefined;
   const servers = named ?? [server!.url];
@@ -211,6 +238,7 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
     jetStream: jetstream(nats, { timeout: requestTimeoutMs }),
     server,
     durability: server?.durability ?? options.durability ?? "unknown",
+    sealing,
     ask,
     listen: (listener) =>
       Effect.asVoid(Effect.acquireRelease(

@@ -154,22 +154,30 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
   const stow = (
     to: Address,
     { kind, body, replaces }: Message,
+    givenBytes: number,
   ): Effect.Effect<{ readonly body: Uint8Array; readonly headers: string }, AppendError> => {
-    if (replaces !== true && !isBucketKind(kind)) return spill.spill(to, body);
+    if (replaces !== true && !isBucketKind(kind)) return spill.spill(to, body, givenBytes);
     const limitBytes = largest - maxHeaderBytes;
     return body.length <= limitBytes
       ? Effect.succeed({ body, headers: "" })
       : Effect.fail(new PayloadTooLarge({ sizeBytes: body.length, limitBytes }));
   };
 
+  /** A message as it is stored. */
+  const prepared = (given: Message): Message => {
+    const message = asStored(given);
+    const body = connection.sealing.seal(message.kind, message.body);
+    return body === message.body ? message : { ...message, body };
+  };
+
   const append = (to: Address, given: Message) =>
     Effect.withFiber<Appended, AppendError>((fiber) => {
-      const message = asStored(given);
+      const message = prepared(given);
       const trace = traceHeader(fiber.context);
       return message.body.length <= thresholdBytes
         ? submit(to, [outgoing(to, message, message.body, trace)], fiber.context)
         : Effect.flatMap(
-          stow(to, message),
+          stow(to, message, given.body.length),
           ({ body, headers }) =>
             submit(to, [outgoing(to, message, body, trace + headers)], fiber.context),
         );
@@ -183,14 +191,16 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
       }
       return Effect.flatMap(
         Effect.forEach(
-          messages.map(asStored),
-          (message) =>
-            message.body.length <= thresholdBytes
+          messages,
+          (given) => {
+            const message = prepared(given);
+            return message.body.length <= thresholdBytes
               ? Effect.succeed(outgoing(to, message, message.body, trace))
               : Effect.map(
-                stow(to, message),
+                stow(to, message, given.body.length),
                 ({ body, headers }) => outgoing(to, message, body, trace + headers),
-              ),
+              );
+          },
         ),
         ([first, ...rest]) => submit(to, [first!, ...rest], fiber.context),
       );

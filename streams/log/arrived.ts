@@ -4,6 +4,7 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import type { Entry } from "../log.ts";
+import type { Sealing } from "../sealing.ts";
 import { isReference, objectHeader } from "./spill.ts";
 
 export class Arrived implements Entry {
@@ -11,20 +12,26 @@ export class Arrived implements Entry {
   readonly subject: string;
   readonly sequence: number;
   readonly at: number;
-  readonly body: Uint8Array;
   readonly #message: Msg;
+  readonly #sealing: Sealing;
+  #body: Uint8Array | undefined;
 
   constructor(
     shard: number,
     message: Msg,
     { sequence, at }: { readonly sequence: number; readonly at: number },
+    sealing: Sealing,
   ) {
     this.shard = shard;
     this.subject = message.subject;
     this.sequence = sequence;
     this.at = at;
-    this.body = message.data;
     this.#message = message;
+    this.#sealing = sealing;
+  }
+
+  get body(): Uint8Array {
+    return this.#body ??= this.#sealing.open(this.#message.data);
   }
 
   get id(): string | undefined {
@@ -47,7 +54,7 @@ export class Arrived implements Entry {
    * that claims an object was made by hand, and is judged as it stands.
    */
   get object(): string | undefined {
-    return !isReference(this.body) || this.subject.startsWith("$KV.")
+    return !isReference(this.#message.data) || this.subject.startsWith("$KV.")
       ? undefined
       : this.#header(objectHeader);
   }

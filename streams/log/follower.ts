@@ -13,6 +13,7 @@ import { type ServerRefused, Unavailable } from "../../schema/errors.ts";
 import type { Connection } from "../connection.ts";
 import { readReply } from "../consumer_reply.ts";
 import { newInbox } from "../inbox.ts";
+import type { Sealing } from "../sealing.ts";
 import { Arrived } from "./arrived.ts";
 
 export interface FollowOptions {
@@ -43,6 +44,7 @@ const heardOfAfterMs = 100;
 
 interface PullOptions extends FollowOptions {
   readonly nats: NatsConnection;
+  readonly sealing: Sealing;
   readonly consumer: string;
 }
 
@@ -145,8 +147,8 @@ class Follower {
     this.#last = told.delivery;
     this.#heardAt = performance.now();
     this.#awaited--;
-    const { gatherMs, prefetch, shard } = this.#options;
-    const isFirst = this.#received.push(new Arrived(shard, message, told)) === 1;
+    const { gatherMs, prefetch, sealing, shard } = this.#options;
+    const isFirst = this.#received.push(new Arrived(shard, message, told, sealing)) === 1;
     if (gatherMs === undefined) {
       // What has come by the same read of the socket is one lot.
       if (isFirst) queueMicrotask(() => this.#settle());
@@ -186,7 +188,7 @@ class Follower {
 
 /** The messages behind a sequence, until their follower ends. */
 const followOnce = (
-  { ask, listen, manager, nats }: Connection["Service"],
+  { ask, listen, manager, nats, sealing }: Connection["Service"],
   options: FollowOptions,
   after: number,
 ): Stream.Stream<Arrived, Unavailable | ServerRefused> => {
@@ -216,7 +218,7 @@ const followOnce = (
     const follower = yield* Effect.acquireRelease(
       ask(
         operation,
-        () => Promise.resolve(new Follower({ ...options, nats, consumer })),
+        () => Promise.resolve(new Follower({ ...options, nats, sealing, consumer })),
       ),
       (follower) => Effect.sync(() => follower.end()),
     );

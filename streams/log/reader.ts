@@ -18,6 +18,7 @@ import * as Stream from "effect/Stream";
 import { ServerRefused } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
 import type { Entry, Log, ReadError, ReadOptions } from "../log.ts";
+import type { Sealing } from "../sealing.ts";
 import {
   type Address,
   executionFilter,
@@ -64,7 +65,7 @@ interface Page {
 const header = (headers: MsgHdrs | undefined, name: string): string | undefined =>
   headers?.has(name) ? headers.get(name) : undefined;
 
-const found = (shard: number, message: Stored): Found => ({
+const foundIn = (sealing: Sealing) => (shard: number, message: Stored): Found => ({
   entry: {
     shard,
     subject: message.subject,
@@ -73,7 +74,7 @@ const found = (shard: number, message: Stored): Found => ({
     id: header(message.header, "Nats-Msg-Id"),
     removed: message.header?.has("KV-Operation") === true ||
       message.header?.has("Nats-Marker-Reason") === true,
-    body: message.data,
+    body: sealing.open(message.data),
   },
   // Bucket keys are small: one that claims an object was made by hand, and is judged as it stands.
   object: message.subject.startsWith("$KV.") ? undefined : header(message.header, objectHeader),
@@ -96,6 +97,7 @@ export type Reader = Effect.Success<ReturnType<typeof make>>;
 export const make = Effect.fnUntraced(function* (layout: Layout, replicas: number, spill: Spill) {
   const connection = yield* Connection;
   const { manager } = connection;
+  const found = foundIn(connection.sealing);
 
   const resolve = ({ entry, object }: Found) =>
     object === undefined ? Effect.succeed(entry) : spill.fetch(entry, object);

@@ -64,7 +64,7 @@ const digestOf = (body: Uint8Array): string =>
   `SHA-256=${base64(createHash("sha256").update(body).digest())}`;
 
 export const make = Effect.fnUntraced(function* (options: SpillOptions) {
-  const { ask, jetStream, manager } = yield* Connection;
+  const { ask, jetStream, manager, sealing } = yield* Connection;
   const objects = new Objm(jetStream);
   const stores = new Map<number, Promise<ObjectStore>>();
 
@@ -117,14 +117,10 @@ export const make = Effect.fnUntraced(function* (options: SpillOptions) {
     await jetStream.publish(metaOf(shard, object), JSON.stringify(meta), { headers: fields });
   };
 
-  /** Gives the body and header lines to publish in place of a large body. */
-  const spill = Effect.fnUntraced(function* (to: Address, body: Uint8Array) {
-    if (body.length > options.maxPayloadBytes) {
-      return yield* new PayloadTooLarge({
-        sizeBytes: body.length,
-        limitBytes: options.maxPayloadBytes,
-      });
-    }
+  /** Gives the body and header lines to publish in place of a large body, so large as it was given. */
+  const spill = Effect.fnUntraced(function* (to: Address, body: Uint8Array, sizeBytes: number) {
+    const limitBytes = options.maxPayloadBytes;
+    if (sizeBytes > limitBytes) return yield* new PayloadTooLarge({ sizeBytes, limitBytes });
     // Chunks that may have been stored are not stored again, but under another name.
     const object = yield* ask(`store a payload of ${to.label}`, async () => {
       const object = `${to.tail}.${randomMessageId()}`;
@@ -181,7 +177,7 @@ export const make = Effect.fnUntraced(function* (options: SpillOptions) {
       return yield* new CorruptRecord({ subject: entry.subject, sequence: entry.sequence, reason });
     }
     const { shard, subject, sequence, at, id, removed } = entry;
-    return { shard, subject, sequence, at, id, removed, body };
+    return { shard, subject, sequence, at, id, removed, body: sealing.open(body) };
   });
 
   /** Deletes the objects of an execution, unless one was stored since; says whether they are gone. */

@@ -11,6 +11,7 @@ import { acknowledged, inProgress, notNow, readReply, terminated } from "../cons
 import { Arrived } from "../log/arrived.ts";
 import type { Delivery, ServeOptions } from "../mailbox.ts";
 import type { Source } from "../mailbox_consumers.ts";
+import type { Sealing } from "../sealing.ts";
 import { type Layout, streamName } from "../subjects.ts";
 import { type Handed, handedOf, offerOfHanded } from "./handed.ts";
 import { type Offer, offerOf } from "./offer.ts";
@@ -26,6 +27,7 @@ const mostAtOnce = 32;
 
 export interface IntakeOptions {
   readonly nats: NatsConnection;
+  readonly sealing: Sealing;
   readonly layout: Layout;
   readonly serve: ServeOptions;
   readonly handle: (delivery: Delivery) => void;
@@ -235,8 +237,9 @@ export class Intake {
     const reply = message.reply ?? "";
     const told = readReply(reply);
     if (told === undefined) return this.#options.onForeign(message.subject);
-    const entry = new Arrived(place.source.shard, message, told);
-    const offer = offerOf(this.#options.layout, entry, place.source.route);
+    const { layout, sealing } = this.#options;
+    const entry = new Arrived(place.source.shard, message, told, sealing);
+    const offer = offerOf(layout, entry, place.source.route);
     if (offer === undefined) {
       this.#answer(reply, terminated);
       return this.#options.onForeign(message.subject);

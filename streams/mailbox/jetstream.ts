@@ -61,6 +61,7 @@ const make = Effect.gen(function* () {
 
       const intake = new Intake({
         nats: connection.nats,
+        sealing: connection.sealing,
         layout,
         serve: options,
         handle,

@@ -96,7 +96,7 @@ const make = Effect.fnUntraced(function* (
   { lockExpiration = "30 seconds" }: PersistedQueueStoreOptions,
 ) {
   const ackWaitMs = Duration.toMillis(Duration.fromInputUnsafe(lockExpiration));
-  const { ask, jetStream, manager } = yield* Connection;
+  const { ask, jetStream, manager, sealing } = yield* Connection;
   const log = yield* Log;
   const clock = yield* ServerClock;
   const { layout } = log;
@@ -181,7 +181,7 @@ const make = Effect.fnUntraced(function* (
     at: 0,
     id: undefined,
     removed: false,
-    body: data,
+    body: sealing.open(data),
   });
 
   /** What a message offers; nothing, if it is gone, or cannot be read by this release or by any. */

@@ -13,6 +13,7 @@ import {
   TopologyDrift,
   type Unavailable,
 } from "../../schema/errors.ts";
+import { sealedWith } from "../../schema/sealed_record.ts";
 import { Connection } from "../connection.ts";
 import { Log } from "../log.ts";
 import { meaningOf } from "../log/refusal.ts";
@@ -32,7 +33,7 @@ const isValue = (entry: KvEntry | null): entry is KvEntry =>
   entry !== null && entry.operation === "PUT";
 
 const make = Effect.fnUntraced(function* ({ replicas = 1 }: BucketOptions) {
-  const { nats, jetStream, manager, ask } = yield* Connection;
+  const { nats, jetStream, manager, ask, sealing } = yield* Connection;
   const { namespace } = (yield* Log).layout;
   // A namespace has no "-", and what follows it in a shard's bucket is a number.
   const bucket = `${namespace}-state`;
@@ -65,22 +66,23 @@ const make = Effect.fnUntraced(function* ({ replicas = 1 }: BucketOptions) {
   const read = (key: string) => request(`get ${key}`, () => kv.get(key));
 
   return Bucket.of({
-    maxValueBytes: (nats.info?.max_payload ?? 1_048_576) - headerBytes,
+    maxValueBytes: sealing.roomIn((nats.info?.max_payload ?? 1_048_576) - headerBytes),
     get: (key) =>
-      Effect.map(
-        read(key),
-        (entry) =>
-          isValue(entry)
-            ? Option.some({ bytes: new Uint8Array(entry.value), revision: entry.revision })
-            : Option.none(),
-      ),
+      Effect.map(read(key), (entry) => {
+        if (!isValue(entry)) return Option.none();
+        const bytes = sealing.open(new Uint8Array(entry.value));
+        // What nobody here can open is as good as lost.
+        return sealedWith(bytes) === undefined
+          ? Option.some({ bytes, revision: entry.revision })
+          : Option.none();
+      }),
     // The client's own verbs drop a lifetime when they replace a value.
     set: (key, bytes, ttlSeconds) =>
       Effect.asVoid(
         request(`set ${key}`, () =>
           jetStream.publish(
             prefix + key,
-            bytes,
+            sealing.seal("store", bytes),
             ttlSeconds === undefined ? {} : {
               ttl: `${ttlSeconds}s`,
             },

@@ -22,6 +22,7 @@ import { isMissing, isRefusal } from "../drift.ts";
 import { newInbox } from "../inbox.ts";
 import { Arrived } from "../log/arrived.ts";
 import { ackWaitMs } from "../mailbox.ts";
+import type { Sealing } from "../sealing.ts";
 import { type Layout, streamName } from "../subjects.ts";
 import type { SubscriptionKey } from "../subscriptions.ts";
 import type { Delivery, Outlet, Outlets, OutletState } from "./outlet.ts";
@@ -81,12 +82,13 @@ const stateOf = (info: ConsumerInfo, generation: number): OutletState => ({
 const deliveryOf = (
   shard: number,
   message: Msg,
+  sealing: Sealing,
   answer: (reply: string, verdict: Uint8Array) => void,
 ): Delivery | undefined => {
   const reply = message.reply ?? "";
   const told = readReply(reply);
   if (told === undefined) return undefined;
-  const entry = new Arrived(shard, message, told);
+  const entry = new Arrived(shard, message, told, sealing);
   return {
     entry,
     spilled: entry.object !== undefined,
@@ -97,7 +99,7 @@ const deliveryOf = (
 };
 
 export const make = Effect.fnUntraced(function* (layout: Layout) {
-  const { ask, listen, manager, nats } = yield* Connection;
+  const { ask, listen, manager, nats, sealing } = yield* Connection;
 
   const state: Outlets["state"] = Effect.fnUntraced(function* (key, shard) {
     const stream = streamName(layout, shard);
@@ -137,7 +139,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout) {
           callback: (error, message) => {
             if (error !== null) return end(false);
             if (message.subject === inbox) return onStatus(message);
-            const delivery = deliveryOf(shard, message, answer);
+            const delivery = deliveryOf(shard, message, sealing, answer);
             if (delivery !== undefined) take(delivery);
             if (--expected === 0) end(true);
           },

@@ -35,6 +35,7 @@ import * as events from "../../streams/families/event.ts";
 import type { Entry } from "../../streams/log.ts";
 import * as outbox from "../../streams/outbox/record.ts";
 import { readOn } from "../../streams/readable_record.ts";
+import { aes256gcm, sealingOf } from "../../streams/sealing.ts";
 import { beforeStart } from "../../streams/journal.ts";
 import { executionAddress, type Kind, subjectOf } from "../../streams/subjects.ts";
 import type { Target } from "./fuzzing.ts";
@@ -154,6 +155,8 @@ const pages = texts(
   { v: 1, kind: "cards", tenants: ["acme"], rows: [[0, "order/o-1", 1, "done", {}]] },
 );
 
+const sealing = sealingOf([aes256gcm({ id: "2026-11", secret: "fuzzing".padEnd(32, "-") })]);
+
 export const recordTargets = (): ReadonlyArray<Target> => {
   const drawn = Object.entries(codecs).map(([name, [codec, schema]]) =>
     [name, codec, schema === undefined ? byHand : samples(schema as AnySchema, codec)] as const
@@ -166,6 +169,11 @@ export const recordTargets = (): ReadonlyArray<Target> => {
       seeds: [...seeds, ...all],
       read: (input) => Effect.runSync(codec.decode(input, place)),
     })),
+    {
+      name: "sealed",
+      seeds: all.flatMap((body) => [body, sealing.seal("mail", body)]),
+      read: (input) => Effect.runSync(mail.mailRecord.decode(sealing.open(input), place)),
+    },
     {
       name: "page",
       seeds: pages,

@@ -1,7 +1,13 @@
 import { after, before, describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
-import { layerLogMemory, layerNamespace, layerServerClock } from "@weir/weir/effect";
+import {
+  aes256gcm,
+  type Cipher,
+  layerLogMemory,
+  layerNamespace,
+  layerServerClock,
+} from "@weir/weir/effect";
 import {
   layerBackingPersistence,
   layerKeyValueStore,
@@ -32,28 +38,40 @@ describe("Effect's stores in memory", () => {
   });
 });
 
-describe("Effect's stores on the embedded server", () => {
-  let store: string;
-  let used = 0;
-  before(async () => {
-    store = await scratchStore();
-  });
-  after(() => removeStore(store));
+const cipher = aes256gcm({ id: "k", secret: "of-this-test-alone".padEnd(32, "-") });
+const servers: Readonly<Record<string, ReadonlyArray<Cipher>>> = {
+  "the embedded server": [],
+  "the embedded server, sealed": [cipher],
+};
 
-  const services = () =>
-    layerServerClock.pipe(
-      Layer.provideMerge(
-        layerNamespace({ embedded: { store }, namespace: Namespace.make(`stores${used++}`) }),
-      ),
+for (const [where, ciphers] of Object.entries(servers)) {
+  describe(`Effect's stores on ${where}`, () => {
+    let store: string;
+    let used = 0;
+    before(async () => {
+      store = await scratchStore();
+    });
+    after(() => removeStore(store));
+
+    const services = () =>
+      layerServerClock.pipe(
+        Layer.provideMerge(
+          layerNamespace({
+            embedded: { store },
+            ciphers,
+            namespace: Namespace.make(`stores${used++}`),
+          }),
+        ),
+      );
+    keyValueStoreSuite(
+      "server",
+      () => layerKeyValueStore().pipe(Layer.provide(services())),
+      { it },
     );
-  keyValueStoreSuite(
-    "server",
-    () => layerKeyValueStore().pipe(Layer.provide(services())),
-    { it },
-  );
-  persistedQueueStoreSuite(
-    "server",
-    () => layerPersistedQueueStore().pipe(Layer.provide(services())),
-    { it },
-  );
-});
+    persistedQueueStoreSuite(
+      "server",
+      () => layerPersistedQueueStore().pipe(Layer.provide(services())),
+      { it },
+    );
+  });
+}
