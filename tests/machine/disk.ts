@@ -13,6 +13,9 @@ export interface Disk {
   readonly folder: string;
   /** Everything that was not synced is gone. The server must have been killed before. */
   readonly cutPower: () => void;
+  /** Whoever writes or syncs waits, until it is thawed. */
+  readonly freeze: () => void;
+  readonly thaw: () => void;
   readonly end: () => void;
 }
 
@@ -38,6 +41,8 @@ export const diskOf = ({ store }: Pick<ScratchServer, "store">, sizeMiB = 128): 
       renameSync(`${image}.cut`, image);
       mount();
     },
+    freeze: () => run("fsfreeze", "--freeze", folder),
+    thaw: () => run("fsfreeze", "--unfreeze", folder),
     end: () => run("umount", folder),
   };
 };
