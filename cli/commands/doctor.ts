@@ -1,13 +1,16 @@
 /**
  * `weir doctor`: whether everything is as it should be, and what waits and why. It fails if the server
- * does not answer or an execution will not go on by itself; it changes nothing unless it is to repair.
+ * does not answer or does not give what is asked for, or an execution will not go on by itself; it
+ * changes nothing unless it is to repair.
  */
 import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import { type Description, Executions } from "../../actors/executions.ts";
 import { neverStuck, type Stuck } from "../../actors/never_stuck.ts";
+import { type Concern, concerns } from "../../streams/concerns.ts";
 import { Connection } from "../../streams/connection.ts";
 import { ExecutionIndex } from "../../streams/execution_index.ts";
 import { Log } from "../../streams/log.ts";
@@ -26,6 +29,8 @@ interface Findings {
   readonly shards: number;
   readonly durability: Connection["Service"]["durability"];
   readonly health: Health;
+  /** What somebody should look after. */
+  readonly concerns: ReadonlyArray<Concern>;
   readonly workers: number;
   /** Absent if nobody asked. */
   readonly stuck?: ReadonlyArray<Stuck>;
@@ -90,6 +95,7 @@ const lines = (found: Findings): ReadonlyArray<string> =>
         : `BAD: ${found.health.reason}`,
     ],
     ["clock", clock(found.health)],
+    ...found.concerns.map(({ isBroken, what }) => [isBroken ? "BAD" : "look", what] as const),
     ["workers", found.workers === 0 ? "none: start one to have executions run" : found.workers],
     ...(found.stuck === undefined
       ? []
@@ -112,11 +118,20 @@ export const doctor = Command.make("doctor", {
     Flag.withDescription("Have what is stuck go on, as far as that is safe"),
     Flag.withDefault(false),
   ),
+  durability: Flag.Literals("durability", ["power-safe", "bounded"]).pipe(
+    Flag.withDescription("Fail if less is given than this"),
+    Flag.optional,
+  ),
+  replicas: Flag.Int("replicas").pipe(
+    Flag.withMetavar("count"),
+    Flag.withDescription("Fail if a stream has fewer"),
+    Flag.optional,
+  ),
   limit: limit.pipe(
     Flag.withDescription("How many of those that wait to explain"),
     Flag.withDefault(20),
   ),
-}, ({ quick, repair, limit }) =>
+}, ({ quick, repair, durability, replicas, limit }) =>
   Effect.gen(function* () {
     const connection = yield* Connection;
     const { layout } = yield* Log;
@@ -131,12 +146,17 @@ export const doctor = Command.make("doctor", {
       shards: layout.shards,
       durability: connection.durability,
       health,
+      concerns: yield* concerns({
+        durability: Option.getOrUndefined(durability),
+        replicas: Option.getOrUndefined(replicas),
+      }),
       workers: (yield* (yield* Sessions).list).length,
       ...(quick ? {} : { stuck: yield* Stream.runCollect(neverStuck({ repair })) }),
       waiting: yield* whatWaits(limit),
     };
     yield* printOne(found, lines(found));
-    if (health._tag === "Unhealthy" || (found.stuck ?? []).length > 0) {
+    const isBroken = found.concerns.some(({ isBroken }) => isBroken);
+    if (health._tag === "Unhealthy" || isBroken || (found.stuck ?? []).length > 0) {
       return yield* Effect.fail(new Unwell());
     }
   }).pipe(Effect.provide(layer()))).pipe(

@@ -381,11 +381,26 @@ step       charge = {"charged":4200}
       "shards",
       "durability",
       "health",
+      "concerns",
       "workers",
       "stuck",
       "waiting",
     ]);
     assert.equal((found!["waiting"] as ReadonlyArray<unknown>).length, 1);
+  });
+
+  it("doctor fails if less is given than is asked for, and says what to do", async () => {
+    const asked = await weir([
+      "doctor",
+      "--quick",
+      "--durability",
+      "power-safe",
+      "--replicas",
+      "3",
+    ]);
+    assert.equal(asked.exitCode, 1);
+    assert.match(asked.stdout, /^BAD +power-safe was asked for, and nobody has said/m);
+    assert.match(asked.stdout, /^BAD +KV_weir has 1 of the 3 replicas/m);
   });
 
   it("dev says how to connect and what changes, as lines or as a table", async () => {
