@@ -117,7 +117,7 @@ const gate = async (): Promise<void> => {
   await runPart("Deno", await denoTests());
   await runPart("Documentation", await documentationTests());
   if (nodes === undefined) return;
-  await runPart("Internals on Node", await internalTestsOnNode(nodes, { onTheLog: false }));
+  await runPart("Internals on Node", await internalTestsOnNode(nodes, { ofPlatform: true }));
   if (installed === undefined) return;
   await runExamples(installed.examples, nodes[24]);
   await runPart("The package on Node", await packageTestsOnNode(nodes, installed));
@@ -135,7 +135,7 @@ const full = async (): Promise<void> => {
   const nodes = await attempt("preparation", "Node 20, 22, 24", nodeBinaries);
   await runCheck("types for Node", typesForNode);
   if (nodes === undefined) return;
-  await runPart("Internals on Node", await internalTestsOnNode(nodes, { onTheLog: true }));
+  await runPart("Internals on Node", await internalTestsOnNode(nodes, { ofPlatform: false }));
 };
 
 requireDeno();

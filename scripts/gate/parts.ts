@@ -28,11 +28,16 @@ const isInMemory = (file: string): boolean => file.endsWith("_memory_test.ts");
 const isOfMachine = (file: string): boolean => file.startsWith("tests/machine/");
 const isChaos = (file: string): boolean => file.includes("/chaos/");
 
-/** What is made of the log, and asks the platform for nothing. */
-const isOnTheLog = (file: string): boolean =>
+/** What is made of the log, or of nothing but our own code, and asks the platform for nothing. */
+const knowsNoPlatform = (file: string): boolean =>
   [
     "tests/actors/",
+    "tests/bench/",
+    "tests/compatibility/",
+    "tests/schema/",
+    "tests/scripts/",
     "tests/streams/access_",
+    "tests/streams/budgets/",
     "tests/streams/cluster",
     "tests/streams/event_log_",
     "tests/streams/event_store_",
@@ -161,11 +166,11 @@ export const documentationTests = async (): Promise<ReadonlyArray<TestFile>> => 
 
 export const internalTestsOnNode = async (
   nodes: NodeBinaries,
-  { onTheLog }: { readonly onTheLog: boolean },
+  { ofPlatform }: { readonly ofPlatform: boolean },
 ): Promise<ReadonlyArray<TestFile>> => {
   const files = (await testFiles()).filter((file) =>
     ![isPublic, isChaos, isOfMachine, isSimulation, isInMemory].some((is) => is(file)) &&
-    isOnTheLog(file) === onTheLog
+    knowsNoPlatform(file) !== ofPlatform
   );
   const compiled = files.map((file) => file.replace(/\.ts$/, ".js"));
   return onNode(nodes, 24, "internals", compiledFolder, compiled);
