@@ -147,6 +147,7 @@ export {
   BudgetNotFound,
   Cancelled,
   ChildFailed,
+  CipherMissing,
   type CompletionEvent,
   ConnectionFailed,
   ContextClosed,

@@ -151,7 +151,8 @@ const make = Effect.fnUntraced(function* (answer: AnswerBell) {
     if (verdict === "due" || !found.has("done")) yield* removeForsaken(log, address);
     yield* log.remove(address.shard, sequence);
     return true;
-  });
+    // Others can read what we cannot, and see to it.
+  }, Effect.catchTag("UnsupportedRecordVersion", () => Effect.succeed(false)));
 
   const removeAll = Effect.fnUntraced(function* (due: ReadonlyArray<Expiry>) {
     const judged = yield* Effect.forEach(due, judge, { concurrency: removedAtOnce });

@@ -337,6 +337,20 @@ export class TopologyDrift extends Schema.TaggedError<TopologyDrift>("@weir/weir
   }
 }
 
+/** The namespace holds what this process could not read. */
+export class CipherMissing extends Schema.TaggedError<CipherMissing>("@weir/weir/CipherMissing")(
+  "CipherMissing",
+  { namespace: Schema.String, key: Schema.String },
+) {
+  readonly code = "WEIR_CIPHER_MISSING";
+  readonly retryable = false;
+  override get message(): string {
+    return `The namespace ${this.namespace} is sealed with the key ${this.key}, of which this process ` +
+      `has not the secret. Connect with that cipher, or set WEIR_PAYLOAD_KEYS; if nothing is left ` +
+      `that it sealed, remove its mark: nats kv del ${this.namespace} cipher.${this.key}.`;
+  }
+}
+
 /** No server answered at the given addresses. */
 export class ConnectionFailed
   extends Schema.TaggedError<ConnectionFailed>("@weir/weir/ConnectionFailed")(
@@ -402,6 +416,7 @@ export type WeirError =
   | SubscriptionNotFound
   | ServerTooOld
   | TopologyDrift
+  | CipherMissing
   | ConnectionFailed
   | ServerNotFound
   | ServerFailed;

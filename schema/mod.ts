@@ -156,6 +156,7 @@ export { workOfSession } from "./work_events_of_session.ts";
 export { isFinal, isValidTransition, RunState } from "./run_state.ts";
 export {
   AlreadyExists,
+  CipherMissing,
   ConnectionFailed,
   CorruptRecord,
   CursorGap,

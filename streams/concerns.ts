@@ -6,6 +6,7 @@
 import type { JetStreamAccountStats, StreamInfo } from "@nats-io/jetstream";
 import { statfs } from "node:fs/promises";
 import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
 import { Connection } from "./connection.ts";
 import { Log } from "./log.ts";
 import type { Durability } from "./server.ts";
@@ -107,7 +108,7 @@ const ofRoom = ({ account, disk }: Seen): ReadonlyArray<Concern> => {
       ? [concern(`${percent(part)} ${whose} is used: raise its limit, or let less be kept`)]
       : [];
   });
-  const isShort = disk !== undefined &&
+  const isShort = disk !== undefined && disk.bytes > 0 &&
     (disk.freeBytes < leastFreeBytes || disk.freeBytes / disk.bytes < leastFree);
   return isShort
     ? [
@@ -133,6 +134,13 @@ export const concernsOf = (seen: Seen, wanted: Wanted): ReadonlyArray<Concern> =
   ];
 };
 
+/** The room on the disk of a folder, if that can be told. */
+const roomOn = (folder: string) =>
+  Effect.tryPromise(async () => {
+    const { bavail, blocks, bsize } = await statfs(folder);
+    return { freeBytes: bavail * bsize, bytes: blocks * bsize };
+  }).pipe(Effect.option, Effect.map(Option.getOrUndefined));
+
 /** The same, of the namespace that is connected to. */
 export const concerns = Effect.fn("Concerns.concerns")(function* (wanted: Wanted = {}) {
   const { ask, durability, manager, nats, server } = yield* Connection;
@@ -144,10 +152,7 @@ export const concerns = Effect.fn("Concerns.concerns")(function* (wanted: Wanted
     { concurrency: "unbounded" },
   );
   const account = yield* ask("look up the account", () => manager.getAccountInfo());
-  const disk = server === undefined ? undefined : yield* Effect.promise(async () => {
-    const { bavail, blocks, bsize } = await statfs(server.store);
-    return { freeBytes: bavail * bsize, bytes: blocks * bsize };
-  });
+  const disk = server === undefined ? undefined : yield* roomOn(server.store);
   const cluster = nats.info?.cluster;
   return concernsOf({ durability, cluster, streams, account, disk }, wanted);
 });

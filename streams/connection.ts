@@ -23,7 +23,7 @@ import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import {
   ConnectionFailed,
-  type InvalidInput,
+  InvalidInput,
   type ServerFailed,
   type ServerNotFound,
   ServerRefused,
@@ -172,7 +172,10 @@ const findSealing = Effect.fnUntraced(function* ({ ciphers }: ConnectionOptions)
       sealingOf(
         ciphers ?? ciphersIn(Option.match(keys, { onNone: () => "", onSome: Redacted.value })),
       ),
-    catch: (error) => error as InvalidInput,
+    catch: (error) =>
+      error instanceof InvalidInput
+        ? error
+        : new InvalidInput({ what: "ciphers", value: "given", rule: "expected id, seal and open" }),
   });
 });
 

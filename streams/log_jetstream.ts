@@ -12,6 +12,7 @@ import * as Option from "effect/Option";
 import * as Queue from "effect/Queue";
 import * as Tracer from "effect/Tracer";
 import { InvalidBatch, PayloadTooLarge } from "../schema/errors.ts";
+import { heedCiphers } from "./cipher_marks.ts";
 import { Connection } from "./connection.ts";
 import { Fence } from "./fence.ts";
 import { Appender } from "./log/appender.ts";
@@ -235,4 +236,12 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
 export const layerJetStream = (
   options: LogOptions = {},
 ): Layer.Layer<Log, TopologyError, Connection> =>
-  Layer.effect(Log, Effect.flatMap(ensure(options), (topology) => make(topology, options)));
+  Layer.effect(
+    Log,
+    Effect.gen(function* () {
+      const { sealing } = yield* Connection;
+      const log = yield* make(yield* ensure(options), options);
+      yield* heedCiphers(log, sealing);
+      return log;
+    }),
+  );

@@ -1,5 +1,5 @@
 /**
- * What hides the bodies of records from whoever reads the disk, a backup or the wire: ciphers of the
+ * What hides the bodies of records from whoever reads the disk or a backup: ciphers of the
  * operator's, the first of which seals, and all of which open. A sealed body says which record it was
  * and with whose key it can be opened; a process that lacks the key meets a version that it does not
  * know, and leaves it alone. What is found by its names, and what the server or the operator reads,
@@ -32,10 +32,14 @@ export interface PayloadKey {
 /** What a process does to bodies on their way to the log and back. */
 export interface Sealing {
   readonly seal: (kind: Kind, body: Uint8Array) => Uint8Array;
-  /** The body as it was; one that nobody here can open stays sealed, and one that was forged is empty. */
+  /** The body as it was; one that nobody here can open stays sealed. */
   readonly open: (body: Uint8Array) => Uint8Array;
   /** How large a body may be, so that it can be stored in so many bytes. */
   readonly roomIn: (bytes: number) => number;
+  /** The cipher that seals, and a word that it sealed. */
+  readonly mark: { readonly id: string; readonly proof: string } | undefined;
+  /** Whether a cipher of that id is here, and has sealed that word. */
+  readonly isProof: (id: string, proof: string) => boolean;
 }
 
 const saltBytes = 16;
@@ -120,16 +124,19 @@ const openKinds: ReadonlySet<Kind> = new Set<Kind>([
   "index",
   "lane",
   "gc",
+  "cipher",
 ]);
 
 const asItIs: Sealing = {
   seal: (_, body) => body,
   open: (body) => body,
   roomIn: (bytes) => bytes,
+  mark: undefined,
+  isProof: () => false,
 };
 /** What is around the text of a sealed body, and what its cipher adds. */
 const aroundBytes = 512;
-const nothing = new Uint8Array();
+const word = new TextEncoder().encode("weir");
 const ownStart = /^\{"v":\d+,"kind":"(\w{1,64})"/;
 const isCipherId = Schema.is(Schema.String.check(Schema.isPattern(/^[\w-]{1,32}$/)));
 const decoder = new TextDecoder();
@@ -153,7 +160,8 @@ export const sealingOf = (ciphers: ReadonlyArray<Cipher>): Sealing => {
   }
   return {
     seal: (kind, body) => {
-      if (openKinds.has(kind) || body.length === 0) return body;
+      const isOpen = openKinds.has(kind) || body.length === 0 || sealedWith(body) !== undefined;
+      if (isOpen) return body;
       const sealed = Buffer.from(first.seal(body)).toString("base64");
       return Buffer.from(`${sealedStart(kindOf(body), first.id)}${sealed}"}`);
     },
@@ -166,21 +174,31 @@ export const sealingOf = (ciphers: ReadonlyArray<Cipher>): Sealing => {
         // No buffer, with its verbs of its own.
         return new Uint8Array(cipher.open(Buffer.from(text, "base64")));
       } catch {
-        return nothing;
+        return body;
       }
     },
     // Three bytes are four in base64.
     roomIn: (bytes) => Math.max(0, Math.floor(bytes * 3 / 4) - aroundBytes),
+    mark: { id: first.id, proof: Buffer.from(first.seal(word)).toString("base64") },
+    isProof: (id, proof) => {
+      try {
+        const opened = byId.get(id)?.open(Buffer.from(proof, "base64"));
+        return opened !== undefined && Buffer.compare(opened, word) === 0;
+      } catch {
+        return false;
+      }
+    },
   };
 };
 
 /** Ciphers as `WEIR_PAYLOAD_KEYS` has their keys: `id=secret`, one after another. */
 export const ciphersIn = (text: string): ReadonlyArray<Cipher> =>
   text.split(",").map((each) => each.trim()).filter((each) => each !== "").map((each, i) => {
-    const [, id, secret] = /^([^=]*)=(.*)$/.exec(each) ?? [];
+    // What is no id may be a secret.
+    const [, id, secret] = /^([\w-]{1,32})=(.{32,})$/.exec(each) ?? [];
     if (id === undefined || secret === undefined) {
-      const value = `number ${i + 1}`;
-      throw new InvalidInput({ what: "WEIR_PAYLOAD_KEYS", value, rule: "expected id=secret" });
+      const rule = "expected id=secret, an id of A-Z a-z 0-9 _ - and a secret of 32 or more";
+      throw new InvalidInput({ what: "WEIR_PAYLOAD_KEYS", value: `number ${i + 1}`, rule });
     }
     return aes256gcm({ id, secret });
   });

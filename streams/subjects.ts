@@ -33,6 +33,7 @@ export const bucketKinds = [
   "trigger",
   "errand",
   "remote",
+  "cipher",
 ] as const;
 
 /** The kinds that are plain subjects under the namespace. */
@@ -181,6 +182,20 @@ export const outboxFloorAddress = (layout: Layout, shard: number): Address => ({
   root: shardRoot(layout, shard),
   tail: "outbox",
   label: `the outbox's floor of shard ${shard}`,
+});
+
+/** Where it stands that a namespace has been sealed with a cipher, in the first shard. */
+export const cipherAddress = (layout: Layout, id: string): Address => ({
+  shard: 0,
+  root: shardRoot(layout, 0),
+  tail: id,
+  label: `cipher ${id}`,
+});
+
+/** All ciphers that a namespace has been sealed with. */
+export const cipherFilter = (layout: Layout): Filter => ({
+  shard: 0,
+  subject: `$KV.${shardRoot(layout, 0)}.cipher.*`,
 });
 
 /** The events of the outbox in one shard, or its dead letters. */

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import {
+  type CipherMissing,
   type InvalidInput,
   type ServerRefused,
   TopologyDrift,
@@ -46,7 +47,12 @@ export interface Topology {
   readonly duplicateWindowMs: number;
 }
 
-export type TopologyError = InvalidInput | TopologyDrift | Unavailable | ServerRefused;
+export type TopologyError =
+  | InvalidInput
+  | TopologyDrift
+  | CipherMissing
+  | Unavailable
+  | ServerRefused;
 
 const layoutVersion = "1";
 /** Message ids are remembered for the longest lease and this much more, and no longer: it is memory. */

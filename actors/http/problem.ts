@@ -55,6 +55,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   NoTokenKeys: 501,
   ServerTooOld: 500,
   TopologyDrift: 500,
+  CipherMissing: 500,
   CorruptRecord: 500,
   UnsupportedRecordVersion: 500,
   UnknownRecordKind: 500,

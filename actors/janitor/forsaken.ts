@@ -15,7 +15,16 @@ import { type Found, plainKinds } from "./removal.ts";
 /** How long mail waits for the start that it was sent before. */
 const patienceMs = 60 * 60 * 1_000;
 
-const readMail = (entry: Entry) => Effect.option(mailRecord.decode(entry.body, entry));
+/** Nothing is removed because of a start that only this process cannot read. */
+const readMail = (entry: Entry) =>
+  mailRecord.decode(entry.body, entry).pipe(
+    Effect.asSome,
+    Effect.catch((error) =>
+      error._tag === "UnsupportedRecordVersion" && error.kind === "start"
+        ? Effect.fail(error)
+        : Effect.succeedNone
+    ),
+  );
 
 /** The mail of an execution, and the sequence of its start; 0 if it has none. */
 export const readMailbox = Effect.fnUntraced(function* (

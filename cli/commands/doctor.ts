@@ -124,7 +124,7 @@ export const doctor = Command.make("doctor", {
   ),
   replicas: Flag.Int("replicas").pipe(
     Flag.withMetavar("count"),
-    Flag.withDescription("Fail if a stream has fewer"),
+    Flag.withDescription("Fail if a stream of the log has fewer"),
     Flag.optional,
   ),
   limit: limit.pipe(

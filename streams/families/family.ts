@@ -6,7 +6,9 @@
 import * as Effect from "effect/Effect";
 import * as Metric from "effect/Metric";
 import type { Cursor } from "../../schema/cursor.ts";
+import { UnsupportedRecordVersion } from "../../schema/errors.ts";
 import type { FloorKind } from "../../schema/floor_record.ts";
+import { sealedVersion, sealedWith } from "../../schema/sealed_record.ts";
 import type { Entry } from "../log.ts";
 import { skippedRecords } from "../metrics.ts";
 import type { Family, FamilyEvents, FamilyFilter } from "../families.ts";
@@ -57,12 +59,19 @@ export const familyFilters = (
   );
 };
 
-/** The event of an entry; what is passed over is counted. */
+/** The event of an entry; what is passed over is counted, but for what others can open. */
 export const decodeEntry = <F extends Family>(
   family: F,
   layout: Layout,
   entry: Entry,
-): Effect.Effect<Uncursored<F> | undefined> => {
+): Effect.Effect<Uncursored<F> | undefined, UnsupportedRecordVersion> => {
+  const key = sealedWith(entry.body)?.key;
+  if (key !== undefined) {
+    const { kind } = families[family];
+    return Effect.fail(
+      new UnsupportedRecordVersion({ kind, version: sealedVersion, supported: 1, key }),
+    );
+  }
   const event = families[family].decode(layout, entry);
   return event === undefined
     ? Effect.as(Metric.update(skippedRecords, 1), undefined)

@@ -5,10 +5,13 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type KV, Kvm } from "@nats-io/kv";
+import { connect as natsConnect } from "@nats-io/transport-node";
 import {
   actor,
   aes256gcm,
   type Cipher,
+  CipherMissing,
   connect,
   type ConnectOptions,
   ExecutionFailed,
@@ -80,6 +83,12 @@ const useEverything = async (options: ConnectOptions): Promise<void> => {
   await outbox.add("order.paid", { card: canary }, "o-1/paid");
 };
 
+const keysOf = async (bucket: KV): Promise<ReadonlyArray<string>> => {
+  const keys = [];
+  for await (const key of await bucket.keys("cipher.>")) keys.push(key);
+  return keys;
+};
+
 /** The files under a folder that have a text in them. */
 const filesWith = (folder: string, text: string): ReadonlyArray<string> =>
   readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => {
@@ -111,32 +120,49 @@ describe("an execution that was sealed", () => {
     store = await scratchStore();
   });
   after(() => removeStore(store));
+  let namespace = "weir";
   const options = (...ids: ReadonlyArray<string>) => ({
     embedded: { store },
+    namespace,
     ciphers: ids.map(keyOf),
   });
+  let goesOn = (): void => undefined;
+  const again = new Promise<void>((resolve) => goesOn = resolve);
+  let runs = 0;
+  const once = actor("once", (_, input: string) => {
+    if (++runs === 2) goesOn();
+    return input;
+  });
+  const lacks = (error: Error & { readonly code?: string }) =>
+    error.code === "WEIR_UNSUPPORTED_RECORD_VERSION" && error.message.includes("key old");
   const waits = actor("waits", async (ctx, input: string) => `${input} ${await ctx.wait(pay)}`);
 
-  it("waits for a worker that has the key, and loses nothing to one that has not", async () => {
+  it("loses nothing to a worker that was there before the key, and waits for one that has it", async () => {
+    await using other = await connect(options());
     await using knowing = await connect(options("old"));
+    const ended = await knowing.start(once, "in", { id: "ended", unserved: true });
+    {
+      await using _worker = await knowing.worker([once]);
+      assert.equal(await ended.result(), "in");
+    }
     const run = await knowing.start(waits, "in", { id: "w", unserved: true });
     await run.signal(pay, "out");
     {
-      await using other = await connect(options("new"));
-      await using _worker = await other.worker([waits]);
-      await assert.rejects(
-        other.get(waits, "w").describe(),
-        (error: Error & { readonly code?: string }) =>
-          error.code === "WEIR_UNSUPPORTED_RECORD_VERSION" && error.message.includes("key old"),
-      );
-      await sleep(300);
+      await using _worker = await other.worker([waits, once]);
+      await assert.rejects(other.get(waits, "w").describe(), lacks);
+      await ended.retry({ from: "start" });
+      await sleep(500);
       assert.equal((await run.describe()).status, "waiting");
     }
-    await using _worker = await knowing.worker([waits]);
+    await using _worker = await knowing.worker([waits, once]);
     assert.equal(await run.result(), "in out");
+    await again;
+    assert.equal(await ended.result(), "in");
+    assert.equal((await ended.describe()).attempt, 1);
   });
 
   it("goes on behind a change of keys, and behind the first one there ever was", async () => {
+    namespace = "change";
     for (const ids of [[], ["old"], ["new", "old"]]) {
       await using weir = await connect(options(...ids));
       await weir.start(waits, ids.join(), { unserved: true, id: `${ids.length}` });
@@ -149,6 +175,26 @@ describe("an execution that was sealed", () => {
       return await run.result();
     }));
     assert.deepEqual(results, [" !", "old !", "new,old !"]);
+  });
+
+  it("keeps out who lacks a key, or has another secret by its name, until its mark is removed", async () => {
+    const refused = (error: unknown) =>
+      error instanceof CipherMissing && error.message.includes("nats kv del change cipher.old");
+    const other = { ...keyOf("new"), id: "old" };
+    for (const ciphers of [[], [keyOf("new")], [keyOf("new"), other]]) {
+      await assert.rejects(connect({ ...options(), ciphers }), refused);
+    }
+    await using weir = await connect(options("new", "old"));
+    const { host, username: user, password: pass } = new URL(weir.server!.url);
+    const nats = await natsConnect({ servers: host, user, pass });
+    try {
+      const bucket = await new Kvm(nats).open(namespace);
+      assert.deepEqual([...await keysOf(bucket)].sort(), ["cipher.new", "cipher.old"]);
+      await bucket.delete("cipher.old");
+      await (await connect(options("new"))).close();
+    } finally {
+      await nats.close();
+    }
   });
 
   it("is refused a cipher without a name", async () => {

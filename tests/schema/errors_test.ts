@@ -58,6 +58,13 @@ const samples: ReadonlyArray<
     stream: "KV_weir",
     differences: [{ field: "max_age", expected: "0", actual: "60" }],
   }),
+  new errors.CipherMissing({ namespace: "weir", key: "2026-11" }),
+  new errors.UnsupportedRecordVersion({
+    kind: "start",
+    version: 1_000,
+    supported: 1,
+    key: "2026-11",
+  }),
   new errors.ConnectionFailed({ servers: ["nats://127.0.0.1:4222"], reason: "refused" }),
   new errors.ServerNotFound({ refusals: [{ source: "PATH", reason: "none" }] }),
   new errors.ServerFailed({ store: "store", reason: "exit code 1", logTail: "[FTL] no" }),

@@ -14,6 +14,7 @@ import {
   type Tenant,
   Timestamp,
 } from "../../../schema/ids.ts";
+import type { CorruptRecord, UnsupportedRecordVersion } from "../../../schema/errors.ts";
 import { journalRecord } from "../../../schema/journal_record.ts";
 import { encodeToken } from "../../../schema/token.ts";
 import type { When } from "../../../schema/trigger.ts";
@@ -60,7 +61,7 @@ export type Watching = {
   /** Where the records lie that concern it, whichever it has seen. */
   readonly filters: ReadonlyArray<Filter>;
   /** What has happened by the next record. */
-  readonly next: (entry: Entry) => Effect.Effect<Seen | undefined>;
+  readonly next: (entry: Entry) => Effect.Effect<Seen | undefined, UnsupportedRecordVersion>;
 };
 
 const shards = (layout: Layout) => Array.from({ length: layout.shards }, (_, shard) => shard);
@@ -99,6 +100,12 @@ const seen = (
   ...(execution === undefined ? {} : { execution }),
 });
 
+/** What a later release wrote, or was sealed, is somebody else's to see. */
+const readable = <A>(
+  decoded: Effect.Effect<A, CorruptRecord | UnsupportedRecordVersion>,
+): Effect.Effect<A | undefined, UnsupportedRecordVersion> =>
+  Effect.catchTag(decoded, "CorruptRecord", () => Effect.undefined);
+
 const completed = (
   layout: Layout,
   tenant: Tenant,
@@ -109,9 +116,7 @@ const completed = (
       return undefined;
     }
     const placed = placedBySubject(layout, entry.shard, entry.subject);
-    const record = Option.getOrUndefined(
-      yield* Effect.option(journalRecord.decode(entry.body, entry)),
-    );
+    const record = yield* readable(journalRecord.decode(entry.body, entry));
     if (placed === undefined || record?.kind !== "done") return undefined;
     const { type } = record.outcome;
     if (outcome !== undefined && type !== outcome) return undefined;
@@ -165,9 +170,7 @@ const emitted = (
   next: Effect.fnUntraced(function* (entry: Entry) {
     // Nobody needs an event any more whose time is over.
     if (entry.removed) return undefined;
-    const found = Option.getOrUndefined(
-      yield* Effect.option(emittedRecord.decode(entry.body, entry)),
-    );
+    const found = yield* readable(emittedRecord.decode(entry.body, entry));
     return found === undefined ? yield* passOver : seen(entry, found.payload, found.execution);
   }),
 });
