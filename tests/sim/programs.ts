@@ -133,8 +133,10 @@ const isPossibleOf = (operation: Operation, result: string): boolean => {
         (result === "timeout" && operation.timeoutMs !== undefined);
     case "call":
     case "spawn":
-      // Another may have cancelled a child that is its own.
-      return operation.isShared && result === "cancelled";
+      // Another may have cancelled a child that is its own, perhaps as an attempt of it failed.
+      return operation.isShared &&
+        (result === "cancelled" ||
+          (result === "failure" && operation.program.failingAttempts > 0));
     case "end":
       return isPossibleOf(operation.of, result);
     default:
