@@ -20,6 +20,7 @@ import {
   watchWorker,
 } from "../fixtures/engine_kill_point.ts";
 import { startProcess, type WorkerProcess } from "../fixtures/engine_process.ts";
+import { logDump } from "../fixtures/log_dump.ts";
 import { startProxy } from "../fixtures/proxy.ts";
 import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 import { type CrashProgram, play as playInMemory, shown } from "../fixtures/workflow_crash.ts";
@@ -126,14 +127,14 @@ const play = async (
     const first = await launch("first", proxy.url);
     const { drive } = program.make({ push: () => {} });
     const outcome = runtime.runPromise(Effect.exit(drive));
-    await inTime(
-      "its end or the point",
-      Promise.race([
-        outcome,
-        first.ended,
-        eventually("the point", () => isReached || undefined, deadlineMs),
-      ]),
-    );
+    const isOver = Promise.race([
+      first.ended,
+      eventually("the point", () => isReached || undefined, deadlineMs),
+    ]);
+    await inTime("its end or the point", Promise.race([outcome, isOver]));
+    // The end is told before its owner has written all that follows from it.
+    if (!isReached) first.terminate();
+    await inTime("its owner's end or the point", isOver);
     if (isReached) await launch("second", server.url);
     const exit = await inTime("the program's end", outcome);
     const { result, ran } = await undisturbed(program);
@@ -162,6 +163,8 @@ const play = async (
     }
     return { isReached, late: late.filter((append) => isFenced(append) || isLease(append)) };
   } catch (cause) {
+    const stuck = await runtime.runPromise(Stream.runCollect(neverStuck({ grace: 5_000 })));
+    console.log(JSON.stringify(stuck), await logDump(server.url, namespace));
     throw new Error(`${program.title}, ${happens} at ${JSON.stringify(point)}`, { cause });
   } finally {
     for (const worker of workers) worker.kill();
