@@ -24,10 +24,12 @@ import { postgres } from "./postgres.ts";
 import { python } from "./python.ts";
 
 /** The smallest CI machine has two cores, and a file waits for a good part of its time. */
-const filesAtOnce = 3;
+const atOnce = 4;
 
 /** What leaves nothing out keeps the machine busy by itself. */
-const fullFilesAtOnce = 2;
+const fullAtOnce = 2;
+
+type Piece = () => Promise<unknown>;
 
 const requireDeno = (): void => {
   const version = process.versions["deno"] ?? "0.0.0";
@@ -46,33 +48,19 @@ const natsServer = async (): Promise<string> => {
   return (await runPromise(locate())).path;
 };
 
-const runPart = async (
-  part: string,
-  files: ReadonlyArray<TestFile>,
-  atOnce = filesAtOnce,
-): Promise<void> => {
-  announce(part);
-  if (files.length === 0) {
-    await attempt(part, "has tests", () => Promise.reject(new Error("there is none to run")));
-  }
-  const queue = [...files];
-  const work = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      record(await runTestFile(next));
-    }
+/** Begins pieces in the order in which they stand, some at once. */
+const run = async (pieces: ReadonlyArray<Piece>, lanes = atOnce): Promise<void> => {
+  const queue = pieces.values();
+  const lane = async () => {
+    for (const piece of queue) await piece();
   };
-  await Promise.all(Array.from({ length: atOnce }, work));
+  await Promise.all(Array.from({ length: lanes }, lane));
 };
 
-const runExamples = async (folder: string, node: string): Promise<void> => {
-  announce("Examples");
-  const queue = [...await examplesIn(folder, node)];
-  const work = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      await attempt("Examples", next.name, next.run);
-    }
-  };
-  await Promise.all(Array.from({ length: filesAtOnce }, work));
+const running = (part: string, files: ReadonlyArray<TestFile>): ReadonlyArray<Piece> => {
+  const none = () => Promise.reject(new Error("there is none to run"));
+  if (files.length === 0) return [() => attempt(part, "has tests", none)];
+  return files.map((file) => async () => record(await runTestFile(file)));
 };
 
 /** What the tests are told, so that no file of them has to search or fetch. */
@@ -94,7 +82,7 @@ const prepareServers = async (): Promise<boolean> => {
   return true;
 };
 
-const runCheck = (name: string, check: () => Promise<Finished>): Promise<void | undefined> =>
+const checking = (name: string, check: () => Promise<Finished>): Piece => () =>
   attempt("checks", name, async () => {
     const { exitCode, output } = await check();
     if (exitCode !== 0) throw new Error(output);
@@ -107,35 +95,45 @@ const preparePackage = async (): Promise<InstalledPackage | undefined> => {
 };
 
 const gate = async (): Promise<void> => {
-  announce("Checks and preparation");
-  const servers = prepareServers();
+  announce("Preparation");
   const binaries = attempt("preparation", "Node 20, 22, 24", nodeBinaries);
-  for (const { name, check } of checks) await runCheck(name, check);
-  await using installed = await preparePackage();
+  if (!await prepareServers()) return;
+  announce("Checks, tests on Deno, documentation");
+  const [installing] = await Promise.all([
+    preparePackage(),
+    run([
+      ...checks.map(({ name, check }) => checking(name, check)),
+      ...running("Deno", await denoTests()),
+      ...running("Documentation", await documentationTests()),
+    ]),
+  ]);
+  await using installed = installing;
   const nodes = await binaries;
-  if (!await servers) return;
-  await runPart("Deno", await denoTests());
-  await runPart("Documentation", await documentationTests());
-  if (nodes === undefined) return;
-  await runPart("Internals on Node", await internalTestsOnNode(nodes, { ofPlatform: true }));
-  if (installed === undefined) return;
-  await runExamples(installed.examples, nodes[24]);
-  await runPart("The package on Node", await packageTestsOnNode(nodes, installed));
+  if (nodes === undefined || installed === undefined) return;
+  announce("Internals, examples and the package on Node");
+  const examples = await examplesIn(installed.examples, nodes[24]);
+  await run([
+    ...running("Internals on Node", await internalTestsOnNode(nodes, { ofPlatform: true })),
+    ...examples.map(({ name, run }): Piece => () => attempt("Examples", name, run)),
+    ...running("The package on Node", await packageTestsOnNode(nodes, installed)),
+  ]);
 };
 
-const some = async (files: ReadonlyArray<TestFile>, atOnce?: number): Promise<void> => {
+const some = async (files: ReadonlyArray<TestFile>, lanes?: number): Promise<void> => {
   announce("Preparation");
-  if (await prepareServers()) await runPart("Deno", files, atOnce);
+  if (!await prepareServers()) return;
+  announce("Tests on Deno");
+  await run(running("Deno", files), lanes);
 };
 
 /** What the gate only samples, and what it leaves out. */
 const full = async (): Promise<void> => {
-  await some(await fullTests(), fullFilesAtOnce);
-  announce("Preparation for Node");
+  await some(await fullTests(), fullAtOnce);
+  announce("Internals on Node");
   const nodes = await attempt("preparation", "Node 20, 22, 24", nodeBinaries);
-  await runCheck("types for Node", typesForNode);
+  await checking("types for Node", typesForNode)();
   if (nodes === undefined) return;
-  await runPart("Internals on Node", await internalTestsOnNode(nodes, { ofPlatform: false }));
+  await run(running("Internals on Node", await internalTestsOnNode(nodes, { ofPlatform: false })));
 };
 
 requireDeno();

@@ -87,7 +87,7 @@ const play = async (
       effects,
       program: program.title,
       serve: {
-        residentGrace: point.append % 2 === 0 ? "0 millis" : "1 minute",
+        residentGrace: point.append % 2 === 0 ? "0 millis" : "15 seconds",
         leaseTtl: happens === "frozen" ? "1 second" : "5 seconds",
       },
     };
