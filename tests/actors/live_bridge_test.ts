@@ -13,7 +13,7 @@ import {
 } from "../fixtures/server.ts";
 
 const order = actor("order", (_, n: number) => n);
-const deadlineMs = 30_000;
+const deadlineMs = 60_000;
 
 describe("the live bridge on a server", () => {
   let server: ScratchServer;

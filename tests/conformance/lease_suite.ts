@@ -39,7 +39,7 @@ const kinds = (execution: Address) =>
 const until = <A, E, R>(look: Effect.Effect<A, E, R>, awaited: (value: A) => boolean) =>
   look.pipe(
     Effect.repeat({ until: awaited, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeout("15 seconds"),
+    Effect.timeout("60 seconds"),
   );
 
 /** The former owner writes again: it must be refused, and nothing of it be in the log. */
@@ -184,7 +184,7 @@ export const leaseSuite = (name: string, run: Run<Services>): void => {
               while: (error) => error._tag === "LeaseHeld",
               schedule: Schedule.spaced("20 millis"),
             }),
-            Effect.timeout("15 seconds"),
+            Effect.timeout("60 seconds"),
           );
           yield* assertShutOut(lease);
           yield* work(next);

@@ -81,7 +81,7 @@ export const eventually = (what: string, look: () => boolean) =>
   Effect.sync(look).pipe(
     Effect.repeat({ until: (found) => found, schedule: Schedule.spaced("2 millis") }),
     Effect.timeoutOrElse({
-      duration: "20 seconds",
+      duration: "60 seconds",
       orElse: () => Effect.die(new Error(`not in time: ${what}`)),
     }),
   );

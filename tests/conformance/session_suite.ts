@@ -53,7 +53,7 @@ export const sessionSuite = (name: string, run: Run<Log | Sessions>): void => {
               until: (session) => session?.load?.running === 2,
               schedule: Schedule.spaced("20 millis"),
             }),
-            Effect.timeout("15 seconds"),
+            Effect.timeout("60 seconds"),
           );
           assert.ok(renewed!.at > storedAt);
         }));
@@ -69,7 +69,7 @@ export const sessionSuite = (name: string, run: Run<Log | Sessions>): void => {
             Stream.map((all) => all.map(({ worker }) => worker)),
             Stream.filter(sees),
             Stream.runHead,
-            Effect.timeout("15 seconds"),
+            Effect.timeout("60 seconds"),
             Effect.forkChild({ startImmediately: true }),
           );
         yield* Effect.scoped(Effect.gen(function* () {

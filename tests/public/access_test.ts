@@ -21,7 +21,7 @@ const order = actor("order", async (ctx, _: { cents: number }) => (await ctx.wai
 const forbidden = { code: "WEIR_FORBIDDEN" };
 
 const until = async (what: string, isSo: () => Promise<boolean>): Promise<void> => {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   while (!await isSo()) if (performance.now() > deadline) throw new Error(`not in time: ${what}`);
 };
 

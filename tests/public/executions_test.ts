@@ -72,7 +72,7 @@ const fragile = actor("fragile", (ctx) =>
 
 /** Looks until it finds; fails at the deadline. */
 const until = async <A>(what: string, look: () => Promise<A | undefined>): Promise<A> => {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;

@@ -58,7 +58,7 @@ const take = async (messages: AsyncGenerator<Message>, count: number) => {
 };
 
 const until = async (what: string, isSo: () => boolean): Promise<void> => {
-  const deadline = performance.now() + 30_000;
+  const deadline = performance.now() + 60_000;
   while (!isSo()) {
     assert.ok(performance.now() < deadline, what);
     await new Promise((resolve) => setTimeout(resolve, 10));

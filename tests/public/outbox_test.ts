@@ -9,7 +9,7 @@ import { connectOutbox, NonRetryable, type OutboxEvent } from "@weir/weir/outbox
 import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const eventually = async (what: string, look: () => Promise<boolean> | boolean): Promise<void> => {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   while (!await look()) {
     if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
     await sleep(20);

@@ -17,7 +17,7 @@ const runShell = (script: string, limitSeconds = 20): Promise<Result> =>
 
 /** A process that ended counts as gone, even when nobody has asked for its exit code yet. */
 const isGone = async (id: string): Promise<boolean> => {
-  const deadline = performance.now() + 2000;
+  const deadline = performance.now() + 20_000;
   do {
     const { stdout } = spawnSync("ps", ["-o", "stat=", "-p", id.trim()], { encoding: "utf8" });
     if (/^(Z|\s*$)/.test(stdout)) return true;

@@ -301,7 +301,7 @@ describe("records of other hands", () => {
             until: (verdict) => verdict === "expired",
             schedule: Schedule.spaced("20 millis"),
           }),
-          Effect.timeout("15 seconds"),
+          Effect.timeout("60 seconds"),
         );
         const claim = yield* leases.acquire(execution, { worker: first, ttl });
         yield* leases.renew(claim);

@@ -79,7 +79,7 @@ const lastMail = Effect.fnUntraced(function* (of: StartedExecution) {
 
 const until = (condition: Effect.Effect<boolean, unknown, Executions>) =>
   Effect.gen(function* () {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + 60_000;
     while (!(yield* condition)) {
       assert.ok(Date.now() < deadline, "in time");
       yield* Effect.promise(() => sleep(5));

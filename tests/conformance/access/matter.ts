@@ -31,7 +31,7 @@ export const newTenant = Effect.gen(function* () {
 export const eventually = <E, R>(is: Effect.Effect<boolean, E, R>) =>
   is.pipe(
     Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("10 millis") }),
-    Effect.timeout("20 seconds"),
+    Effect.timeout("60 seconds"),
   );
 
 /** Grants as another process has them, which remembers for an hour unless it hears of a change. */

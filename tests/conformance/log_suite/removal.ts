@@ -56,7 +56,7 @@ export const removalSuite = (name: string, run: Run<Log>): void => {
           const mail = executionFilter(address, "mail");
           const found = yield* stored(log, mail).pipe(
             Effect.repeat({ until: (entries) => entries.length > 0 }),
-            Effect.timeout("10 seconds"),
+            Effect.timeout("60 seconds"),
           );
           assert.deepEqual(found.map(text), ["c"]);
         }),

@@ -40,7 +40,7 @@ const mail = (log: Log["Service"], address: Address, count: number) =>
   log.follow(executionFilter(address, "mail")).pipe(
     Stream.take(count),
     collect,
-    Effect.timeout("10 seconds"),
+    Effect.timeout("60 seconds"),
   );
 
 /** Schedules that have neither fired nor been taken back. */
@@ -130,7 +130,7 @@ export const scheduleSuite = (name: string, run: Run<Log>): void => {
               until: (entries) => entries.length === 0,
               schedule: Schedule.spaced("50 millis"),
             }),
-            Effect.timeout("10 seconds"),
+            Effect.timeout("60 seconds"),
           );
         }),
     );
