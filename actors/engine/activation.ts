@@ -129,6 +129,9 @@ class Over {
 /** How far executions are kept apart that were claimed together and lost together, each time. */
 const apartMs = 500;
 
+/** So long at least code may take to ask again for all that was recorded before it was lost. */
+const catchUpMs = 10_000;
+
 export class Activation {
   readonly execution: ExecutionId;
   readonly tenant: Tenant;
@@ -148,6 +151,8 @@ export class Activation {
   /** Whether it goes on no more once it waits, since somebody paused its tenant or its lane. */
   #halted: boolean;
   #hasBegun = false;
+  /** Whether what was left undone before, by another owner or attempt, may be so still. */
+  #isOwing: boolean;
   #over = false;
 
   private constructor(
@@ -170,11 +175,13 @@ export class Activation {
     const fork = (effect: Effect.Effect<void>) => this.#fork(effect);
     this.#deadlines = new Deadlines({ log, clock, monotonicMs, fork }, claimed.history.state);
     this.#suspension = new Suspension({
-      residentMs: engine.residentMs,
+      residentMs: () =>
+        this.#isUnderWay ? Math.max(engine.residentMs, catchUpMs) : engine.residentMs,
       isIdle: () => !this.#over && this.#isIdle(),
       isAsleep: () =>
         this.state.paused !== undefined || this.#halted ||
-        this.#codeRun?.isAsleepUntil(this.#deadlines.nowAbout + engine.residentMs) === true,
+        (!this.#isUnderWay &&
+          this.#codeRun?.isAsleepUntil(this.#deadlines.nowAbout + engine.residentMs) === true),
       onIdle: engine.onIdle,
       suspend: () => this.#offer({ type: "suspend" }),
       fork,
@@ -193,6 +200,7 @@ export class Activation {
         this.#codeRun?.turn();
       },
     }, claimed);
+    this.#isOwing = !this.#ownership.atRest;
     this.#outputs = new Outputs({
       log,
       address: this.#ownership.address,
@@ -507,7 +515,21 @@ export class Activation {
 
   /** Whether something was recorded as begun that may not have been done, like the start of a child. */
   get #isUnderWay(): boolean {
-    return this.#hasBegun ? this.#codeRun?.isBusy === true : !this.#ownership.atRest;
+    if (this.#codeRun === undefined) return this.#isOwing;
+    if (this.#codeRun.isBusy) return true;
+    // What was left undone before is done as soon as the code has asked for all of it again.
+    this.#isOwing &&= this.#codeRun.isBehind;
+    return this.#isOwing;
+  }
+
+  /** Gives up the code of this attempt, and remembers whether something of it is still to be done. */
+  get #dropCode(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const run = this.#codeRun;
+      if (run === undefined) return Effect.void;
+      this.#isOwing = this.#isUnderWay;
+      return Effect.andThen(run.stop, Effect.sync(() => this.#codeRun = undefined));
+    });
   }
 
   /** Gives the lease up, when everything that is to wake the execution is durable. */
@@ -615,8 +637,7 @@ export class Activation {
         ? undefined
         : pauseBeforeNext(policy, failure, this.state.failures + 1, yield* Random.next);
       if (pause === undefined) return yield* this.#end({ type: "failure", failure });
-      if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
-      this.#codeRun = undefined;
+      yield* this.#dropCode;
       const retryAt = Timestamp.make(Math.ceil((yield* this.#deadlines.now) + pause));
       const before = this.state;
       // The record forgets them.
@@ -671,8 +692,7 @@ export class Activation {
       if (tooLarge !== undefined) return refused(tooLarge);
       if (this.state.continued === before.continued) return stored();
       this.#meter.end("continued");
-      if (this.#codeRun !== undefined) yield* this.#codeRun.stop;
-      this.#codeRun = undefined;
+      yield* this.#dropCode;
       yield* this.#leaveTurnOf(before);
       yield* this.#deadlines.takeBackAll(this.#ownership);
       if (this.#draining || this.#halted) return yield* this.#letGo("released");

@@ -106,6 +106,11 @@ export class CodeRun {
     return this.#busy > 0;
   }
 
+  /** Whether something is recorded that the code has not asked for again. */
+  get isBehind(): boolean {
+    return this.#program.isBehind;
+  }
+
   /** Whether it does nothing until something comes from outside. */
   get isWaiting(): boolean {
     if (this.isBusy || this.#program.isTurning) return false;

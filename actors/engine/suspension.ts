@@ -5,7 +5,8 @@
 import * as Effect from "effect/Effect";
 
 export interface SuspensionOptions {
-  readonly residentMs: number;
+  /** How long it stays in memory when it only waits. */
+  readonly residentMs: () => number;
   /** Whether it does nothing until something comes. */
   readonly isIdle: () => boolean;
   /** Whether nothing that could come would have it go on soon. */
@@ -40,7 +41,7 @@ export class Suspension {
     if (isAsleep()) return suspend();
     onIdle();
     fork(
-      Effect.sleep(residentMs).pipe(
+      Effect.sleep(residentMs()).pipe(
         Effect.andThen(Effect.sync(() => {
           if (this.#generation === generation) suspend();
         })),
