@@ -437,7 +437,11 @@ export class Activation {
     switch (event.type) {
       case "command":
         if (event.run !== this.#codeRun) return Effect.void;
-        if (event.command.kind === "continued") return this.#continue(event);
+        if (event.command.kind === "continued") {
+          // Nobody would start the children of what has been left behind.
+          const isPutOff = event.run.isStarting(() => this.#offer(event));
+          return isPutOff ? Effect.void : this.#continue(event);
+        }
         return Effect.catchTag(
           this.#ownership.execute(event.command, event.along),
           "PayloadTooLarge",

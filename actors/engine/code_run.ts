@@ -69,6 +69,7 @@ export class CodeRun {
   #busy = 0;
   /** Starts of children among them. */
   #starting = 0;
+  #whenStarted: (() => void) | undefined;
   /** How the code has ended. */
   #exit: Exit.Exit<unknown, unknown> | undefined;
   #stopped = false;
@@ -104,6 +105,13 @@ export class CodeRun {
 
   get isBusy(): boolean {
     return this.#busy > 0;
+  }
+
+  /** Whether children are being started; if so, it calls back when they are. */
+  isStarting(whenStarted: () => void): boolean {
+    if (this.#starting === 0) return false;
+    this.#whenStarted = whenStarted;
+    return true;
   }
 
   /** Whether something is recorded that the code has not asked for again. */
@@ -186,13 +194,16 @@ export class CodeRun {
     });
   }
 
-  /** The start of a child, without which the execution does not end of itself. */
+  /** The start of a child, without which the execution neither ends of itself nor begins anew. */
   #whileStarting(effect: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#starting++;
       const started = Effect.sync(() => {
         this.#starting--;
-        if (this.exit !== undefined && !this.#stopped) this.#options.onFinish();
+        if (this.#starting > 0 || this.#stopped) return;
+        if (this.exit !== undefined) this.#options.onFinish();
+        this.#whenStarted?.();
+        this.#whenStarted = undefined;
       });
       return this.#whileBusy(Effect.ensuring(effect, started));
     });
