@@ -135,8 +135,14 @@ const play = async (
     // The end is told before its owner has written all that follows from it.
     if (!isReached) first.terminate();
     await inTime("its owner's end or the point", isOver);
-    if (isReached) await launch("second", server.url);
-    const exit = await inTime("the program's end", outcome);
+    const second = isReached ? await launch("second", server.url) : undefined;
+    const isDone = second === undefined ? outcome : Promise.race([
+      outcome,
+      second.ended.then((end) => {
+        throw new Error(`its next owner ended: ${end}`);
+      }),
+    ]);
+    const exit = await inTime("the program's end", isDone);
     const { result, ran } = await undisturbed(program);
     assert.equal(shown(exit), result);
     const done = effectsIn(effects).map(({ step }) => step);
