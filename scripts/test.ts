@@ -24,7 +24,7 @@ import { postgres } from "./postgres.ts";
 import { python } from "./python.ts";
 
 /** The smallest CI machine has two cores, and a file waits for a good part of its time. */
-const atOnce = 4;
+const atOnce = 3;
 
 /** What leaves nothing out keeps the machine busy by itself. */
 const fullAtOnce = 2;

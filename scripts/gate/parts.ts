@@ -34,6 +34,7 @@ const knowsNoPlatform = (file: string): boolean =>
     "tests/actors/",
     "tests/bench/",
     "tests/compatibility/",
+    "tests/fuzz/",
     "tests/schema/",
     "tests/scripts/",
     "tests/streams/access_",
@@ -118,6 +119,9 @@ const onNode = (
   }));
 };
 
+/** What opens nothing is done sooner than a process is begun, and shares one. */
+const sharingFolders = ["tests/actors/core", "tests/bench", "tests/schema"];
+
 /** The named files and folders on Deno; without a name, all. */
 export const denoTests = async (
   names: ReadonlyArray<string> = [],
@@ -128,7 +132,9 @@ export const denoTests = async (
       ? !isOfMachine(file)
       : wanted.some((name) => file === name || file.startsWith(`${name}/`))
   );
-  return onDeno(chosen);
+  if (wanted.length > 0) return onDeno(chosen);
+  const shares = (file: string) => sharingFolders.some((folder) => file.startsWith(`${folder}/`));
+  return onDeno([...sharingFolders, ...chosen.filter((file) => !shares(file))]);
 };
 
 /** The tests that look at `WEIR_TEST_FULL`, told to leave nothing out, and those of the machine. */
