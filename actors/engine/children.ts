@@ -4,9 +4,12 @@
  * crash starts it again, which does nothing if it is there. It is the child that tells its end.
  */
 import { createHash } from "node:crypto";
+import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
+import * as Schema from "effect/Schema";
+import { InvalidInput } from "../../schema/errors.ts";
 import { ChildFailed, ExecutionNotFound } from "../../schema/execution_errors.ts";
 import {
   ActorName,
@@ -14,6 +17,7 @@ import {
   executionIdentity,
   executionText,
   parse,
+  shown,
 } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
@@ -21,10 +25,12 @@ import type { AppendError, ReadError } from "../../streams/log.ts";
 import { boundLike, type Task } from "../../schema/task.ts";
 import { belowKey, endOf, type Result as OperationResult } from "../core/state.ts";
 import { Tags } from "../tags.ts";
-import { failureOf } from "./failure_of.ts";
+import { failureOfCause } from "./failure_of.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
 import type { ChildOptions, JoinOptions, Operations, Spawned } from "./operations.ts";
 import { checkJson } from "./to_json.ts";
+
+const isExecutionId = Schema.is(ExecutionId);
 
 export const childrenOf = (
   host: Host,
@@ -39,7 +45,13 @@ export const childrenOf = (
     if (execution !== undefined) return execution;
     const { name } = executionIdentity(host.execution);
     const suffix = host.attempt === 0 ? "" : `~${host.attempt}`;
-    return ExecutionId.make(executionText(actor, `${name}/${key}${suffix}`));
+    const made = executionText(actor, `${name}/${key}${suffix}`);
+    if (isExecutionId(made)) return made;
+    throw new InvalidInput({
+      what: "execution id of a child",
+      value: shown(made),
+      rule: "expected at most 200 bytes: give the call a shorter name, or the child an id",
+    });
   };
 
   /** What a child costs is its parent's matter as well. */
@@ -101,10 +113,12 @@ export const childrenOf = (
           while: (error) => error.retryable,
           schedule: Schedule.spaced("1 second"),
         }),
-        Effect.catch((error) =>
-          Effect.sync(() =>
-            host.submit({ kind: "callFailed", key: endKey, failure: failureOf(error) })
-          )
+        Effect.catchCause((cause) =>
+          Cause.hasInterruptsOnly(cause)
+            ? Effect.interrupt
+            : Effect.sync(() =>
+              host.submit({ kind: "callFailed", key: endKey, failure: failureOfCause(cause) })
+            )
         ),
       ),
     );

@@ -56,11 +56,21 @@ export const operationsOf = (host: Host): Operations => {
         kind,
         leavesCancel,
         begin: (known) => {
-          const effect = begin(key, known, (error) => {
+          const fail = (failed: Effect.Effect<never, OperationError>) => {
             program.withdraw(key);
-            resume(Effect.fail(error));
-          });
-          if (effect !== undefined) begun = host.fork(effect);
+            resume(failed);
+          };
+          try {
+            const effect = begin(key, known, (error) => fail(Effect.fail(error)));
+            if (effect === undefined) return;
+            // Or else the code would wait for what nobody does.
+            begun = host.fork(
+              Effect.catchDefect(effect, (defect) => Effect.sync(() => fail(Effect.die(defect)))),
+            );
+          } catch (error) {
+            // It may be begun in a turn of the event loop in which nobody would catch it.
+            fail(error instanceof InvalidInput ? Effect.fail(error) : Effect.die(error));
+          }
         },
         deliver: (result) => {
           if (result.type !== "cancelled") return resume(Effect.succeed([key, result] as const));
