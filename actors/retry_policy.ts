@@ -25,8 +25,18 @@ export interface RetryPolicy {
 const millis = (input: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(input));
 
-/** The pause before the next try, or nothing if there is none. */
+/** The pause before the next try, or nothing if there is none; a policy that throws ends the tries. */
 export const pauseBeforeNext = (
+  ...of: Parameters<typeof pauseOf>
+): number | undefined => {
+  try {
+    return pauseOf(...of);
+  } catch {
+    return undefined;
+  }
+};
+
+const pauseOf = (
   policy: RetryPolicy,
   failure: Failure,
   tries: number,
@@ -36,7 +46,8 @@ export const pauseBeforeNext = (
   if (tries >= attempts || failure.retryable === false) return undefined;
   if (policy.retryIf?.(failure) === false) return undefined;
   const first = millis(delay);
-  const grown = first * (backoff === "fixed" ? 1 : factor ** (tries - 1));
+  // A power may be infinite, and none at all of that is nothing.
+  const grown = first === 0 ? 0 : first * (backoff === "fixed" ? 1 : factor ** (tries - 1));
   const longest = policy.maxDelay === undefined ? Math.max(first, 60_000) : millis(policy.maxDelay);
   const capped = Math.min(grown, longest);
   return Math.round(policy.jitter === false ? capped : capped * (1 - random / 2));

@@ -12,6 +12,7 @@ import { afterEnd, type FollowUp } from "../core/decide.ts";
 import type { KeepMs } from "../keep.ts";
 import type { AttemptMeterOptions } from "./attempt_meter.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { failureOfTooLarge } from "./failure_of.ts";
 import { executionsEnded } from "./metrics.ts";
 import type { Ownership } from "./ownership.ts";
 
@@ -59,10 +60,11 @@ export const endWith = Effect.fnUntraced(function* (options: EndOptions, outcome
   yield* Effect.catchTag(
     ownership.execute({ ...command, outcome }),
     "PayloadTooLarge",
-    (error) => {
-      const failure = { name: error._tag, message: error.message, retryable: false };
-      return ownership.execute({ ...command, outcome: { type: "failure", failure } });
-    },
+    (error) =>
+      ownership.execute({
+        ...command,
+        outcome: { type: "failure", failure: failureOfTooLarge(error) },
+      }),
   );
   const { done } = ownership.state;
   if (done === undefined) return;

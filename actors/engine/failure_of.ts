@@ -5,6 +5,7 @@
  */
 import * as Cause from "effect/Cause";
 import type * as Schema from "effect/Schema";
+import type { PayloadTooLarge } from "../../schema/errors.ts";
 import { ChildFailed, StepFailed } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
 import { toJson } from "./to_json.ts";
@@ -76,6 +77,13 @@ export const failureOf = (error: unknown): Failure => {
     return { name: "Error", message: "what was thrown cannot be read" };
   }
 };
+
+/** What is stored in place of what is too large for that. */
+export const failureOfTooLarge = ({ _tag, message }: PayloadTooLarge): Failure => ({
+  name: _tag,
+  message,
+  retryable: false,
+});
 
 /** What is stored of a cause; an interruption that nobody asked for is a failure like another. */
 export const failureOfCause = (cause: Cause.Cause<unknown>): Failure =>

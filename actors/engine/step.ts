@@ -116,7 +116,7 @@ export const runStep = Effect.fnUntraced(function* (
       return hooks.settle({ kind: "step", key, result, tries, durationMs });
     }
     const failure = failureOfCause(exit.cause);
-    const pause = yield* pauseFor(retry, failure, tries);
+    const pause = pauseBeforeNext(retry, failure, tries, yield* Random.next);
     if (pause === undefined) {
       const result = { type: "failure" as const, failure };
       return hooks.settle({ kind: "step", key, result, tries, durationMs });
@@ -133,17 +133,3 @@ export const runStep = Effect.fnUntraced(function* (
     yield* hooks.parkUntil(retryAt);
   }
 });
-
-/** The pause before the next try; a policy that throws ends the tries. */
-const pauseFor = (
-  policy: Parameters<typeof pauseBeforeNext>[0],
-  failure: Failure,
-  tries: number,
-) =>
-  Effect.map(Random.next, (random) => {
-    try {
-      return pauseBeforeNext(policy, failure, tries, random);
-    } catch {
-      return undefined;
-    }
-  });
