@@ -6,6 +6,14 @@
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
 import type { Operations } from "../engine/operations.ts";
+import type { RetryPolicy } from "../retry_policy.ts";
+
+/** Whatever fails, somebody has to keep it. */
+export const keptAnew: RetryPolicy = {
+  attempts: Number.MAX_SAFE_INTEGER,
+  delay: "1 second",
+  maxDelay: "10 seconds",
+};
 
 /** Runs until the execution is given up here; whose lease is another's keeps nothing. */
 export const keepOn = <E extends { readonly _tag: string; readonly message: string }>(

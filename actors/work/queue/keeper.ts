@@ -30,7 +30,7 @@ import { readAll, unread } from "../../engine/history.ts";
 import { makeHolds } from "../../engine/holds.ts";
 import type { ActorCode, Operations } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
-import { keepOn } from "../keeping.ts";
+import { keepOn, keptAnew } from "../keeping.ts";
 import { Admission, type Seat } from "./admission.ts";
 
 /** The signal that gives a queue other limits. */
@@ -259,6 +259,7 @@ type Beside = FiberSet.FiberSet<void, LookError>;
 /** The code of the executions that keep queues. */
 export const queueCode = (means: Means): ActorCode => ({
   name: queueActor as ActorName,
+  retry: keptAnew,
   run: (operations, input) =>
     Effect.gen(function* () {
       if (operations.tenant !== queueTenant) {

@@ -13,7 +13,7 @@ import { remoteKeeper } from "../../../streams/errands.ts";
 import { remotesSubject, remoteSubject, remoteVerbOf } from "../../../streams/requests.ts";
 import { queueTenant } from "../../../streams/seats.ts";
 import type { ActorCode } from "../../engine/operations.ts";
-import { keepOn } from "../keeping.ts";
+import { keepOn, keptAnew } from "../keeping.ts";
 import { Keeper, type KeepError, type Means } from "./keeper.ts";
 import { Verbs } from "./verbs.ts";
 
@@ -28,8 +28,7 @@ const decodeTenant = Schema.decodeUnknownOption(Tenant);
 /** The code of the executions that keep remote workers. */
 export const remotesCode = (means: Means): ActorCode => ({
   name: remoteKeeper as ActorName,
-  // Whatever it fails with, somebody has to keep them.
-  retry: { attempts: Number.MAX_SAFE_INTEGER, delay: "1 second", maxDelay: "10 seconds" },
+  retry: keptAnew,
   run: (operations) =>
     Effect.gen(function* () {
       const tenant = decodeTenant(executionIdentity(operations.execution).name);

@@ -20,7 +20,7 @@ import * as Triggers from "../../../streams/triggers.ts";
 import { failureOf } from "../../engine/failure_of.ts";
 import type { ActorCode } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
-import { keepOn } from "../keeping.ts";
+import { keepOn, keptAnew } from "../keeping.ts";
 import { makeAct } from "./act.ts";
 import * as Decide from "./decide.ts";
 import { makeStates } from "./states.ts";
@@ -330,6 +330,7 @@ const after = (sequence: number | undefined) => sequence === undefined ? {} : { 
 /** The code of the executions that keep triggers. */
 export const triggersCode = (means: Means): ActorCode => ({
   name: Triggers.triggersActor as ActorName,
+  retry: keptAnew,
   run: (operations) =>
     Effect.gen(function* () {
       if (operations.tenant !== Triggers.triggersTenant) {
