@@ -22,9 +22,10 @@ export class OfferedMail {
 
   /** Takes a message over, in place of an earlier offer of it. */
   take(delivery: Delivery): void {
-    const others = this.#deliveries.filter(({ entry }) =>
-      entry.sequence !== delivery.entry.sequence
-    );
+    const isSame = ({ entry }: Delivery) => entry.sequence === delivery.entry.sequence;
+    // It is this worker's under its new offer, and nothing is to be said of the old one.
+    this.#deliveries.find(isSame)?.handedOver();
+    const others = this.#deliveries.filter((other) => !isSame(other));
     this.#deliveries = [...others, delivery].sort(byMail);
   }
 

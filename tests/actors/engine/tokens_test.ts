@@ -61,7 +61,7 @@ const makePostman = () => {
         retry: settle("retry"),
         decline: settle("decline"),
         working: () => {},
-        handedOver: () => {},
+        handedOver: settle("hand over"),
         reply: undefined,
       };
     });
@@ -136,9 +136,11 @@ describe("the message that brings an execution back", () => {
         yield* (yield* Executions).signal(of, "third", 1);
         const third = yield* lastMail(of);
         yield* postman.offer(of, third, 1);
-        yield* until(Effect.sync(() => postman.settled.length > 1));
+        yield* until(Effect.sync(() => postman.settled.length > 2));
+        // Or what was offered first would be kept in mind for as long as the worker lives.
         assert.deepEqual(postman.settled, [
           `ack ${start.sequence}/1`,
+          `hand over ${signal.sequence}/1`,
           `ack ${signal.sequence}/2`,
         ]);
       })
@@ -172,9 +174,10 @@ describe("the message that brings an execution back", () => {
         yield* (yield* Executions).signal(of, "third", 1);
         const third = yield* postman.delivery(of, yield* lastMail(of), 1);
         assert.equal(yield* handOver.send(worker, third), "taken");
-        yield* until(Effect.sync(() => postman.settled.length > 1));
+        yield* until(Effect.sync(() => postman.settled.length > 2));
         assert.deepEqual(postman.settled, [
           `ack ${start.sequence}/1`,
+          `hand over ${signal.sequence}/1`,
           `ack ${signal.sequence}/2`,
         ]);
       })
