@@ -15,6 +15,13 @@ import type { Post } from "./post.ts";
 /** Who ends may have many children. */
 const toldAtOnce = 64;
 
+/**
+ * Under what an execution speaks to its children when it is asked to stop, and when it has ended: what
+ * was said the first time is lost on who had not been started yet.
+ */
+export const askedKey = "weir.cancel";
+export const endedKey = "weir.ended";
+
 /** By what its ends tell others. */
 export interface Means {
   readonly post: Post;

@@ -183,7 +183,12 @@ export const make = (log: Log["Service"]) => {
         ...(route === undefined ? {} : { route }),
       },
       {
-        id: idOf(to, undefined, "cancel", `${parent.tenant}\n${parent.execution}\n${parent.life}`),
+        id: idOf(
+          to,
+          undefined,
+          "cancel",
+          [parent.tenant, parent.execution, parent.life, parent.key].join("\n"),
+        ),
       },
     );
 
