@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope";
 import type { PayloadTooLarge } from "../../schema/errors.ts";
 import { Cancelled } from "../../schema/execution_errors.ts";
 import type { Failure } from "../../schema/failure.ts";
-import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
+import { type ExecutionId, isForeign, type Tenant, Timestamp } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { Leases } from "../../streams/lease.ts";
 import type { AppendError, Log, Message, ReadError } from "../../streams/log.ts";
@@ -49,8 +49,8 @@ import { AttemptMeter, type AttemptMeterOptions } from "./attempt_meter.ts";
 import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
 import { endWith } from "./ending.ts";
-import { failureOfCause } from "./failure_of.ts";
-import { tell } from "./follow_up.ts";
+import { failureOf, failureOfCause, failureOfTooLarge } from "./failure_of.ts";
+import { askedKey, endedKey, tell } from "./follow_up.ts";
 import { startLagSeconds } from "./metrics.ts";
 import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { OfferedMail } from "./offered_mail.ts";
@@ -129,7 +129,7 @@ class Over {
 /** How far executions are kept apart that were claimed together and lost together, each time. */
 const apartMs = 500;
 
-/** So long at least code may take to ask again for all that was recorded before it was lost. */
+/** So long code may take to go on with all that was recorded before, until its place is another's. */
 const catchUpMs = 10_000;
 
 export class Activation {
@@ -151,6 +151,7 @@ export class Activation {
   /** Whether it goes on no more once it waits, since somebody paused its tenant or its lane. */
   #halted: boolean;
   #hasBegun = false;
+  #codeBegunMs = 0;
   /** Whether what was left undone before, by another owner or attempt, may be so still. */
   #isOwing: boolean;
   #over = false;
@@ -175,13 +176,11 @@ export class Activation {
     const fork = (effect: Effect.Effect<void>) => this.#fork(effect);
     this.#deadlines = new Deadlines({ log, clock, monotonicMs, fork }, claimed.history.state);
     this.#suspension = new Suspension({
-      residentMs: () =>
-        this.#isUnderWay ? Math.max(engine.residentMs, catchUpMs) : engine.residentMs,
-      isIdle: () => !this.#over && this.#isIdle(),
+      residentMs: engine.residentMs,
+      isIdle: () => !this.#over && this.#isIdle() && (this.#isStopped || !this.#owes),
       isAsleep: () =>
-        this.state.paused !== undefined || this.#halted ||
-        (!this.#isUnderWay &&
-          this.#codeRun?.isAsleepUntil(this.#deadlines.nowAbout + engine.residentMs) === true),
+        this.#isStopped ||
+        this.#codeRun?.isAsleepUntil(this.#deadlines.nowAbout + engine.residentMs) === true,
       onIdle: engine.onIdle,
       suspend: () => this.#offer({ type: "suspend" }),
       fork,
@@ -227,9 +226,11 @@ export class Activation {
     return this.#ownership.state;
   }
 
-  /** Whether it only awaits what is to come. */
+  /** Whether it only awaits what is to come, so that its place may be another's. */
   get isParked(): boolean {
-    return !this.#over && this.#isIdle();
+    if (this.#over || !this.#isIdle()) return false;
+    return this.#isStopped || !this.#owes ||
+      this.#engine.monotonicMs() - this.#codeBegunMs > catchUpMs;
   }
 
   /** The last message of the mailbox that was read. */
@@ -287,6 +288,12 @@ export class Activation {
     Effect.catch((problem) =>
       problem instanceof Over ? Effect.succeed(problem.ending) : this.#fail(problem)
     ),
+    Effect.catchDefect((defect) =>
+      Effect.as(
+        Effect.logError(`${this.execution} is given up for now`, failureOf(defect)),
+        "lost" as const,
+      )
+    ),
     Effect.ensuring(Effect.suspend(() => {
       this.#over = true;
       this.#meter.end("lost");
@@ -335,7 +342,7 @@ export class Activation {
       const { start } = this.state;
       if (start === undefined) return yield* this.#letGo("released");
       if (this.state.done !== undefined) return yield* this.#letGo("ended");
-      const { reclaims } = this.#ownership;
+      const reclaims = isForeign(this.#code.name) ? this.#ownership.reclaims : 0;
       if (reclaims > this.#engine.maxReclaims) {
         const failure = {
           name: "max_reclaims_exceeded",
@@ -392,6 +399,7 @@ export class Activation {
     const isContinued = this.#hasBegun || !this.#ownership.atRest;
     this.#meter.begin();
     this.#hasBegun = true;
+    this.#codeBegunMs = this.#engine.monotonicMs();
     const { execution, tenant } = this;
     const run = new CodeRun({
       code: this.#code,
@@ -494,7 +502,7 @@ export class Activation {
         return Effect.void;
       case "suspend":
         // What was offered in between was for other reasons; the grace is over.
-        return this.#isIdle() ? this.#letGo("suspended") : Effect.void;
+        return this.isParked ? this.#letGo("suspended") : Effect.void;
     }
   }
 
@@ -517,13 +525,21 @@ export class Activation {
     );
   }
 
-  /** Whether something was recorded as begun that may not have been done, like the start of a child. */
-  get #isUnderWay(): boolean {
-    if (this.#codeRun === undefined) return this.#isOwing;
-    if (this.#codeRun.isBusy) return true;
-    // What was left undone before is done as soon as the code has asked for all of it again.
-    this.#isOwing &&= this.#codeRun.isBehind;
+  /** Whether somebody wants it to go on no further than it must. */
+  get #isStopped(): boolean {
+    return this.#halted || this.state.paused !== undefined;
+  }
+
+  /** Whether something that was recorded before as begun may not have been done, like the start of a child. */
+  get #owes(): boolean {
+    // All of it is under way again as soon as the code has asked for it and was given its turn.
+    if (this.#codeRun !== undefined) this.#isOwing &&= this.#codeRun.isCatchingUp;
     return this.#isOwing;
+  }
+
+  /** Whether anything that was recorded as begun may not have been done. */
+  get #isUnderWay(): boolean {
+    return this.#codeRun?.isBusy === true || this.#owes;
   }
 
   /** Gives up the code of this attempt, and remembers whether something of it is still to be done. */
@@ -537,11 +553,15 @@ export class Activation {
   }
 
   /** Gives the lease up, when everything that is to wake the execution is durable. */
-  #letGo(ending: "suspended" | "released" | "ended"): Effect.Effect<never, Over | AppendError> {
+  #letGo(wish: "suspended" | "released" | "ended"): Effect.Effect<never, Over | AppendError> {
     return Effect.gen({ self: this }, function* () {
+      // Nothing might come that would have somebody go on with what is owed.
+      const mustReturn = wish === "suspended" && this.#codeRun !== undefined &&
+        this.state.paused === undefined && this.#owes;
+      const ending = mustReturn ? "released" : wish;
       // Or else a step could begin its next try while the lease is given up.
       this.#codeRun?.abandon();
-      if (ending === "suspended") {
+      if (wish === "suspended") {
         yield* this.#deadlines.scheduleAll(this.#ownership);
         yield* this.#ownership.leaveSnapshot(snapshotEvery);
       }
@@ -558,7 +578,7 @@ export class Activation {
     error: PayloadTooLarge,
   ): Effect.Effect<void, AppendError> {
     if (command.kind !== "step") return Effect.sync(() => refused(error));
-    const failure: Failure = { name: error._tag, message: error.message, retryable: false };
+    const failure = failureOfTooLarge(error);
     return this.#ownership.execute({ ...command, result: { type: "failure", failure } });
   }
 
@@ -646,7 +666,16 @@ export class Activation {
       const before = this.state;
       // The record forgets them.
       yield* this.#follow(errandsToWithdraw(before));
-      yield* this.#ownership.execute({ kind: "attemptFailed", failure, retryAt });
+      yield* Effect.catchTag(
+        this.#ownership.execute({ kind: "attemptFailed", failure, retryAt }),
+        "PayloadTooLarge",
+        (error) =>
+          this.#ownership.execute({
+            kind: "attemptFailed",
+            failure: failureOfTooLarge(error),
+            retryAt,
+          }),
+      );
       this.#meter.end({ type: "failure", failure });
       yield* this.#leaveTurnOf(before);
       yield* this.#deadlines.forget(this.#ownership, limitTimer(attemptName(before)));
@@ -713,7 +742,12 @@ export class Activation {
         actor: this.#code.name,
         ownership: this.#ownership,
         deadlines: this.#deadlines,
-        follow: (followUps: ReadonlyArray<FollowUp>) => this.#follow(followUps),
+        follow: (followUps: ReadonlyArray<FollowUp>) => {
+          // A child that is started behind the word that it is to stop would not hear it.
+          const isToStop = followUps.some(({ type }) => type === "cancelChild");
+          const stopped = isToStop ? this.#codeRun?.stop : undefined;
+          return Effect.andThen(stopped ?? Effect.void, this.#follow(followUps));
+        },
         isAtRest: () => !this.#isUnderWay,
       };
       return endWith(ending, outcome).pipe(
@@ -724,7 +758,8 @@ export class Activation {
   }
 
   #follow(followUps: ReadonlyArray<FollowUp>): Effect.Effect<void, AppendError> {
-    const as = asParent(this.execution, this.tenant, this.state, "weir.cancel");
+    const key = this.state.done === undefined ? askedKey : endedKey;
+    const as = asParent(this.execution, this.tenant, this.state, key);
     return tell(this.#engine, as, followUps);
   }
 }

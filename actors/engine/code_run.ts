@@ -114,9 +114,9 @@ export class CodeRun {
     return true;
   }
 
-  /** Whether something is recorded that the code has not asked for again. */
-  get isBehind(): boolean {
-    return this.#program.isBehind;
+  /** Whether something is recorded with which the code, or what it asked for, has yet to go on. */
+  get isCatchingUp(): boolean {
+    return this.#program.isCatchingUp;
   }
 
   /** Whether it does nothing until something comes from outside. */

@@ -92,12 +92,15 @@ export class Program {
 
   /** Whether the journal has something that an earlier run asked for, and this one has not yet. */
   get isBehind(): boolean {
-    const { operations, continued } = this.#state();
-    for (const [key, { kind, opened }] of HashMap.entries(operations)) {
-      const isOwn = kind !== "end" && !enginesOwn.some((prefix) => key.startsWith(prefix));
-      if (isOwn && opened > (continued?.opened ?? 0) && !this.#asked.has(key)) return true;
-    }
-    return false;
+    return this.#someEarlier((key) => !this.#asked.has(key));
+  }
+
+  /** Whether it is behind, or has yet to go on with something of that kind which it has asked for. */
+  get isCatchingUp(): boolean {
+    return this.#turning ||
+      this.#someEarlier((key) =>
+        !this.#asked.has(key) || this.#outstanding.get(key)?.begun === false
+      );
   }
 
   /** The key of the next use of a name: the name, and from the second use on its number. */
@@ -168,7 +171,16 @@ export class Program {
   /** Nothing reaches the code any more. */
   close(): void {
     this.#closed = true;
-    this.#outstanding.clear();
+  }
+
+  /** Whether the journal has something of the code's own for which this holds. */
+  #someEarlier(holds: (key: string) => boolean): boolean {
+    const { operations, continued } = this.#state();
+    for (const [key, { kind, opened }] of HashMap.entries(operations)) {
+      const isOwn = kind !== "end" && !enginesOwn.some((prefix) => key.startsWith(prefix));
+      if (isOwn && opened > (continued?.opened ?? 0) && holds(key)) return true;
+    }
+    return false;
   }
 
   #give(next: () => void): void {

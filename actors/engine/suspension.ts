@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect";
 
 export interface SuspensionOptions {
   /** How long it stays in memory when it only waits. */
-  readonly residentMs: () => number;
+  readonly residentMs: number;
   /** Whether it does nothing until something comes. */
   readonly isIdle: () => boolean;
   /** Whether nothing that could come would have it go on soon. */
@@ -41,7 +41,7 @@ export class Suspension {
     if (isAsleep()) return suspend();
     onIdle();
     fork(
-      Effect.sleep(residentMs()).pipe(
+      Effect.sleep(residentMs).pipe(
         Effect.andThen(Effect.sync(() => {
           if (this.#generation === generation) suspend();
         })),

@@ -12,6 +12,8 @@ export interface Stage {
   readonly programOf: (execution: ExecutionId) => Program;
   /** How often it has failed since it was last run again. */
   readonly failuresOf: (execution: ExecutionId) => number;
+  /** What the code does before it asks for something, of which the engine knows nothing. */
+  readonly dawdle?: Effect.Effect<void>;
 }
 
 class Again extends Error {
@@ -84,6 +86,10 @@ const perform = (
   }
 };
 
+/** The order in which it asks for these has no influence on what it is given. */
+const isAskedAtLeisure = ({ kind }: Operation): boolean =>
+  kind === "run" || kind === "sleep" || kind === "call" || kind === "spawn";
+
 const ended = <A, E extends { readonly _tag: string }>(
   result: Effect.Effect<A, E>,
 ): Effect.Effect<string, E> =>
@@ -99,7 +105,10 @@ const ended = <A, E extends { readonly _tag: string }>(
 const isCancelled = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "Cancelled";
 
-export const actorCode = (name: string, { programOf, failuresOf }: Stage): ActorCode => ({
+export const actorCode = (
+  name: string,
+  { programOf, failuresOf, dawdle = Effect.void }: Stage,
+): ActorCode => ({
   name: ActorName.make(name),
   retry: { attempts: 10 },
   run: (operations) =>
@@ -115,7 +124,10 @@ export const actorCode = (name: string, { programOf, failuresOf }: Stage): Actor
           (operation) =>
             operation.kind === "note" && operation !== group.find(({ kind }) => kind === "note")
               ? Effect.succeed(JSON.stringify(valueOf(operation.key)))
-              : perform(operations, spawned, operation),
+              : Effect.andThen(
+                isAskedAtLeisure(operation) ? dawdle : Effect.void,
+                perform(operations, spawned, operation),
+              ),
           { concurrency: "unbounded" },
         );
         results.push(...given);

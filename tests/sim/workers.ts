@@ -45,6 +45,8 @@ const restlessTurns = 3_000;
 const patienceMs = 180_000;
 const silentForMs = 2_000;
 const skewMs = 10 * 60_000;
+/** Longer than an execution that only waits stays in memory, and longer than it is thought to be behind. */
+const dawdlesMs = [1, 800, 30_000];
 
 class Schedule {
   readonly #choices: Choices;
@@ -55,6 +57,9 @@ class Schedule {
   readonly #workers: Array<Process> = [];
   readonly #answers = new Map<Process, (delivery: Delivery) => Effect.Effect<Answer>>();
   readonly #residentGrace: number;
+  readonly #concurrency: number;
+  /** Whether the code takes its time now and then. */
+  readonly #isSlow: boolean;
   /** Whether things go wrong by themselves. */
   #isStormy = true;
   #hired = 0;
@@ -68,6 +73,8 @@ class Schedule {
     this.#network = new Network(world, () => this.#isStormy && choices.oneIn(16));
     this.#office = new PostOffice(world, () => this.#isStormy && choices.oneIn(8));
     this.#residentGrace = choices.of([1, 300, 5_000]);
+    this.#concurrency = choices.of([1_000, 2, 1]);
+    this.#isSlow = choices.oneIn(2);
     const workers = 1 + choices.below(3);
     for (let i = 0; i < workers; i++) this.#hire(`worker-${this.#hired++}`);
   }
@@ -96,6 +103,11 @@ class Schedule {
       programOf: (execution: ExecutionId) => this.#cast.programOf(execution),
       failuresOf: (execution: ExecutionId) =>
         this.#cast.book.stateOf(this.#world.addressOf(execution)).failures,
+      dawdle: Effect.suspend(() =>
+        this.#isSlow && this.#choices.oneIn(3)
+          ? Effect.sleep(this.#choices.of(dawdlesMs))
+          : Effect.void
+      ),
     };
     const layer = Layer.mergeAll(Leases.layer, ServerClock.layer).pipe(
       Layer.provideMerge(Layer.succeedContext(
@@ -112,6 +124,7 @@ class Schedule {
       identity: WorkerInstanceId.make(name),
       leaseTtl: "10 seconds",
       residentGrace: this.#residentGrace,
+      concurrency: this.#concurrency,
       keep: { default: "forever" },
     });
     const fiber = Effect.runForkWith(process.context)(

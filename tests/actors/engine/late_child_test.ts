@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { it } from "node:test";
+import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import type { ActorCode } from "../../../actors/engine/operations.ts";
 import { make as makeWorker } from "../../../actors/engine/worker.ts";
 import { Executions } from "../../../actors/executions.ts";
 import { layerMemory } from "../../../actors/layer.ts";
 import { ActorName, ExecutionId, Tenant, WorkerInstanceId } from "../../../schema/ids.ts";
-import { Log } from "../../../streams/log.ts";
+import { Log, type Message } from "../../../streams/log.ts";
+import { VirtualClock } from "../../../testing/virtual_clock.ts";
 
 const acme = Tenant.make("acme");
 const child = ActorName.make("child");
@@ -56,3 +57,54 @@ it("an execution does not end before the children that it leaves behind are star
       assert.equal(yield* executions.result({ execution, tenant: acme }), "grown");
     }).pipe(Effect.scoped, Effect.provide(layerMemory())),
   ));
+
+describe("a child whose start takes longer than its parent is let run", () => {
+  /** Starts a parent that calls a child, whose start is under way for so long, and stops it. */
+  const stopped = (startMs: number, force: boolean) =>
+    new VirtualClock(Date.UTC(2026, 0, 1)).run(
+      Effect.gen(function* () {
+        const log = yield* Log;
+        const isStart = (message: Message) =>
+          message.kind === "mail" &&
+          new TextDecoder().decode(message.body).includes('"kind":"start"');
+        const slow: Log["Service"] = {
+          ...log,
+          append: (to, message) =>
+            to.label === execution && isStart(message)
+              ? Effect.delay(log.append(to, message), startMs)
+              : log.append(to, message),
+        };
+        yield* makeWorker({
+          identity: WorkerInstanceId.make("w1"),
+          actors: [
+            { name: child, run: (weir) => weir.wait("never") },
+            {
+              name: parent,
+              run: (weir) =>
+                weir.call("child", { actor: child, tenant: acme, input: undefined, execution }),
+            },
+          ],
+        }).pipe(Effect.provideService(Log, slow));
+        const executions = yield* Executions;
+        const of = yield* executions.start(parent, acme, undefined, { unserved: true });
+        yield* Effect.sleep("1 second");
+        yield* executions.cancel(of, { force });
+        yield* Effect.exit(executions.result(of));
+        yield* Effect.sleep("1 hour");
+        return yield* executions.describe({ execution, tenant: acme }).pipe(
+          Effect.map(({ status }) => status as string),
+          Effect.catchTag("ExecutionNotFound", () => Effect.succeed("never started")),
+        );
+      }).pipe(Effect.scoped, Effect.provide(layerMemory())),
+    );
+
+  it("is cancelled with its parent, although it was asked to stop before it began", async () => {
+    assert.equal(await stopped(0, false), "cancelled");
+    assert.equal(await stopped(2_000, false), "cancelled");
+  });
+
+  it("is cancelled, or never started, when its parent's end is forced", async () => {
+    assert.equal(await stopped(0, true), "cancelled");
+    assert.equal(await stopped(2_000, true), "never started");
+  });
+});
