@@ -120,11 +120,11 @@ export type {
   EmittedEvent,
   TriggerDescription,
   TriggerFiring,
-  TriggerSubmitOptions,
   TriggerThen,
   TriggerVerbs,
   TriggerWhen,
 } from "./actors/triggers.ts";
+export type { TriggerSubmitOptions } from "./actors/trigger_options.ts";
 export type { TenantEntry } from "./streams/tenants.ts";
 export type { Grant } from "./streams/grants.ts";
 export type { AppendedEntry, ReadLedgerOptions } from "./streams/ledgers.ts";

@@ -7,7 +7,6 @@ import { randomUUID } from "node:crypto";
 import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Option from "effect/Option";
-import * as Predicate from "effect/Predicate";
 import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
 import { Principal } from "../schema/access_names.ts";
@@ -42,10 +41,11 @@ import { executionAddress } from "../streams/subjects.ts";
 import * as Streams from "../streams/triggers.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as Post from "./engine/post.ts";
-import { Executions, type StartOptions } from "./executions.ts";
+import { Executions } from "./executions.ts";
 import { checkSignal } from "./executions/signals.ts";
 import type { SignalDefinition } from "./signal.ts";
 import { check } from "./standard_schema.ts";
+import { submitOptionsOf, type TriggerSubmitOptions } from "./trigger_options.ts";
 import { isAbove, levelOf } from "./work/trigger/budget_level.ts";
 import { cancelled } from "./work/trigger/decide.ts";
 import { makeStates } from "./work/trigger/states.ts";
@@ -69,23 +69,6 @@ export type TriggerWhen =
   /** Somebody has emitted an event. */
   // deno-lint-ignore no-explicit-any -- each has a payload of its own
   | { readonly event: string | SignalDefinition<any> };
-
-/** What a trigger submits, beside its actor. */
-export type TriggerSubmitOptions =
-  & Omit<
-    StartOptions,
-    | "delay"
-    | "deadline"
-    | "parent"
-    | "signals"
-    | "unserved"
-    | "policy"
-    | "misfire"
-    | "overlap"
-    | "grace"
-    | "lane"
-  >
-  & { readonly lane?: string };
 
 /** What a trigger does. */
 export type TriggerThen =
@@ -275,20 +258,13 @@ const thenOf = Effect.fnUntraced(function* (
   }
   yield* onlyHas(given, ["submit", "input", "options"]);
   const submit = yield* parse(ActorName, "actor name", nameIn(given.submit));
-  const asked: unknown = given.options;
-  if (asked !== undefined && !Predicate.isObject(asked)) {
-    return yield* refuse("then.options", asked, "expected the options of what is submitted");
-  }
-  const { id, ...options } = given.options ?? {};
+  const { id, ...options } = yield* submitOptionsOf(given.options);
   if (id !== undefined && standing) {
     return yield* refuse("id", id, "a standing trigger submits a task of its own each time");
   }
-  if ("parent" in options) {
-    yield* refuse("parent", String(options.parent), "what a trigger submits is below nobody");
-  }
   const input = yield* checkJson(`the input of ${submit}`, given.input);
   const start = yield* (yield* Executions).prepare(submit, tenant, input, {
-    ...options as StartOptions,
+    ...options,
     // Each is called after what it was submitted for, which takes its room.
     id: id ?? "x".repeat(130),
     unserved,

@@ -53,6 +53,14 @@ export const Queued = Schema.Struct({
 });
 export type Queued = typeof Queued.Type;
 
+/** As people say it. */
+export const QueuedInput = Schema.Struct({
+  ...Queued.fields,
+  hold: Schema.optionalKey(
+    Queued.fields.hold.annotate({ description: "How long it keeps its turn" }),
+  ),
+});
+
 /** What becomes of a task that runs when a budget has nothing left. */
 export const OnExhausted = Schema.Literals(["suspend", "fail", "warn"]);
 export type OnExhausted = typeof OnExhausted.Type;
@@ -65,6 +73,14 @@ export const Bound = Schema.Struct({
   release: Schema.optionalKey(Schema.Literal("on-failure")),
 });
 export type Bound = typeof Bound.Type;
+
+/** As people say it. */
+export const BoundInput = Schema.Struct({
+  ...Bound.fields,
+  onExhausted: Schema.optionalKey(OnExhausted.annotate({
+    description: "What becomes of it if it runs when nothing is left; it waits, if left out",
+  })),
+});
 
 /** The schedule that an execution is a run of. */
 export const RunOf = Schema.Struct({

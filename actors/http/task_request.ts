@@ -5,7 +5,7 @@
 import * as Schema from "effect/Schema";
 import { Json } from "../../schema/json.ts";
 import { Overlap } from "../../schema/overlap.ts";
-import { Bound, OnExhausted, Safety } from "../../schema/task.ts";
+import { BoundInput, Safety } from "../../schema/task.ts";
 
 const optional = Schema.optionalKey;
 
@@ -48,12 +48,7 @@ const RetryRequest = Schema.Struct({
   jitter: optional(Schema.Boolean),
 }).annotate({ identifier: "Retry", description: "How often the whole is tried" });
 
-const BoundRequest = Schema.Struct({
-  ...Bound.fields,
-  onExhausted: optional(OnExhausted.annotate({
-    description: "What becomes of it if it runs when nothing is left; it waits, if left out",
-  })),
-}).annotate({ identifier: "BoundBudget" });
+const BoundRequest = BoundInput.annotate({ identifier: "BoundBudget" });
 
 const fields = {
   actor: Schema.String.annotate({ description: "Whose code it runs" }),

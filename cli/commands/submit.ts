@@ -14,7 +14,7 @@ import { Executions, type StartedExecution } from "../../actors/executions.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { ActorName, Lane, parse } from "../../schema/ids.ts";
 import { Json } from "../../schema/json.ts";
-import { Bound, Queued, Safety } from "../../schema/task.ts";
+import { BoundInput, QueuedInput, Safety } from "../../schema/task.ts";
 import { given } from "../flags.ts";
 import { type Column, json, printList } from "../report.ts";
 import { layer, tenant } from "../root.ts";
@@ -35,16 +35,6 @@ import {
 
 const Duration = Schema.DurationFromString;
 
-const QueueOfFile = Schema.Struct({
-  ...Queued.fields,
-  hold: Schema.optionalKey(Queued.fields.hold),
-});
-
-const BoundOfFile = Schema.Struct({
-  ...Bound.fields,
-  onExhausted: Schema.optionalKey(Bound.fields.onExhausted),
-});
-
 /** A task of a file, as `weir.submitAll` takes it. */
 const TaskOfFile = Schema.Struct({
   actor: ActorName,
@@ -63,8 +53,8 @@ const TaskOfFile = Schema.Struct({
   timeout: Schema.optionalKey(Duration),
   delay: Schema.optionalKey(Duration),
   deadline: Schema.optionalKey(Duration),
-  queue: Schema.optionalKey(Schema.Union([Schema.String, QueueOfFile])),
-  budgets: Schema.optionalKey(Schema.Array(Schema.Union([Schema.String, BoundOfFile]))),
+  queue: Schema.optionalKey(Schema.Union([Schema.String, QueuedInput])),
+  budgets: Schema.optionalKey(Schema.Array(Schema.Union([Schema.String, BoundInput]))),
   safety: Schema.optionalKey(Safety),
   description: Schema.optionalKey(Schema.String),
   tags: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),

@@ -159,6 +159,20 @@ describe("a namespace over HTTP", () => {
     assert.equal(done.body.status, "already_terminal");
   });
 
+  it("creates no trigger that submits with what no task of a trigger has", async () => {
+    const options = { deadline: "1 hour", nonsense: 1, signals: [] };
+    for (const bad of [options, { after: "order/done" }, { lane: "no such lane" }]) {
+      const { status, body } = await post("/api/v1/triggers?tenant=acme", {
+        when: { event: "paid" },
+        then: { submit: "order", options: bad },
+        standing: true,
+        unserved: true,
+      });
+      assert.deepEqual([status, body.error?.code], [422, "WEIR_INVALID_INPUT"]);
+    }
+    assert.deepEqual((await ask("GET", "/api/v1/triggers?tenant=acme")).body.triggers, []);
+  });
+
   it("pages a ledger", async () => {
     const ledger = "/api/v2/ledgers/log?tenant=acme";
     for (let n = 0; n < 3; n++) {

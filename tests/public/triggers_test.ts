@@ -11,6 +11,7 @@ import {
   type Run,
   signal,
   TriggerNotFound,
+  type TriggerSubmitOptions,
   UnknownActor,
 } from "@weir/weir";
 import { inMemory } from "@weir/weir/testing";
@@ -259,6 +260,77 @@ describe("a trigger", () => {
     await assert.rejects(weir.triggers.describe("none"), TriggerNotFound);
     await assert.rejects(weir.triggers.cancel("none"), TriggerNotFound);
     assert.deepEqual((await weir.triggers.list()).map(({ id }) => id), ["waiting"]);
+  });
+
+  it("submits with the options of a task that has no time of its own, and with no others", async () => {
+    await using weir = await inMemory();
+    await weir.worker([waits, echo], { ...kept, queues: true });
+    const before = await weir.start(echo, undefined, { id: "before" });
+    const of = (options: unknown) =>
+      weir.triggers.create(
+        { id: "t", when: { event: "e" }, then: { submit: waits, options } } as CreateTriggerOptions,
+      );
+    for (
+      const bad of [
+        ...["deadline", "delay"].map((name) => ({ [name]: "1 hour" })),
+        ...["nonsense", "signals", "parent", "policy", "grace", "unserved"].map((name) => ({
+          [name]: name,
+        })),
+        { after: "echo/before" },
+        { after: [3] },
+        { tags: { "paid.by": 1 } },
+        { tags: ["card"] },
+        { lane: "no such lane" },
+        { requires: "gpu" },
+        { priority: "high" },
+        { retry: 3 },
+        { retry: { attempts: 3, retryIf: () => true } },
+        { timeout: "soon" },
+        { queue: 5 },
+        { queue: { name: "cards", until: "noon" } },
+        { budgets: "team" },
+        { budgets: [{ name: "team", onExhausted: "explode" }] },
+        { safety: "none" },
+        { description: 1 },
+        { id: 1 },
+        [],
+        null,
+        "none",
+      ]
+    ) {
+      await assert.rejects(of(bad), InvalidInput, JSON.stringify(bad));
+    }
+    assert.deepEqual(await weir.triggers.list(), []);
+    const all: TriggerSubmitOptions = {
+      id: "w",
+      after: ["echo/before", before],
+      retry: { attempts: 2, backoff: "fixed", delay: "1 second", jitter: false },
+      timeout: "1 day",
+      queue: { name: "cards", key: "k" },
+      budgets: ["team", { name: "all", onExhausted: "warn" }],
+      tags: { "paid.by": "card" },
+      lane: "default",
+      requires: [],
+      priority: 3,
+      safety: "pure",
+      description: "what is paid",
+    };
+    const { then } = await of(all);
+    assert.deepEqual(then["tags"], all.tags);
+    assert.deepEqual(then["task"], {
+      after: ["echo/before"],
+      retry: { attempts: 2, backoff: "fixed", delayMs: 1_000, jitter: false },
+      timeoutMs: 86_400_000,
+      queue: { name: "cards", key: "k", hold: "through-retries" },
+      budgets: [{ name: "team", onExhausted: "suspend" }, { name: "all", onExhausted: "warn" }],
+      safety: "pure",
+      description: "what is paid",
+    });
+    await weir.emit("e", 7);
+    await weir.advance("1 second");
+    const { fired, last } = await weir.triggers.describe("t");
+    assert.deepEqual([fired, last?.failure], [1, undefined]);
+    assert.equal((await weir.get(waits, "w").describe()).execution, "waits/w");
   });
 
   it("is created, and events are emitted, by who may submit", async () => {

@@ -212,7 +212,7 @@ export const requests = (tenant: string): ReadonlyArray<Asking> => {
       body: {
         id: "t",
         when: { event: "paid" },
-        then: { submit: "order", options: { unserved: true } },
+        then: { submit: "order", options: { tags: { "paid.by": "card" } } },
         standing: true,
         unserved: true,
       },
