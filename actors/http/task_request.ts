@@ -5,7 +5,7 @@
 import * as Schema from "effect/Schema";
 import { Json } from "../../schema/json.ts";
 import { Overlap } from "../../schema/overlap.ts";
-import { BoundInput, Safety } from "../../schema/task.ts";
+import { BoundInput, QueuedInput, Safety } from "../../schema/task.ts";
 
 const optional = Schema.optionalKey;
 
@@ -48,6 +48,8 @@ const RetryRequest = Schema.Struct({
   jitter: optional(Schema.Boolean),
 }).annotate({ identifier: "Retry", description: "How often the whole is tried" });
 
+const QueueRequest = QueuedInput.annotate({ identifier: "PlaceInQueue" });
+
 const BoundRequest = BoundInput.annotate({ identifier: "BoundBudget" });
 
 const fields = {
@@ -67,6 +69,11 @@ const fields = {
   })),
   retry: optional(RetryRequest),
   timeout: duration("How long one attempt may take"),
+  queue: optional(
+    Schema.Union([Schema.String, QueueRequest]).annotate({
+      description: "The queue in which it waits for its turn, by its name or with a key in it",
+    }),
+  ),
   budgets: optional(
     Schema.Array(Schema.Union([Schema.String, BoundRequest])).annotate({
       description: "The budgets that it is bound to: it begins while all have something left",
@@ -85,6 +92,8 @@ const fields = {
   })),
 };
 
+export const grace = duration("How late a run may begin and yet be on time; a minute, if left out");
+
 /** One of several tasks, which all run once. */
 export const BulkTask = Schema.Struct(fields).annotate({ identifier: "BulkTask" });
 
@@ -94,6 +103,7 @@ export const SingleTask = Schema.Struct({
   policy: optional(RunPolicyRequest),
   misfire: optional(MisfireRequest),
   overlap: optional(Overlap),
+  grace,
 }).annotate({ identifier: "Task" });
 
 /** So many are taken at once. */

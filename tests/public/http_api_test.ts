@@ -202,6 +202,18 @@ describe("executions over HTTP", () => {
       policy,
       misfire: "skip",
       overlap: "skip",
+      grace: "5 minutes",
+    };
+    const graces = async () => {
+      const found: Array<unknown> = [];
+      for await (const { record } of weir.get(order, "daily").history()) {
+        if (record.kind === "start") found.push(record.task?.schedule?.graceMs);
+        if (record.kind === "signal" && "payload" in record) {
+          const { graceMs } = record.payload as { readonly graceMs?: number };
+          if (graceMs !== undefined) found.push(graceMs);
+        }
+      }
+      return found;
     };
     const made = await ask("POST", "/api/v1/tasks", { body });
     assert.deepEqual([made.status, made.body.kind], [201, "schedule"]);
@@ -233,8 +245,13 @@ describe("executions over HTTP", () => {
     const nobodys = await ask("GET", "/api/v1/schedules?actor=waits");
     assert.deepEqual([nobodys.status, nobodys.body.executions], [200, []]);
     assert.equal((await ask("GET", "/api/v1/schedules?tag=a.b")).status, 400);
-    const every = { body: { policy: { type: "repeat", count: 2, interval: "1 hour" } } };
+    const repeat = { type: "repeat", count: 2, interval: "1 hour" };
+    const every = { body: { policy: repeat, grace: "10 minutes" } };
     assert.equal((await ask("POST", `${place}/change`, every)).status, 202);
+    const late = { body: { ...body, id: "late", grace: "1 ms" } };
+    assert.equal((await ask("POST", "/api/v1/tasks", late)).status, 422);
+    await weir.advance("1 second");
+    assert.deepEqual(await graces(), [300_000, 600_000]);
     assert.equal((await ask("POST", `${place}/resume`)).status, 202);
     await weir.advance("1 minute");
     assert.equal((await ask("POST", `${place}/finish`)).status, 202);

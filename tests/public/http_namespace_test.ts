@@ -108,6 +108,25 @@ describe("a namespace over HTTP", () => {
     await post("/api/v1/queues/cards/resume");
   });
 
+  it("takes tasks that wait for their turn in a queue", async () => {
+    const queues = ["cards", { name: "cards", key: "k", hold: "per-attempt" }];
+    for (const [i, queue] of queues.entries()) {
+      const task = { actor: "waits", id: `queued-${i}`, queue };
+      assert.equal((await post("/api/v1/tasks", task)).status, 201);
+      await weir.advance("1 second");
+      const { body } = await ask("GET", `/api/v1/runs/waits%2Fqueued-${i}`);
+      assert.equal(body.queue, "cards");
+    }
+    const all = [{ actor: "waits", id: "queued-2", queue: "cards" }];
+    assert.equal((await post("/api/v1/tasks", all)).status, 201);
+    await weir.advance("1 second");
+    assert.equal((await weir.queues.describe("cards")).running, 3);
+    for (const queue of [5, { key: "k" }, { name: "cards", until: "noon" }, "no such queue"]) {
+      const refused = await post("/api/v1/tasks", { actor: "waits", id: "none", queue });
+      assert.deepEqual([refused.status, refused.body.error.code], [422, "WEIR_INVALID_INPUT"]);
+    }
+  });
+
   it("streams the frames of an output to their end, from anywhere", async () => {
     const place = "http://weir.test/api/v1/runs/order%2Fdone/outputs/words?tenant=acme";
     const read = async (url: string, headers = {}) => {

@@ -11,7 +11,7 @@ import { Asked, Page, ScheduleDescription } from "../answers.ts";
 import { askSchedule } from "../named.ts";
 import { defaultLimit, listOf, PageQuery, SchedulesQuery, TenantQuery } from "../query.ts";
 import { type Call, type Route, route } from "../route.ts";
-import { MisfireRequest, RunPolicyRequest } from "../task_request.ts";
+import { grace, MisfireRequest, RunPolicyRequest } from "../task_request.ts";
 
 const Instant = Schema.String.check(
   Schema.isPattern(/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/, {
@@ -33,6 +33,7 @@ const ChangeRequest = Schema.Struct({
   policy: Schema.optionalKey(RunPolicyRequest),
   misfire: Schema.optionalKey(MisfireRequest),
   overlap: Schema.optionalKey(Overlap),
+  grace,
 }).annotate({ identifier: "ChangeRequest" });
 
 interface Asking<Body> {

@@ -35,7 +35,7 @@ type Bulk = typeof BulkTasks.Type;
 const isSingle = (body: Single | Bulk): body is Single => "actor" in body;
 
 const submitOne = async ({ weir, tenant }: Submission, task: Single, actorOf: ActorOf) => {
-  const { actor, input, policy, misfire, overlap, ...rest } = task;
+  const { actor, input, policy, misfire, overlap, grace, ...rest } = task;
   // What the options mean is checked by the verbs, durations among it.
   const options = { ...rest, tenant } as SubmitOptions;
   if (policy === undefined || policy.type === "once") {
@@ -47,6 +47,7 @@ const submitOne = async ({ weir, tenant }: Submission, task: Single, actorOf: Ac
     policy,
     ...(misfire === undefined ? {} : { misfire }),
     ...(overlap === undefined ? {} : { overlap }),
+    ...(grace === undefined ? {} : { grace }),
   } as ScheduleTaskOptions;
   const { id, created } = await weir.schedule(actorOf(actor), input, scheduled);
   return { id, tenant, created, kind: "schedule" };
