@@ -44,7 +44,7 @@ import * as Post from "./engine/post.ts";
 import { Executions } from "./executions.ts";
 import { checkSignal } from "./executions/signals.ts";
 import type { SignalDefinition } from "./signal.ts";
-import { check } from "./standard_schema.ts";
+import { type AnySchema, check } from "./standard_schema.ts";
 import { submitOptionsOf, type TriggerSubmitOptions } from "./trigger_options.ts";
 import { isAbove, levelOf } from "./work/trigger/budget_level.ts";
 import { cancelled } from "./work/trigger/decide.ts";
@@ -53,7 +53,10 @@ import { makeStates } from "./work/trigger/states.ts";
 /** An execution, by its id or by what knows its id. */
 export type ByExecution = string | { readonly id: string };
 /** An actor, by its name or by itself. */
-export type ByActor = string | { readonly name: string };
+export type ByActor = string | {
+  readonly name: string;
+  readonly input?: AnySchema<unknown> | undefined;
+};
 
 /** What a trigger waits for. */
 export type TriggerWhen =
@@ -262,7 +265,12 @@ const thenOf = Effect.fnUntraced(function* (
   if (id !== undefined && standing) {
     return yield* refuse("id", id, "a standing trigger submits a task of its own each time");
   }
-  const input = yield* checkJson(`the input of ${submit}`, given.input);
+  const what = `the input of ${submit}`;
+  const schema = typeof given.submit === "string" ? undefined : given.submit.input;
+  const checked = given.input === undefined || schema === undefined
+    ? given.input
+    : yield* check(schema, what, given.input);
+  const input = yield* checkJson(what, checked);
   const start = yield* (yield* Executions).prepare(submit, tenant, input, {
     ...options,
     // Each is called after what it was submitted for, which takes its room.

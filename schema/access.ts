@@ -153,6 +153,7 @@ export const verbs = {
   "tenants.list": { needs: ["read"], concerns: "eachTenant" },
   "tenants.history": { needs: ["read"], concerns: 0, hidden: "noTenant" },
 
+  // And what it takes to do what the trigger does: `run.promote`, `run.signal` or `submit`.
   "triggers.create": { needs: ["submit"], concerns: 0, signs: ["by", 0] },
   "triggers.list": { needs: ["read"], concerns: 0 },
   "triggers.describe": { needs: ["read"], concerns: 1 },

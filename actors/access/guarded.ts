@@ -8,6 +8,7 @@ import type { Tenant } from "../../schema/ids.ts";
 import type { Run, SentSignal } from "../run.ts";
 import type { Schedule } from "../schedule.ts";
 import type { SignalDefinition } from "../signal.ts";
+import type { CreateTriggerOptions } from "../triggers.ts";
 import type { InitialSignal, StartOptions, Weir } from "../weir.ts";
 import type { Guard, Request } from "./guard.ts";
 import { guardedIterable } from "./guarded_iterable.ts";
@@ -45,6 +46,20 @@ interface Of {
 
 const needsOf = ({ needs }: SignalDefinition<unknown>) =>
   needs === undefined ? {} : { needs: [needs] };
+
+/** What a trigger does, as a verb; none, if it would be refused anyway. */
+const deedOf = (then: unknown): Pick<Request, "verb" | "needs"> | undefined => {
+  if (typeof then !== "object" || then === null) return undefined;
+  if ("promote" in then) return { verb: "run.promote" };
+  if ("signal" in then) {
+    const { name } = then as { readonly name?: string | SignalDefinition<unknown> };
+    return {
+      verb: "run.signal",
+      ...(typeof name === "object" && name !== null ? needsOf(name) : {}),
+    };
+  }
+  return "submit" in then ? { verb: "submit" } : undefined;
+};
 
 class GuardedDoor {
   readonly #guard: Guard;
@@ -95,6 +110,9 @@ class GuardedDoor {
     }
     if (verb === "run.signal") {
       return async (...args) => await this.#signal(request(args), call, args);
+    }
+    if (verb === "triggers.create") {
+      return async (...args) => await this.#createTrigger(request(args), call, args);
     }
     if (rule.gives !== undefined) {
       return async (...args) => {
@@ -152,6 +170,21 @@ class GuardedDoor {
       return await sent.effect();
     };
     return { ...sent, effect };
+  }
+
+  /** What is done later is done for who has it done, who needs what it would take to do it now. */
+  async #createTrigger(
+    request: Request,
+    call: AnyVerb,
+    args: ReadonlyArray<unknown>,
+  ): Promise<unknown> {
+    const guard = this.#guard;
+    await guard.judge(request);
+    const deed = deedOf((args[0] as CreateTriggerOptions | undefined)?.then);
+    if (deed !== undefined) {
+      await guard.judge({ ...deed, rule: ruleOf(deed.verb)!, where: request.where });
+    }
+    return await call(...guard.signed(request.rule, args));
   }
 
   /** Only those of which the principal may know. */

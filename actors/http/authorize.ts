@@ -14,7 +14,10 @@ import { forbidden, Refusal } from "./refusal.ts";
 export const accesses = ["read", "submit", "signal", "control", "operate"] as const;
 export type Access = typeof accesses[number];
 
-/** What a client asks for; nothing of it was checked, and the body was not read. */
+/**
+ * What a client asks for; nothing of it was checked, and the body was not read. Of what a trigger is
+ * to do it is asked as well, once the body is read.
+ */
 export interface AskedVerb {
   /** The route, like `runs.cancel`: the `operationId` of the OpenAPI document. */
   readonly verb: string;

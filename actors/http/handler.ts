@@ -8,7 +8,7 @@ import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
 import { ExecutionId, parse, Tenant } from "../../schema/ids.ts";
-import { type AuthorizeVerb, type Caller, judge } from "./authorize.ts";
+import { type Access, type AuthorizeVerb, type Caller, judge } from "./authorize.ts";
 import { type BodyLimits, readJson } from "./body.ts";
 import { makeCors } from "./cors.ts";
 import { isFamily } from "../live_bridge.ts";
@@ -16,17 +16,23 @@ import { problemOf } from "./problem.ts";
 import { makeRate, type RequestRate } from "./rate.ts";
 import { parseQuery } from "./query.ts";
 import { forbidden, invalidBody, invalidRequest, Refusal } from "./refusal.ts";
-import type { Answer, Call, Route, ServedWeir } from "./route.ts";
+import type { Answer, Besides, Call, Route, ServedWeir } from "./route.ts";
 import type { Weir } from "../weir.ts";
 import { makeRouter } from "./router.ts";
 import { tableOf } from "./table.ts";
 import type { AnyActor } from "./routes/tasks.ts";
+import type { AnySignal } from "./signals.ts";
 
 export interface HandlerOptions {
   /** What is served. */
   readonly weir: ServedWeir & Partial<Pick<Weir, "as">>;
   /** The actors whose tasks are taken, with their schemas; any by its name, if left out. */
   readonly actors?: ReadonlyArray<AnyActor>;
+  /**
+   * The signals whose payloads are checked, and which are sent by who has what they `need`. Of any
+   * other name the payload is any, and it is sent by whoever may send signals.
+   */
+  readonly signals?: ReadonlyArray<AnySignal>;
   /** Asked before anything is read. Without it, and without `open`, only `/healthz` is answered. */
   readonly authorize?: AuthorizeVerb;
   /** The connection that acts for a caller; `weir` itself, if left out. */
@@ -131,17 +137,26 @@ export const makeHandler = (
     timeoutMs: options.bodyTimeoutMs ?? 30_000,
   };
   const authorize = options.authorize ?? (open ? () => "allowed" as const : undefined);
-  const router = makeRouter(tableOf({ ...options, base }), base);
+  const routes = tableOf({ ...options, base });
+  const router = makeRouter(routes, base);
+  const byVerb = new Map(routes.map((route) => [route.verb, route]));
   const cors = makeCors(origins);
   const rate = options.rate === undefined ? undefined : makeRate("rate", options.rate);
+
+  const checkControl = ({ access, steers = false }: Route): void => {
+    if ((access === "control" || steers) && !control) {
+      throw forbidden("Control is off here. It needs `control: true`.");
+    }
+  };
 
   /** Who asks, and whose executions are meant. */
   const admit = async (
     request: Request,
-    { access, verb, steers = false }: Route,
+    route: Route,
     path: Readonly<Record<string, string>>,
     query: URLSearchParams,
   ) => {
+    const { access, verb } = route;
     const named = query.get("tenant") || path["tenant"];
     const allTenants = query.get("allTenants") === "true";
     const { id = query.get("executionId") ?? undefined, family } = path;
@@ -156,10 +171,24 @@ export const makeHandler = (
     if (path["tenant"] !== undefined && path["tenant"] !== named) {
       throw invalidRequest("The path and the query name different tenants. Name one.");
     }
-    if ((access === "control" || steers) && !control) {
-      throw forbidden("Control is off here. It needs `control: true`.");
-    }
+    checkControl(route);
     return { caller, tenant: caller.tenant ?? named ?? weir.tenant };
+  };
+
+  /** Whether what a body asks for besides may be asked for: as if it were asked for by itself. */
+  const admitBesides = async (
+    request: Request,
+    { verb, execution }: Besides,
+    tenant: string,
+  ): Promise<void> => {
+    const route = byVerb.get(verb)!;
+    await judge(authorize, request, {
+      verb,
+      access: route.access as Access,
+      tenant,
+      ...(execution === undefined ? {} : { execution }),
+    });
+    checkControl(route);
   };
 
   const serve = async (request: Request, seen: (verb: string) => void): Promise<Response> => {
@@ -174,13 +203,20 @@ export const makeHandler = (
     const { caller, tenant } = await admit(request, route, path, searchParams);
     checked(Tenant, "tenant", tenant);
     if (path["id"] !== undefined) checked(ExecutionId, "execution id", path["id"]);
+    const query = parseQuery(route.query, searchParams);
+    const body = route.method === "POST"
+      ? parseBody(route, await readJson(request, limits))
+      : undefined;
+    if (route.besides !== undefined) {
+      await admitBesides(request, route.besides(body as never), tenant);
+    }
     const call: Call<string> = {
       request,
       caller,
       tenant,
       path,
-      query: parseQuery(route.query, searchParams),
-      body: route.method === "POST" ? parseBody(route, await readJson(request, limits)) : undefined,
+      query,
+      body,
       weir: weirFor === undefined || route.access === "anybody"
         ? weir
         : await weirFor(caller, request),

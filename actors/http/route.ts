@@ -35,6 +35,12 @@ export type ServedWeir =
   >
   & EventSources;
 
+/** What a body asks for besides its own route: another, and the execution that it would name. */
+export interface Besides {
+  readonly verb: string;
+  readonly execution?: string;
+}
+
 /** The names in a path, like `id` in `/api/v1/runs/{id}`. */
 export type NameOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
   ? Name | NameOf<Rest>
@@ -96,6 +102,7 @@ export interface Route extends Shape {
   readonly body: Schema.Top | undefined;
   /** Whether the body may be left out. */
   readonly isBodyOptional: boolean;
+  readonly besides: ((body: never) => Besides) | undefined;
   readonly handle: (call: Call<string, never, never>) => Promise<Answer | Response>;
 }
 
@@ -104,6 +111,8 @@ export interface RouteOptions<Path extends string, Query, Body> extends Shape {
   readonly query?: Codec<Query>;
   readonly body?: Codec<Body>;
   readonly isBodyOptional?: boolean;
+  /** What one must be allowed to do as well, by what the body says. */
+  readonly besides?: (body: Body) => Besides;
   readonly handle: (
     call: Call<NameOf<Path>, Query, Body>,
   ) => Answer | Response | Promise<Answer | Response>;
@@ -111,11 +120,16 @@ export interface RouteOptions<Path extends string, Query, Body> extends Shape {
 
 /** An entry of the table, whose handler gets what its schemas say. */
 export const route = <const Path extends string, Query = Record<never, never>, Body = undefined>(
-  { query, body, isBodyOptional = false, handle, ...shape }: RouteOptions<Path, Query, Body>,
+  { query, body, isBodyOptional = false, besides, handle, ...shape }: RouteOptions<
+    Path,
+    Query,
+    Body
+  >,
 ): Route => ({
   ...shape,
   query,
   body,
   isBodyOptional,
+  besides,
   handle: async (call) => await handle(call as unknown as Call<NameOf<Path>, Query, Body>),
 });

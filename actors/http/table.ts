@@ -14,8 +14,9 @@ import { runRoutes } from "./routes/runs.ts";
 import { scheduleRoutes } from "./routes/schedules.ts";
 import { steeringRoutes } from "./routes/steering.ts";
 import { streamRoutes } from "./routes/streams.ts";
+import { type AnySignal, signalsAmong } from "./signals.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
-import { type AnyActor, taskRoutes } from "./routes/tasks.ts";
+import { actorsAmong, type AnyActor, taskRoutes } from "./routes/tasks.ts";
 import { triggerRoutes } from "./routes/triggers.ts";
 
 /** Of the API, not of the package. */
@@ -25,15 +26,18 @@ export interface TableOptions {
   readonly weir: ServedWeir;
   readonly base: string;
   readonly actors?: ReadonlyArray<AnyActor>;
+  readonly signals?: ReadonlyArray<AnySignal>;
   readonly maxWaits?: number;
   readonly heartbeatMs?: number;
   readonly tokenRate?: RequestRate;
 }
 
 export const tableOf = (
-  { weir, base, actors, maxWaits = 1_000, heartbeatMs, tokenRate }: TableOptions,
+  { weir, base, actors, signals, maxWaits = 1_000, heartbeatMs, tokenRate }: TableOptions,
 ): ReadonlyArray<Route> => {
   let document: unknown;
+  const actorOf = actorsAmong(actors);
+  const signalOf = signalsAmong(signals);
   const routes: ReadonlyArray<Route> = [
     ...operationRoutes(weir),
     route({
@@ -45,12 +49,12 @@ export const tableOf = (
       answers: { 200: { description: "OpenAPI 3.1", mediaType: "application/json" } },
       handle: () => ({ status: 200, body: document ??= openApiOf(routes, base, version) }),
     }),
-    ...taskRoutes(actors, base),
+    ...taskRoutes(actorOf, base),
     ...runRoutes({ most: maxWaits, count: 0 }),
-    ...steeringRoutes,
+    ...steeringRoutes(signalOf),
     ...tokenRoutes(makeRate("tokenRate", tokenRate ?? { perSecond: 50 })),
     ...scheduleRoutes,
-    ...triggerRoutes,
+    ...triggerRoutes(actorOf, signalOf),
     ...outputRoutes(heartbeatMs),
     ...engineRoutes,
     ...namespaceRoutes,

@@ -151,6 +151,77 @@ describe("who may do what over HTTP", () => {
     assert.equal(await status(tokens.shop, "POST", "/api/v1/engine/resume"), 200);
   });
 
+  it("has a trigger do only what its creator may do", async () => {
+    const asked: Array<AskedVerb> = [];
+    const may = (...accesses: ReadonlyArray<string>): typeof authorize => (_, question) => {
+      asked.push(question);
+      return accesses.includes(question.access) ? { principal: "shop" } : "forbidden";
+    };
+    const create = async (handler: (request: Request) => Promise<Response>, then: unknown) => {
+      const response = await handler(
+        new Request("http://weir.test/api/v1/triggers", {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ when: { event: "e" }, then, unserved: true }),
+        }),
+      );
+      await response.body?.cancel();
+      return response.status;
+    };
+    const promote = { promote: "order/late" };
+    const signal = { signal: "order/late", name: "go" };
+    const submit = { submit: "order" };
+    const tried = async (options: Parameters<typeof weirHandler>[0]) => {
+      const handler = weirHandler(options);
+      return [
+        await create(handler, promote),
+        await create(handler, signal),
+        await create(handler, submit),
+      ];
+    };
+    const control = true;
+    const only = may("submit");
+    assert.deepEqual(await tried({ weir, authorize: only }), [403, 403, 201]);
+    assert.deepEqual(await tried({ weir, authorize: only, control }), [403, 403, 201]);
+    const steers = may("submit", "control");
+    assert.deepEqual(await tried({ weir, authorize: steers }), [403, 403, 201]);
+    assert.deepEqual(await tried({ weir, authorize: steers, control }), [201, 403, 201]);
+    const tells = may("submit", "signal");
+    assert.deepEqual(await tried({ weir, authorize: tells, control }), [403, 201, 201]);
+    assert.deepEqual(await tried({ weir, authorize: may("control", "signal"), control }), [
+      403,
+      403,
+      403,
+    ]);
+    assert.deepEqual(await tried({ weir, open: true }), [403, 201, 201]);
+    asked.length = 0;
+    await tried({ weir, authorize: may("submit", "signal", "control"), control });
+    const creates = { verb: "triggers.create", access: "submit" };
+    const tenant = weir.tenant;
+    assert.deepEqual(asked, [
+      creates,
+      { verb: "runs.promote", access: "control", tenant, execution: "order/late" },
+      creates,
+      { verb: "runs.signal", access: "signal", tenant, execution: "order/late" },
+      creates,
+      { verb: "tasks.submit", access: "submit", tenant },
+    ]);
+    const closed = weirHandler({ weir, actors: [order], open: true, control });
+    assert.equal(await create(closed, { submit: "nobody" }), 422);
+    for (
+      const odd of [
+        3,
+        {},
+        { ...promote, ...signal },
+        { ...signal, name: { name: "go" } },
+        { submit: { name: "nobody" } },
+        { ...submit, promote: "order/late" },
+      ]
+    ) {
+      assert.equal(await create(closed, odd), 422, JSON.stringify(odd));
+    }
+  });
+
   it("means the tenant of who asks, where none is named", async () => {
     const handler = weirHandler({ weir, authorize });
     const ask = async (token: string, path: string, body?: unknown) => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import * as Schema from "effect/Schema";
 import { actor, signal } from "@weir/weir";
 import { bearer, weirHandler } from "@weir/weir/http";
 import { inMemory, type MemoryWeir } from "@weir/weir/testing";
@@ -12,6 +13,7 @@ const order = actor("order", async (ctx) => {
 });
 const waits = actor("waits", (ctx) => ctx.wait(go));
 const tenant = "acme";
+type Handler = ReturnType<typeof weirHandler>;
 
 /** A namespace that has what the requests suppose. */
 const furnished = async (): Promise<MemoryWeir> => {
@@ -29,7 +31,7 @@ const furnished = async (): Promise<MemoryWeir> => {
 describe("a namespace over HTTP", () => {
   let weir: MemoryWeir;
   let ask: Client["ask"];
-  let handler: ReturnType<typeof weirHandler>;
+  let handler: Handler;
   before(async () => {
     weir = await furnished();
     handler = weirHandler({ weir, open: true, control: true });
@@ -220,7 +222,7 @@ describe("grants over HTTP", () => {
     ["admin-of-all", ["administer"], true],
   ] as const;
   const token = (principal: string) => `${principal}-${principal}-token`;
-  let handler: ReturnType<typeof weirHandler>;
+  let handler: Handler;
   before(async () => {
     weir = await furnished();
     for (const [principal, capabilities, everywhere] of held) {
@@ -293,6 +295,60 @@ describe("grants over HTTP", () => {
       await status("operator", "POST", `${place.replace("runs", "schedules")}/pause`),
       404,
     );
+  });
+
+  it("holds a signal to what its definition says, where that is known, however it is sent", async () => {
+    const approve = signal("approve", Schema.Struct({ note: Schema.String }), { needs: "approve" });
+    for (const each of ["submit", "approve"]) {
+      await weir.grants.grant("head-gatekeeper", each, { tenant });
+    }
+    await weir.grants.grant("gatekeeper", "approve", { tenant });
+    const tokens = ["operator", "gatekeeper", "head-gatekeeper"].map((principal) => ({
+      token: token(principal),
+      principal,
+    }));
+    const options = { weir, control: true, grants: true, authorize: bearer(tokens) };
+    const run = await weir.start(waits, undefined, { id: "approved", tenant });
+    const send = async (handler: Handler, principal: string, path: string, body: unknown) => {
+      const response = await handler(
+        new Request(`http://weir.test${path}?tenant=${tenant}`, {
+          method: "POST",
+          headers: {
+            authorization: `Bearer ${token(principal)}`,
+            "content-type": "application/json",
+          },
+          body: JSON.stringify(body),
+        }),
+      );
+      await response.body?.cancel();
+      return response.status;
+    };
+    const place = "/api/v1/runs/waits%2Fapproved/signals";
+    const then = (name: string, payload: unknown) => ({
+      when: { event: "e" },
+      then: { signal: "waits/approved", name, payload },
+      unserved: true,
+    });
+    const both = async (handler: Handler, principal: string, name: string, payload: unknown) => [
+      await send(handler, principal, `${place}/${name}`, payload),
+      await send(handler, principal, "/api/v1/triggers", then(name, payload)),
+    ];
+    const note = { note: "fine" };
+    const knows = weirHandler({ ...options, signals: [approve] });
+    assert.deepEqual(await both(knows, "operator", "approve", note), [403, 403]);
+    assert.deepEqual(await both(knows, "gatekeeper", "approve", note), [202, 403]);
+    assert.deepEqual(await both(knows, "head-gatekeeper", "approve", { note: 1 }), [422, 422]);
+    assert.deepEqual(await both(knows, "head-gatekeeper", "approve", note), [202, 201]);
+    assert.deepEqual(await both(knows, "operator", "other", 1), [202, 201]);
+    assert.deepEqual(await both(knows, "gatekeeper", "other", 1), [403, 403]);
+    await weir.advance("1 second");
+    const sent = (await run.describe()).buffered.map(({ name }) => name);
+    assert.deepEqual(sent, ["approve", "approve", "other"]);
+    // A name that nobody told of needs what any signal needs.
+    assert.deepEqual(await both(weirHandler(options), "operator", "approve", 1), [202, 201]);
+    assert.throws(() => weirHandler({ ...options, signals: [approve, signal("approve")] }), {
+      code: "WEIR_INVALID_INPUT",
+    });
   });
 
   it("refuses a caller without a principal, and a connection that acts for nobody", async () => {

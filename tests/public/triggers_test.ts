@@ -349,6 +349,46 @@ describe("a trigger", () => {
     await weir.as("olga").emit("e", "for you");
     assert.equal(await told.result(), "for you");
   });
+
+  it("is created only by who may do what it does", async () => {
+    await using weir = await inMemory();
+    const approve = signal<unknown>("approve", undefined, { needs: "approve" });
+    await weir.worker([waits, echo], kept);
+    const told = await weir.start(waits, undefined, { id: "t" });
+    await weir.tenants.create("default", { name: "Default" });
+    await weir.grants.assign("olga", "operator");
+    await weir.grants.assign("greta", "gatekeeper");
+    for (const each of ["submit", "approve"]) await weir.grants.grant("both", each);
+    const create = (principal: string, then: CreateTriggerOptions["then"]) =>
+      weir.as(principal).triggers.create({ when: { event: "e" }, then });
+    await assert.rejects(create("olga", { signal: told, name: approve }), {
+      code: "WEIR_FORBIDDEN",
+      verb: "run.signal",
+      capabilities: ["approve"],
+    });
+    await assert.rejects(create("greta", { signal: told, name: approve }), {
+      verb: "triggers.create",
+      capabilities: ["submit"],
+    });
+    await assert.rejects(create("olga", 3 as never), InvalidInput);
+    assert.deepEqual(await weir.triggers.list(), []);
+    await create("both", { signal: told, name: approve });
+    for (const then of [{ promote: told }, { signal: told, name: go }, { submit: echo }]) {
+      await create("olga", then);
+    }
+    assert.equal((await weir.triggers.list()).length, 4);
+  });
+
+  it("submits what the schema of its actor lets through", async () => {
+    await using weir = await inMemory();
+    const paid = Schema.Struct({ cents: Schema.Int });
+    const order = actor("order", { input: paid }, (_, { cents }) => cents);
+    await weir.worker([order], kept);
+    const create = (input: unknown) =>
+      weir.triggers.create({ when: { event: "e" }, then: { submit: order, input } });
+    await assert.rejects(create({ cents: "many" }), InvalidInput);
+    assert.equal((await create({ cents: 5 })).created, true);
+  });
 });
 
 describe("an event", () => {

@@ -12,6 +12,7 @@ import { runOf } from "../named.ts";
 import { TenantQuery } from "../query.ts";
 import { forbidden, invalidRequest } from "../refusal.ts";
 import { type Call, type Route, route } from "../route.ts";
+import type { SignalOf } from "../signals.ts";
 
 const reason = Schema.optionalKey(
   Schema.String.check(Schema.isMaxLength(2_000)).annotate({
@@ -50,6 +51,7 @@ const keyHeader = "idempotency-key";
 
 const signal = async (
   call: Call<"id" | "name", typeof TenantQuery.Type, Schema.Json | undefined>,
+  signalOf: SignalOf,
 ) => {
   const { request, caller, tenant, path: { id, name }, body } = call;
   if (name === scheduleSignal) {
@@ -59,7 +61,7 @@ const signal = async (
   if (key !== null && (key === "" || key.length > 200)) {
     throw invalidRequest(`${keyHeader} has 1 to 200 characters.`);
   }
-  const { signalId } = await runOf(call).signal({ name, payload: undefined }, body, {
+  const { signalId } = await runOf(call).signal(signalOf(name), body, {
     ...(key === null ? {} : { key }),
     ...(caller.principal === undefined ? {} : { source: caller.principal }),
   });
@@ -89,7 +91,7 @@ const asking = <Body>(
     },
   });
 
-export const steeringRoutes: ReadonlyArray<Route> = [
+export const steeringRoutes = (signalOf: SignalOf): ReadonlyArray<Route> => [
   route({
     method: "POST",
     path: "/api/v1/runs/{id}/signals/{name}",
@@ -101,7 +103,7 @@ export const steeringRoutes: ReadonlyArray<Route> = [
     body: Json.annotate({ identifier: "SignalPayload" }),
     isBodyOptional: true,
     answers: { 202: { description: "It is in the mailbox", schema: Sent } },
-    handle: signal,
+    handle: (call) => signal(call, signalOf),
   }),
   ...["runs", "tasks", "schedules"].map((word) =>
     route({

@@ -15,10 +15,10 @@ import { type BulkTasks, type SingleTask, TasksRequest } from "../task_request.t
 // deno-lint-ignore no-explicit-any -- an actor's types are its own business here
 export type AnyActor = Actor<any, any>;
 
-type ActorOf = (name: string) => AnyActor;
+export type ActorOf = (name: string) => AnyActor;
 
 /** The actors whose tasks are taken; any by its name, if nobody says which. */
-const actorsAmong = (actors: ReadonlyArray<AnyActor> | undefined): ActorOf => {
+export const actorsAmong = (actors: ReadonlyArray<AnyActor> | undefined): ActorOf => {
   if (actors === undefined) return actorNamed;
   const known = new Map(actors.map((actor) => [actor.name, actor]));
   return (name) => {
@@ -66,41 +66,35 @@ const submitAll = async ({ weir, tenant }: Submission, tasks: Bulk, actorOf: Act
 const placeOf = (kind: string, id: string): string =>
   `/api/v1/${kind === "run" ? "runs" : "schedules"}/${encodeURIComponent(id)}`;
 
-export const taskRoutes = (
-  actors: ReadonlyArray<AnyActor> | undefined,
-  base: string,
-): ReadonlyArray<Route> => {
-  const actorOf = actorsAmong(actors);
-  return [
-    route({
-      method: "POST",
-      path: "/api/v1/tasks",
-      verb: "tasks.submit",
-      access: "submit",
-      summary: "Submits a task, to run once or by its policy, or several that run once",
-      query: TenantQuery,
-      body: TasksRequest,
-      answers: {
-        200: {
-          description: "All were there already",
-          schema: Schema.Union([Submitted, SubmittedAll]),
-        },
-        201: { description: "It is stored", schema: Schema.Union([Submitted, SubmittedAll]) },
+export const taskRoutes = (actorOf: ActorOf, base: string): ReadonlyArray<Route> => [
+  route({
+    method: "POST",
+    path: "/api/v1/tasks",
+    verb: "tasks.submit",
+    access: "submit",
+    summary: "Submits a task, to run once or by its policy, or several that run once",
+    query: TenantQuery,
+    body: TasksRequest,
+    answers: {
+      200: {
+        description: "All were there already",
+        schema: Schema.Union([Submitted, SubmittedAll]),
       },
-      handle: async (call) => {
-        const { body } = call;
-        if (isSingle(body)) {
-          const submitted = await submitOne(call, body, actorOf);
-          const location = `${base}${placeOf(submitted.kind, submitted.id)}`;
-          return {
-            status: submitted.created ? 201 : 200,
-            body: submitted,
-            headers: { location },
-          };
-        }
-        const tasks = await submitAll(call, body, actorOf);
-        return { status: tasks.some(({ created }) => created) ? 201 : 200, body: { tasks } };
-      },
-    }),
-  ];
-};
+      201: { description: "It is stored", schema: Schema.Union([Submitted, SubmittedAll]) },
+    },
+    handle: async (call) => {
+      const { body } = call;
+      if (isSingle(body)) {
+        const submitted = await submitOne(call, body, actorOf);
+        const location = `${base}${placeOf(submitted.kind, submitted.id)}`;
+        return {
+          status: submitted.created ? 201 : 200,
+          body: submitted,
+          headers: { location },
+        };
+      }
+      const tasks = await submitAll(call, body, actorOf);
+      return { status: tasks.some(({ created }) => created) ? 201 : 200, body: { tasks } };
+    },
+  }),
+];

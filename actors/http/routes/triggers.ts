@@ -1,9 +1,33 @@
-/** Triggers of a tenant, and the events of one's own that they may wait for. */
+/**
+ * Triggers of a tenant, and the events of one's own that they may wait for. Who creates a trigger must
+ * be allowed to do at once what it is to do.
+ */
 import * as Schema from "effect/Schema";
+import { Json } from "../../../schema/json.ts";
 import type { CreateTriggerOptions } from "../../triggers.ts";
 import { Emitted, Trigger, TriggerCreated, Triggers } from "../answers.ts";
 import { TenantQuery } from "../query.ts";
-import { byOf, type Route, route } from "../route.ts";
+import { type Besides, byOf, type Route, route } from "../route.ts";
+import type { SignalOf } from "../signals.ts";
+import type { ActorOf } from "./tasks.ts";
+
+const Then = Schema.Union([
+  Schema.Struct({ promote: Schema.String }),
+  Schema.Struct({
+    signal: Schema.String,
+    name: Schema.String,
+    payload: Schema.optionalKey(
+      Json.annotate({ description: "What has happened, if left out" }),
+    ),
+  }),
+  Schema.Struct({
+    submit: Schema.String.annotate({ description: "An actor" }),
+    input: Schema.optionalKey(Json.annotate({ description: "What has happened, if left out" })),
+    options: Schema.optionalKey(
+      Schema.Unknown.annotate({ description: "Those of a task but for its times" }),
+    ),
+  }),
+]).annotate({ identifier: "TriggerThen", description: "What it does" });
 
 const CreateTrigger = Schema.Struct({
   id: Schema.optionalKey(Schema.String.annotate({ description: "Makes a repetition harmless" })),
@@ -12,9 +36,7 @@ const CreateTrigger = Schema.Struct({
       "One of { completed, outcome? }, { state, is }, { budget, dimension, percent } and" +
       " { event }",
   }),
-  then: Schema.Unknown.annotate({
-    description: "One of { promote }, { signal, name, payload? } and { submit, input?, options? }",
-  }),
+  then: Then,
   standing: Schema.optionalKey(
     Schema.Boolean.annotate({ description: "Whether it fires each time" }),
   ),
@@ -29,9 +51,15 @@ const EventRequest = Schema.Struct({
   ),
 }).annotate({ identifier: "EventRequest" });
 
+const besides = ({ then }: typeof CreateTrigger.Type): Besides => {
+  if ("promote" in then) return { verb: "runs.promote", execution: then.promote };
+  if ("signal" in then) return { verb: "runs.signal", execution: then.signal };
+  return { verb: "tasks.submit" };
+};
+
 const one = "/api/v1/triggers/{id}";
 
-export const triggerRoutes: ReadonlyArray<Route> = [
+export const triggerRoutes = (actorOf: ActorOf, signalOf: SignalOf): ReadonlyArray<Route> => [
   route({
     method: "GET",
     path: "/api/v1/triggers",
@@ -50,17 +78,24 @@ export const triggerRoutes: ReadonlyArray<Route> = [
     path: "/api/v1/triggers",
     verb: "triggers.create",
     access: "submit",
-    summary: "Has something done when something happens",
+    summary: "Has something done when something happens, by who may do it",
     query: TenantQuery,
     body: CreateTrigger,
+    besides,
     answers: {
       200: { description: "It was there", schema: TriggerCreated },
       201: { description: "It is created", schema: TriggerCreated },
     },
     handle: async (call) => {
       const { tenant, body } = call;
+      const { then: given } = body;
+      const then = "signal" in given
+        ? { ...given, name: signalOf(given.name) }
+        : "submit" in given
+        ? { ...given, submit: actorOf(given.submit) }
+        : given;
       // The door checks the rest, which no type has seen.
-      const asked = { ...body, tenant, ...byOf(call) } as CreateTriggerOptions;
+      const asked = { ...body, then, tenant, ...byOf(call) } as CreateTriggerOptions;
       const created = await call.weir.triggers.create(asked);
       return { status: created.created ? 201 : 200, body: created };
     },
