@@ -3,11 +3,11 @@
  * otherwise for their tenant. It is settled with the end, and recorded with it; a later setting
  * changes nothing about what has ended.
  */
-import * as Duration from "effect/Duration";
+import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
-import * as Option from "effect/Option";
-import { InvalidInput } from "../schema/errors.ts";
+import type { InvalidInput } from "../schema/errors.ts";
 import type { Tenant } from "../schema/ids.ts";
+import { fromZero } from "./engine/duration.ts";
 
 /** How long something is kept. */
 export type Keep = Duration.Input | "forever";
@@ -24,19 +24,10 @@ const defaultKeep: Keep = "7 days";
 /** In milliseconds; nothing that is kept for so long ever goes. */
 const forever = Infinity;
 
-const millisOf = (keep: Keep): Effect.Effect<number, InvalidInput> => {
-  if (keep === "forever") return Effect.succeed(forever);
-  const duration = Option.map(Duration.fromInput(keep), Duration.toMillis);
-  return Option.isSome(duration) && duration.value >= 0
-    ? Effect.succeed(duration.value)
-    : Effect.fail(
-      new InvalidInput({
-        what: "keep",
-        value: String(keep),
-        rule: 'expected a duration, like 30 days, or "forever"',
-      }),
-    );
-};
+const millisOf = (keep: Keep): Effect.Effect<number, InvalidInput> =>
+  keep === "forever"
+    ? Effect.succeed(forever)
+    : fromZero("keep", keep, 'expected a duration, like 30 days, or "forever"');
 
 /** For how many milliseconds an execution is kept; `Infinity` means for ever. */
 export type KeepMs = (tenant: Tenant, actor: string) => number;

@@ -22,6 +22,7 @@ import {
   WorkflowEngine,
   WorkflowInstance,
 } from "effect/workflow/WorkflowEngine";
+import type { InvalidInput } from "../schema/errors.ts";
 import { type ExecutionId, Tenant, WorkerInstanceId } from "../schema/ids.ts";
 import type { EngineControl } from "../streams/engine_control.ts";
 import { HandOver } from "../streams/hand_over.ts";
@@ -33,6 +34,7 @@ import { ServerClock } from "../streams/server_clock.ts";
 import { Sessions } from "../streams/session.ts";
 import type { Operations } from "./engine/operations.ts";
 import { make as makeWorker, type WorkerOptions } from "./engine/worker.ts";
+import { parseLimits } from "./engine/worker_limits.ts";
 import { Executions, type Named } from "./executions.ts";
 import { make as makeExtras } from "./workflow/extras_weir.ts";
 import { encodedValues, here, pack, unpack } from "./workflow/exit_codec.ts";
@@ -381,10 +383,12 @@ const make = Effect.fnUntraced(function* (
 /** The engine for processes that run workflows. */
 export const layer = (
   options: WorkflowEngineOptions = {},
-): Layer.Layer<WorkflowEngine | WorkflowExtras, never, Executions | WorkerServices> =>
-  Layer.effectContext(
-    Effect.flatMap(Effect.context<WorkerServices>(), (services) => make(options, services)),
-  );
+): Layer.Layer<WorkflowEngine | WorkflowExtras, InvalidInput, Executions | WorkerServices> =>
+  Layer.effectContext(Effect.gen(function* () {
+    // Where it can be told: the worker is made with the first workflow, whose layer has no errors.
+    yield* parseLimits({ ...options, actors: [] });
+    return yield* make(options, yield* Effect.context<WorkerServices>());
+  }));
 
 /** The engine for processes that start workflows, await, wake and interrupt them, and run none. */
 export const layerClient = (

@@ -7,6 +7,9 @@ import * as Schema from "effect/Schema";
 import { LeaseId, WorkerInstanceId } from "./ids.ts";
 import { record, type RecordCodec } from "./record.ts";
 
+/** No lease is shorter, whatever the longest of a namespace is. */
+export const shortestLeaseMs = 1_000;
+
 const verb = <const Kind extends string, const Fields extends Schema.Struct.Fields>(
   kind: Kind,
   fields: Fields,

@@ -20,8 +20,14 @@ import {
   type SequenceConflict,
   type UnsupportedRecordVersion,
 } from "../schema/errors.ts";
-import { LeaseId, type WorkerInstanceId } from "../schema/ids.ts";
-import { expiresAt, isHeld, type LeaseRecord, leaseRecord } from "../schema/lease_record.ts";
+import { LeaseId, shown, type WorkerInstanceId } from "../schema/ids.ts";
+import {
+  expiresAt,
+  isHeld,
+  type LeaseRecord,
+  leaseRecord,
+  shortestLeaseMs,
+} from "../schema/lease_record.ts";
 import { Fence } from "./fence.ts";
 import { type AppendError, type Entry, Log, type ReadError } from "./log.ts";
 import { leaseRecords, skippedRecords } from "./metrics.ts";
@@ -70,6 +76,25 @@ export interface AcquireOptions {
    */
   readonly endedRevision?: number;
 }
+
+/** How many milliseconds a lease lasts, if the namespace has leases of that length. */
+export const parseLeaseTtl = (
+  ttl: Duration.Input,
+  longestLeaseMs: number,
+): Effect.Effect<number, InvalidInput> => {
+  const duration = Duration.fromInput(ttl);
+  // A record has whole ones.
+  const ttlMs = Option.isSome(duration) ? Math.ceil(Duration.toMillis(duration.value)) : NaN;
+  return ttlMs >= shortestLeaseMs && ttlMs <= longestLeaseMs ? Effect.succeed(ttlMs) : Effect.fail(
+    new InvalidInput({
+      what: "leaseTtl",
+      value: shown(ttl),
+      rule: `expected a duration from ${shortestLeaseMs / 1_000} second to the namespace's ` +
+        `longest lease, ${longestLeaseMs} ms, which connect({ longestLease }) sets when it ` +
+        `creates the namespace`,
+    }),
+  );
+};
 
 /** What became of a lease that was looked at. */
 export type Verdict = "expired" | "held" | "unheld";
@@ -252,12 +277,7 @@ const make = Effect.gen(function* () {
 
   const acquire = Effect.fnUntraced(
     function* (execution: Address, options: AcquireOptions) {
-      const ttlMs = Duration.toMillis(Duration.fromInputUnsafe(options.ttl));
-      if (!(ttlMs >= 1_000 && ttlMs <= log.longestLeaseMs)) {
-        const rule =
-          `it is from 1 second to the namespace's longest lease, ${log.longestLeaseMs} ms`;
-        return yield* new InvalidInput({ what: "lease ttl", value: `${ttlMs} ms`, rule });
-      }
+      const ttlMs = yield* parseLeaseTtl(options.ttl, log.longestLeaseMs);
       const afterLook = Effect.retry(takeOver(execution, options, ttlMs), { while: isMoved });
       return yield* options.fresh === true
         ? claim(execution, options, ttlMs, { state: undefined, revision: 0 }).pipe(

@@ -19,6 +19,7 @@ import {
   type Unavailable,
 } from "../schema/errors.ts";
 import { Namespace, parse } from "../schema/ids.ts";
+import { shortestLeaseMs } from "../schema/lease_record.ts";
 import { Connection } from "./connection.ts";
 import { findOrCreate, isRefusal, refuseDrift } from "./drift.ts";
 import { type Layout, streamName, streamSubjects } from "./subjects.ts";
@@ -33,7 +34,10 @@ export interface NamespaceOptions {
   readonly parts?: number;
   /** How many servers keep each stream. Default 1. */
   readonly replicas?: number;
-  /** The longest lease that anyone may take, up to an hour. Default a minute. */
+  /**
+   * The longest lease that anyone may take, up to an hour; fixed when the namespace is created.
+   * Default a minute.
+   */
   readonly longestLease?: Duration.Input;
 }
 
@@ -68,7 +72,7 @@ const between = (minimum: number, maximum: number) =>
 const Shards = between(1, 64);
 const Parts = between(1, 256);
 const Replicas = between(1, 5);
-const LongestLeaseMs = between(1_000, 3_600_000);
+const LongestLeaseMs = between(shortestLeaseMs, 3_600_000);
 
 /** The settings that are stored with each stream. */
 interface Settings {

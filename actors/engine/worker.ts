@@ -6,7 +6,7 @@
 import { hostname } from "node:os";
 import process from "node:process";
 import * as Clock from "effect/Clock";
-import * as Duration from "effect/Duration";
+import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as FiberSet from "effect/FiberSet";
 import * as Option from "effect/Option";
@@ -38,7 +38,7 @@ import { make as makeClerk } from "../../streams/budgets/clerk.ts";
 import { makeWaiting } from "../../streams/budgets/waiting.ts";
 import { makeAnswer } from "../bells.ts";
 import { serveJanitor } from "../janitor.ts";
-import { type KeepOptions, makeKeep } from "../keep.ts";
+import type { KeepOptions } from "../keep.ts";
 import { SignalTokens, TokenKeys } from "../signal_tokens.ts";
 import { Requests } from "../../streams/requests.ts";
 import { queueCode } from "../work/queue/keeper.ts";
@@ -59,6 +59,7 @@ import { keepFor, makeHolds } from "./holds.ts";
 import { recoveredRecords, recoverySeconds, takeUpsFailed } from "./metrics.ts";
 import type { ActorCode } from "./operations.ts";
 import * as Post from "./post.ts";
+import { parseLimits } from "./worker_limits.ts";
 
 export interface WorkerOptions {
   readonly actors: ReadonlyArray<ActorCode>;
@@ -68,7 +69,10 @@ export interface WorkerOptions {
   readonly capabilities?: ReadonlyArray<string>;
   /** How many executions it has in memory at most; 1,000 if left out. */
   readonly concurrency?: number;
-  /** How long an execution stays this worker's without a renewal; 30 seconds if left out. */
+  /**
+   * How long an execution stays this worker's without a renewal, from a second to the `longestLease`
+   * of the namespace; 30 seconds if left out.
+   */
   readonly leaseTtl?: Duration.Input;
   /** How long a waiting execution stays in memory; 5 seconds if left out. */
   readonly residentGrace?: Duration.Input;
@@ -105,9 +109,6 @@ interface Claiming {
 
 const sessionTtl = "10 seconds";
 
-const millis = (input: Duration.Input): number =>
-  Duration.toMillis(Duration.fromInputUnsafe(input));
-
 /** What remote workers are heard by, which programs that have none need not provide. */
 const servedWith = (requests: Option.Option<Requests["Service"]>) =>
   Option.match(requests, {
@@ -139,16 +140,12 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     identity,
     lanes = [],
     capabilities = [],
-    concurrency = 1_000,
-    leaseTtl = "30 seconds",
-    residentGrace = "5 seconds",
-    maxReclaims = 100,
-    drainTimeout = "30 seconds",
-    keep = {},
     queues = false,
     triggers = false,
     remotes = options.actors.some(({ isRemote }) => isRemote),
   } = options;
+  const limits = yield* parseLimits(options);
+  const { concurrency, leaseMs } = limits;
   for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
   const post = Post.make(log);
   const clerk = yield* makeClerk(log, clock);
@@ -180,12 +177,12 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     post,
     budgets,
     tokens: new SignalTokens(yield* TokenKeys, log.layout.namespace),
-    residentMs: millis(residentGrace),
+    residentMs: limits.residentMs,
     onIdle: () => {
       if (residents.size >= concurrency) serving?.offerOne();
     },
-    maxReclaims,
-    keepMs: yield* makeKeep(keep, options.actors),
+    maxReclaims: limits.maxReclaims,
+    keepMs: limits.keepMs,
     runFork: Effect.runForkWith(context),
     monotonicMs,
     count: (metric, input) => metric.updateUnsafe(input, context),
@@ -203,7 +200,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     post,
     budgets,
     clock,
-    acquire: { worker: identity, ttl: leaseTtl, session: true },
+    acquire: { worker: identity, ttl: leaseMs, session: true },
     monotonicMs,
   });
 
@@ -419,7 +416,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     }
   }).pipe(
     Effect.schedule(
-      Schedule.spaced(Math.min(workingEveryMs, Math.max(100, millis(leaseTtl) / 6))),
+      Schedule.spaced(Math.min(workingEveryMs, Math.max(100, leaseMs / 6))),
     ),
     Effect.forkScoped,
   );
@@ -450,7 +447,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     draining = true;
     yield* serving.stop;
     for (const activation of activations()) activation.drain();
-    yield* Effect.timeoutOption(untilEmpty, drainTimeout);
+    yield* Effect.timeoutOption(untilEmpty, limits.drainMs);
     for (const activation of activations()) activation.release();
     yield* Effect.timeoutOption(untilEmpty, "5 seconds");
   });
