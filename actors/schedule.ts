@@ -34,7 +34,11 @@ export interface Schedule<Output = unknown, Raised = unknown> {
   readonly tenant: string;
   /** Starts one run more, at once; the same `id` never starts two. */
   trigger(options?: { readonly id?: string }): Promise<Run<Output, Raised>>;
-  /** Starts the runs of a time that is over, each once however often it is asked for; 1,000 at most. */
+  /**
+   * Starts the runs of a time that is over, each once however often and in whatever windows it is
+   * asked for. `to` may be now at the latest, by the server's clock; more than 1,000 runs are asked
+   * for in parts.
+   */
   backfill(time: { readonly from: Date; readonly to: Date }): Promise<void>;
   /** Starts no runs until `resume`, but those that are asked for by `trigger` and `backfill`. */
   pause(): Promise<void>;

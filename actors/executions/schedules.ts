@@ -22,6 +22,7 @@ import { ExecutionIndex, type ExecutionPage } from "../../streams/execution_inde
 import { ServerClock } from "../../streams/server_clock.ts";
 import { type Description, Executions, type Named } from "../executions.ts";
 import { runsTag } from "../tags.ts";
+import { isTooMuch, mostBackfilled } from "../work/backfill.ts";
 import type { ScheduleSummary } from "../work/schedule.ts";
 import { graceOf, type ScheduleOptions } from "./task.ts";
 
@@ -43,9 +44,10 @@ export interface ScheduleDescription extends Description {
     | undefined;
 }
 
-const checkSchedule = Effect.fnUntraced(function* (named: Named) {
+/** What a schedule was started with; what is none is refused. */
+const scheduleOf = Effect.fnUntraced(function* (named: Named) {
   const { task } = yield* (yield* Executions).started(named);
-  if (task?.schedule !== undefined) return;
+  if (task?.schedule !== undefined) return task.schedule;
   return yield* new InvalidInput({
     what: "schedule",
     value: named.execution,
@@ -53,8 +55,7 @@ const checkSchedule = Effect.fnUntraced(function* (named: Named) {
   });
 });
 
-const ask = Effect.fnUntraced(function* (named: Named, control: ScheduleControl, key?: string) {
-  yield* checkSchedule(named);
+const send = Effect.fnUntraced(function* (named: Named, control: ScheduleControl, key?: string) {
   const signal = (yield* Executions).signal;
   yield* signal(
     named,
@@ -62,6 +63,11 @@ const ask = Effect.fnUntraced(function* (named: Named, control: ScheduleControl,
     control as Schema.Json,
     key === undefined ? {} : { key },
   );
+});
+
+const ask = Effect.fnUntraced(function* (named: Named, control: ScheduleControl, key?: string) {
+  yield* scheduleOf(named);
+  yield* send(named, control, key);
 });
 
 const instant = (what: string, date: Date) => parse(Timestamp, what, date.getTime());
@@ -86,15 +92,49 @@ export const trigger = Effect.fnUntraced(function* (
   return { execution, tenant: named.tenant, life: 0 };
 });
 
+const shownAt = (instant: number) => new Date(instant).toISOString();
+
+/** Refuses what is not over, or more than is made up for at once. */
+const checkWindow = Effect.fnUntraced(function* (
+  window: { readonly from: Timestamp; readonly to: Timestamp },
+  policy: RunPolicy,
+  now: number,
+) {
+  const [from, to] = [shownAt(window.from), shownAt(window.to)];
+  if (window.from > window.to) {
+    return yield* new InvalidInput({
+      what: "from",
+      value: from,
+      rule: `expected a time that is not after "to", ${to}`,
+    });
+  }
+  if (window.to > now) {
+    // The calendar would run them once more when they are due.
+    return yield* new InvalidInput({
+      what: "to",
+      value: to,
+      rule: `expected a time that is over: the server's clock shows ${shownAt(now)}`,
+    });
+  }
+  // When a repeat has begun, the schedule alone knows: there it counts what is too much as skipped.
+  if (policy.type === "cron" && isTooMuch(policy, window.from, window)) {
+    return yield* new InvalidInput({
+      what: "backfill",
+      value: `${from} to ${to}`,
+      rule: `expected at most ${mostBackfilled} runs: ask for parts of it, one after the other`,
+    });
+  }
+});
+
 export const backfill = Effect.fnUntraced(function* (
   named: Named,
   { from, to }: { readonly from: Date; readonly to: Date },
 ) {
-  yield* ask(named, {
-    type: "backfill",
-    from: yield* instant("from", from),
-    to: yield* instant("to", to),
-  });
+  const window = { from: yield* instant("from", from), to: yield* instant("to", to) };
+  const { schedule } = yield* describe(named);
+  const policy = schedule?.policy ?? (yield* scheduleOf(named)).policy;
+  yield* checkWindow(window, policy, yield* (yield* ServerClock).now);
+  yield* send(named, { type: "backfill", ...window });
 });
 
 export const pause = (named: Named) => ask(named, { type: "pause" });
@@ -118,7 +158,7 @@ export const change = Effect.fnUntraced(function* (
 });
 
 export const describe = Effect.fnUntraced(function* (named: Named) {
-  yield* checkSchedule(named);
+  yield* scheduleOf(named);
   const description = yield* (yield* Executions).describe(named);
   const shown: ScheduleDescription = {
     ...description,

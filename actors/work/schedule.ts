@@ -19,8 +19,8 @@ import { ScheduleControl, scheduleSignal } from "../../schema/schedule_control.t
 import type { Schedule } from "../../schema/task.ts";
 import type { Operations } from "../engine/operations.ts";
 import { kindTag, runsTag } from "../tags.ts";
+import { backfill, type Window } from "./backfill.ts";
 import { due } from "./due.ts";
-import { occurrencesOf } from "./occurrences.ts";
 import {
   beginning,
   changed,
@@ -38,7 +38,7 @@ export interface ScheduleSummary {
   readonly completed: number;
   readonly failed: number;
   readonly cancelled: number;
-  /** Runs that were left out, by its misfire or overlap policy. */
+  /** Runs that were left out, by its misfire or overlap policy, or of a backfill of too many. */
   readonly skipped: number;
 }
 
@@ -60,8 +60,6 @@ export const schedulesTag = { name: kindTag, value: "schedule" } as const;
 
 /** After so many runs the code begins anew, so that its journal is not read from the beginning. */
 const runsOfAnEra = 30;
-/** The most runs that one request makes up for. */
-const mostBackfilled = 1_000;
 
 const decodeControl = Schema.decodeUnknownOption(ScheduleControl);
 const decodeKept = Schema.decodeUnknownSync(KeptRecord);
@@ -261,14 +259,11 @@ class ScheduleRun {
     }
   }
 
-  async #backfill({ from, to }: { readonly from: number; readonly to: number }): Promise<void> {
-    const { policy, progress } = this.#kept;
-    const { next } = occurrencesOf(policy, progress.base);
-    let at = next(from - 1);
-    for (let n = 0; at !== undefined && at <= to && n < mostBackfilled; n++) {
-      await this.#begin(new Date(at).toISOString(), at);
-      at = next(at);
-    }
+  async #backfill(window: Window): Promise<void> {
+    const { policy, progress, backfilled = [] } = this.#kept;
+    const { create, skipped, done } = backfill(policy, progress.base, window, backfilled);
+    this.#kept = { ...this.#kept, backfilled: done, skipped: this.#kept.skipped + skipped };
+    for (const at of create) await this.#begin(new Date(at).toISOString(), at);
   }
 
   /** Shows it to whoever asks, if there is anything new. */

@@ -9,6 +9,7 @@ import { Overlap } from "../../schema/overlap.ts";
 import { RunPolicy } from "../../schema/run_policy.ts";
 import type { ScheduleControl } from "../../schema/schedule_control.ts";
 import type { Schedule } from "../../schema/task.ts";
+import { StretchRecord } from "./backfill.ts";
 
 const OpenRunRecord = Schema.Struct({
   execution: ExecutionId,
@@ -41,6 +42,8 @@ export const KeptRecord = Schema.Struct({
   open: Schema.Array(OpenRunRecord),
   /** The run that waits for the end of another. */
   buffered: Schema.optionalKey(Schema.Struct({ suffix: Schema.String, at: Schema.Number })),
+  /** What it has made up for by request; nothing, if left out. */
+  backfilled: Schema.optionalKey(Schema.Array(StretchRecord)),
   paused: Schema.Boolean,
   finishing: Schema.Boolean,
 });

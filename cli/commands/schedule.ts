@@ -216,7 +216,7 @@ const instant = (name: string, description: string) =>
 const backfill = Command.make("backfill", {
   id,
   from: instant("from", "The first time to run for"),
-  to: instant("to", "The last time to run for"),
+  to: instant("to", "The last time to run for, which is over"),
 }, ({ id, from, to }) =>
   Effect.gen(function* () {
     const of = yield* named(id);

@@ -225,6 +225,8 @@ describe("executions over HTTP", () => {
     const from = "2026-01-01T00:00:00Z";
     const backfilled = { body: { from, to: "2026-01-03T00:00:00Z" } };
     assert.equal((await ask("POST", `${place}/backfill`, backfilled)).status, 202);
+    const early = { body: { from, to: "2999-01-01T00:00:00Z" } };
+    assert.equal((await ask("POST", `${place}/backfill`, early)).status, 422);
     await weir.advance("1 minute");
     assert.equal((await ask("GET", `${place}/runs?limit=2`)).body.executions.length, 2);
     assert.equal((await ask("GET", place)).body.schedule.created, 3);

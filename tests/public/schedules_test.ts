@@ -6,6 +6,7 @@ import {
   ExecutionFailed,
   ExecutionNotFound,
   InvalidInput,
+  type Schedule,
   type ScheduleListQuery,
   signal,
 } from "@weir/weir";
@@ -37,6 +38,13 @@ const setUp = async () => {
 };
 
 const minute = (text: string) => text.slice(0, 16);
+const day = (text: string) => new Date(`${text}T00:00:00Z`);
+const daily = { type: "cron", expression: "0 6 * * *" } as const;
+
+const countsOf = async (schedule: Schedule) => {
+  const { created, completed, skipped } = (await schedule.describe()).schedule!;
+  return { created, completed, skipped };
+};
 
 describe("a schedule", () => {
   it("by a count runs so often, at the interval, and then ends", async () => {
@@ -105,7 +113,6 @@ describe("a schedule", () => {
     );
     await weir.start(report, undefined, { id: "once" });
     await weir.submit(report, undefined, { id: "above", delay: "1 day" });
-    const daily = { type: "cron", expression: "0 6 * * *" } as const;
     const parent = "report/above";
     await weir.schedule(report, undefined, { id: "c", policy: daily, tags, parent });
     const ends = await weir.schedule(report, undefined, { id: "r", policy: hourly });
@@ -225,25 +232,88 @@ describe("what people ask of a schedule", () => {
     await assert.rejects(schedule.trigger({ id: "a.b" }), InvalidInput);
   });
 
-  it("backfill runs the times that are over, each once", async () => {
+  it("backfill runs the times that are over, and counts each once", async () => {
     const { weir, at, report } = await setUp();
     await using _ = weir;
-    const daily = { type: "cron", expression: "0 6 * * *" } as const;
     const schedule = await weir.schedule(report, undefined, { id: "r", policy: daily });
     const time = { from: new Date("2026-02-01T00:00:00Z"), to: new Date("2026-02-04T06:00:00Z") };
     await schedule.backfill(time);
     await schedule.backfill(time);
     await weir.advance("1 minute");
     assert.equal(at.length, 4);
+    assert.deepEqual(await countsOf(schedule), { created: 4, completed: 4, skipped: 0 });
+    await schedule.backfill(time);
+    await schedule.backfill({ from: day("2026-01-30"), to: day("2026-02-06") });
+    await weir.advance("1 minute");
     const { executions } = await schedule.runs();
     assert.deepEqual(
       executions.map(({ execution }) => execution).sort(),
-      [1, 2, 3, 4].map((day) => `report/r~2026-02-0${day}T06:00:00.000Z`),
+      ["01-30", "01-31", "02-01", "02-02", "02-03", "02-04", "02-05"].map((day) =>
+        `report/r~2026-${day}T06:00:00.000Z`
+      ),
     );
-    await assert.rejects(
-      schedule.backfill({ from: new Date(NaN), to: new Date() }),
-      InvalidInput,
-    );
+    assert.deepEqual(await countsOf(schedule), { created: 7, completed: 7, skipped: 0 });
+  });
+
+  it("backfill counts each once, whatever comes between", async () => {
+    const { weir, report, worker } = await setUp();
+    await using _ = weir;
+    const schedule = await weir.schedule(report, undefined, { id: "r", policy: daily });
+    const january = { from: day("2026-01-01"), to: day("2026-02-01") };
+    await schedule.backfill({ from: day("2026-01-10"), to: day("2026-01-20") });
+    await schedule.backfill({ from: day("2025-12-01"), to: day("2025-12-02") });
+    await schedule.backfill(january); // so many that its code begins anew
+    await schedule.backfill(january);
+    await weir.advance("1 minute");
+    assert.deepEqual(await countsOf(schedule), { created: 32, completed: 32, skipped: 0 });
+    await worker.crash();
+    await weir.worker([report]);
+    await schedule.change({ policy: { type: "cron", expression: "0 6,18 * * *" } });
+    await schedule.backfill(january); // half of which were run by the policy before
+    await schedule.change({ policy: daily });
+    await schedule.backfill(january);
+    await weir.advance("1 minute");
+    assert.deepEqual(await countsOf(schedule), { created: 63, completed: 63, skipped: 0 });
+  });
+
+  it("backfill is refused for what is not over, and for more than a thousand runs", async () => {
+    const { weir, at, report } = await setUp();
+    await using _ = weir;
+    const schedule = await weir.schedule(report, undefined, { id: "r", policy: daily });
+    await weir.advance("1 day"); // it is 2 March
+    const refused: ReadonlyArray<readonly [from: Date, to: Date, RegExp]> = [
+      [new Date(NaN), day("2026-02-02"), /^from /],
+      [day("2026-02-02"), day("2026-02-01"), /^from "2026-02-02T.*: .*2026-02-01T/],
+      [day("2026-03-03"), day("2026-03-05"), /^to "2026-03-05T.*: .*over.*2026-03-02T/],
+      [day("2026-02-03"), day("2026-03-03"), /^to /],
+      [day("2020-01-01"), day("2026-03-01"), /^backfill "2020-01-01T.* 1000 runs.*parts/],
+    ];
+    for (const [from, to, says] of refused) {
+      await assert.rejects(schedule.backfill({ from, to }), (error) => {
+        assert.ok(error instanceof InvalidInput, String(error));
+        assert.match(error.message, says);
+        return true;
+      });
+    }
+    await schedule.backfill({ from: weir.now, to: weir.now });
+    await weir.advance("3 days"); // each day has one run
+    assert.deepEqual(at.map(minute), ["01", "02", "03", "04"].map((day) => `2026-03-${day}T06:00`));
+    assert.deepEqual(await countsOf(schedule), { created: 4, completed: 4, skipped: 0 });
+  });
+
+  it("backfill of more than a thousand, as the policy has changed meanwhile, shows what it left out", async () => {
+    const weir = await inMemory({ startsAt });
+    await using _ = weir;
+    const quick = actor("quick", () => Promise.resolve());
+    await (await weir.worker([quick])).close();
+    const schedule = await weir.schedule(quick, undefined, { id: "r", policy: daily });
+    await schedule.change({ policy: { type: "cron", expression: "* * * * * *" } });
+    await schedule.pause();
+    const from = day("2026-02-01");
+    await schedule.backfill({ from, to: new Date(from.getTime() + 1_002_000) });
+    await weir.worker([quick]);
+    await weir.advance("1 minute");
+    assert.deepEqual(await countsOf(schedule), { created: 1_000, completed: 1_000, skipped: 3 });
   });
 
   it("is refused where nothing is by a schedule", async () => {
@@ -455,6 +525,28 @@ describe("a schedule whose worker is away", () => {
       await weir.advance("5 seconds");
       const { executions } = await schedule.runs({ limit: 100 });
       assert.equal(executions.length, 20, `append ${append}`);
+    }
+  });
+
+  it("makes up once for each of its times, wherever its worker dies", async () => {
+    let died = true;
+    const step = "Deno" in globalThis ? 3 : 11;
+    for (let append = 1; died; append += step) {
+      await using weir = await inMemory({ startsAt });
+      const quick = actor("quick", () => Promise.resolve());
+      const first = await weir.worker([quick]);
+      died = false;
+      void first.crashAt({ append }, append % 2 === 0 ? "before" : "after").then(async () => {
+        died = true;
+        await weir.worker([quick]);
+      });
+      const schedule = await weir.schedule(quick, undefined, { id: "r", policy: daily });
+      await schedule.backfill({ from: day("2026-02-01"), to: day("2026-02-06") });
+      await schedule.backfill({ from: day("2026-02-03"), to: day("2026-02-08") });
+      await weir.advance("1 hour");
+      const counts = { created: 7, completed: 7, skipped: 0 };
+      assert.deepEqual(await countsOf(schedule), counts, `append ${append}`);
+      assert.equal((await schedule.runs({ limit: 100 })).executions.length, 7, `append ${append}`);
     }
   });
 

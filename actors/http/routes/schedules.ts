@@ -123,7 +123,7 @@ export const scheduleRoutes: ReadonlyArray<Route> = [
   }),
   asking({
     verb: "backfill",
-    summary: "Starts the runs of a time that is over, each once; 1,000 at most",
+    summary: "Starts the runs of a time that is over, each once; at most 1,000 at a time",
     body: BackfillRequest,
     isBodyOptional: false,
     ask: (schedule, { from, to }) => schedule.backfill({ from: new Date(from), to: new Date(to) }),
