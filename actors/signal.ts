@@ -2,6 +2,9 @@
  * A signal as code names it: its name on the wire, and what its payload is. Defining one sends and
  * receives nothing.
  */
+import * as Effect from "effect/Effect";
+import { InvalidInput } from "../schema/errors.ts";
+import { shown } from "../schema/ids.ts";
 import type { AnyCapability } from "./grants.ts";
 import type { AnySchema } from "./standard_schema.ts";
 
@@ -36,3 +39,13 @@ export const signal = <A = undefined>(
   payload,
   ...options,
 });
+
+/** Refuses the names of the runtime's own signals, by which it steers what it runs. */
+export const checkForeignSignal = (name: unknown): Effect.Effect<void, InvalidInput> =>
+  typeof name !== "string" || !name.startsWith("weir.") ? Effect.void : Effect.fail(
+    new InvalidInput({
+      what: "signal name",
+      value: shown(name),
+      rule: "names that begin with weir. are the runtime's",
+    }),
+  );

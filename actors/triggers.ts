@@ -43,7 +43,7 @@ import { checkJson } from "./engine/to_json.ts";
 import * as Post from "./engine/post.ts";
 import { Executions } from "./executions.ts";
 import { checkSignal } from "./executions/signals.ts";
-import type { SignalDefinition } from "./signal.ts";
+import { checkForeignSignal, type SignalDefinition } from "./signal.ts";
 import { type AnySchema, check } from "./standard_schema.ts";
 import { submitOptionsOf, type TriggerSubmitOptions } from "./trigger_options.ts";
 import { isAbove, levelOf } from "./work/trigger/budget_level.ts";
@@ -240,9 +240,7 @@ const thenOf = Effect.fnUntraced(function* (
   if ("signal" in given) {
     yield* onlyHas(given, ["signal", "name", "payload"]);
     const name = yield* parse(Schema.NonEmptyString, "signal name", nameIn(given.name));
-    if (name.startsWith("weir.")) {
-      return yield* refuse("signal name", name, "names that begin with weir. are the runtime's");
-    }
+    yield* checkForeignSignal(name);
     const { payload } = given;
     const schema = typeof given.name === "string" ? undefined : given.name.payload;
     const what = `the payload of ${name}`;

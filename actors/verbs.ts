@@ -37,6 +37,7 @@ import { makeRun } from "./run.ts";
 import { makeQueues } from "./queues.ts";
 import { makeRemotes } from "./remotes.ts";
 import { makeSchedule } from "./schedule.ts";
+import { checkForeignSignal } from "./signal.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
 import { makeTenants } from "./tenants.ts";
@@ -226,6 +227,7 @@ const checkedSignal = (
   { signal: { name, payload: schema }, payload, ...options }: InitialSignal,
 ) =>
   Effect.gen(function* () {
+    yield* checkForeignSignal(name);
     const what = `the payload of ${name}`;
     const checked = schema === undefined ? payload : yield* check(schema, what, payload);
     return { ...options, name, payload: yield* checkJson(what, checked) };

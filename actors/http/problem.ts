@@ -7,9 +7,11 @@ import type { AccessProblem } from "../../schema/access_errors.ts";
 import type { BudgetProblem } from "../../schema/budget_errors.ts";
 import type { ExecutionProblem } from "../../schema/execution_errors.ts";
 import type { WeirError } from "../../schema/errors.ts";
+import type { TriggerProblem } from "../../schema/trigger_errors.ts";
 import { Refusal } from "./refusal.ts";
 
-type Known = (WeirError | ExecutionProblem | AccessProblem | BudgetProblem)["_tag"];
+type Known =
+  (WeirError | ExecutionProblem | AccessProblem | BudgetProblem | TriggerProblem)["_tag"];
 
 const statuses: { readonly [Tag in Known]: number } = {
   InvalidCursor: 400,
@@ -19,6 +21,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   BudgetNotFound: 404,
   ExecutionNotFound: 404,
   SubscriptionNotFound: 404,
+  TriggerNotFound: 404,
   AlreadyExists: 409,
   SequenceConflict: 409,
   IntakeClosed: 409,
@@ -39,6 +42,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   InvalidBatch: 422,
   UnknownActor: 422,
   NobodyKeepsQueues: 422,
+  NobodyKeepsTriggers: 422,
   DependencyCycle: 422,
   DimensionNotAllocated: 422,
   TooManyDimensions: 422,

@@ -115,6 +115,17 @@ describe("a connection that acts as a principal", () => {
     assert.equal(await ana.get(order, "o-1").result(), "fine");
   });
 
+  it("sends no signal by which the runtime steers what it runs", async () => {
+    const steering = signal<{ type: "pause" }>("weir.schedule");
+    const refused = { code: "WEIR_INVALID_INPUT", message: /the runtime's/ };
+    const pause = { type: "pause" } as const;
+    await assert.rejects(ana.get(order, "o-1").signal(steering, pause), refused);
+    const signals = [{ signal: steering, payload: pause }];
+    const started = ana.start(order, { cents: 1 }, { id: "o-9", unserved: true, signals });
+    await assert.rejects(started, refused);
+    assert.equal(await service.events.executionExists("order/o-9"), false);
+  });
+
   it("an operator, an auditor and a gatekeeper take one decision, each its own part", async () => {
     await service.grants.assign("otto", "auditor");
     const [greta, otto] = [service.as("greta"), service.as("otto")];

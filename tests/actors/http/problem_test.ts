@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { problemOf } from "../../../actors/http/problem.ts";
 import * as Errors from "../../../schema/errors.ts";
 import * as Executions from "../../../schema/execution_errors.ts";
+import { NobodyKeepsTriggers, TriggerNotFound } from "../../../schema/trigger_errors.ts";
 
 const secret = "hunter2";
 
@@ -66,5 +67,9 @@ describe("what a client is told of an error", () => {
       coded("constructor", false),
     ].map((error) => problemOf(error).status);
     assert.deepEqual(statuses, [403, 404, 503, 500, 500]);
+    const unkept = new NobodyKeepsTriggers({ trigger: "t" });
+    assert.equal(problemOf(new TriggerNotFound({ trigger: "t" })).status, 404);
+    assert.equal(problemOf(unkept).status, 422);
+    assert.equal(problemOf(unkept).body.error.message, unkept.message);
   });
 });
