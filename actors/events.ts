@@ -11,6 +11,7 @@ import type { ExecutionEventInput } from "../schema/execution_event.ts";
 import { EventId, ExecutionId, parse, Tenant } from "../schema/ids.ts";
 import type { StoredEvent } from "../schema/stored_event.ts";
 import { EventStore, type ExecutionPage, type ListedExecution } from "../streams/event_store.ts";
+import { iterate } from "./iterate.ts";
 
 export interface AppendEventOptions {
   /** The sequence that the last event must have; 0 for an execution without events. */
@@ -127,20 +128,14 @@ export const makeEvents = (
         tenant,
         (store, execution, tenant) => store.loadEventsAfter(execution, sequence, tenant),
       ),
-    iterate: (executionId, { after = 0, tenant } = {}) => ({
-      [Symbol.asyncIterator]: async function* () {
-        const context = await runtime.context();
-        const events = Stream.unwrap(Effect.map(
-          addressed(executionId, tenant),
-          (address) =>
-            Stream.unwrap(
-              Effect.map(EventStore, (store) =>
-                store.events(address.execution, address.tenant, { after })),
-            ),
-        ));
-        yield* Stream.toAsyncIterableWith(events, context);
-      },
-    }),
+    iterate: (executionId, { after = 0, tenant } = {}) =>
+      iterate(
+        runtime,
+        Stream.unwrap(Effect.gen(function* () {
+          const address = yield* addressed(executionId, tenant);
+          return (yield* EventStore).events(address.execution, address.tenant, { after });
+        })),
+      ),
     latestSequence: (executionId, tenant) =>
       run(
         executionId,

@@ -17,6 +17,7 @@ import {
   type Tick,
 } from "../streams/families.ts";
 import { type SubscribeError, Subscriptions } from "../streams/subscriptions.ts";
+import { iterate } from "./iterate.ts";
 
 export interface FollowOptions {
   /**
@@ -62,34 +63,6 @@ export type FamilyReaders = {
   /** Which tags came and went. */
   readonly instanceTags: Follow<FamilyEvents["instanceTags"]>;
 };
-
-/**
- * An iterable whose `return` is heard although `next` still waits, as a generator's is not, and which
- * opens nothing any more when that came first.
- */
-export const iterate = <A, R>(
-  runtime: ManagedRuntime.ManagedRuntime<R, unknown>,
-  stream: Stream.Stream<A, unknown, R>,
-): AsyncIterable<A> => ({
-  [Symbol.asyncIterator]: () => {
-    let opened: Promise<AsyncIterator<A>> | undefined;
-    let isOver = false;
-    return {
-      next: async () => {
-        if (isOver) return { done: true, value: undefined };
-        opened ??= runtime.context().then((context) =>
-          Stream.toAsyncIterableWith(stream, context)[Symbol.asyncIterator]()
-        );
-        return (await opened).next();
-      },
-      return: async () => {
-        isOver = true;
-        await (await opened)?.return?.();
-        return { done: true, value: undefined };
-      },
-    };
-  },
-});
 
 const aborted = (signal: AbortSignal) =>
   Effect.callback<void>((resume) => {

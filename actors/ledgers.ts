@@ -11,7 +11,7 @@ import { InvalidInput } from "../schema/errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import { type AppendedEntry, Ledgers, type ReadLedgerOptions } from "../streams/ledgers.ts";
 import { checkJson } from "./engine/to_json.ts";
-import { iterate } from "./families.ts";
+import { iterate } from "./iterate.ts";
 
 interface OfTenant {
   readonly tenant?: string;

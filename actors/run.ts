@@ -21,6 +21,7 @@ import {
   type Named,
   type SignalOptions,
 } from "./executions.ts";
+import { iterate } from "./iterate.ts";
 import { type ErrorClass, raise } from "./raise.ts";
 import { checkForeignSignal, type SignalDefinition } from "./signal.ts";
 import { check } from "./standard_schema.ts";
@@ -110,14 +111,9 @@ export const makeRun = <Output, Raised = unknown>(
     options?: { readonly signal?: AbortSignal },
   ): Promise<A> => runtime.runPromise(Effect.flatMap(Executions, verb), options);
 
-  const iterate = <A, E>(
+  const read = <A, E>(
     stream: (executions: Executions["Service"]) => Stream.Stream<A, E>,
-  ): AsyncIterable<A> => ({
-    [Symbol.asyncIterator]: async function* () {
-      const context = await runtime.context();
-      yield* Stream.toAsyncIterableWith(Stream.unwrap(Effect.map(Executions, stream)), context);
-    },
-  });
+  ): AsyncIterable<A> => iterate(runtime, Stream.unwrap(Effect.map(Executions, stream)));
 
   const result: Run<Output, Raised>["result"] = (options) =>
     use((executions) => executions.result(named, { behind }), options).catch((error) => {
@@ -150,9 +146,9 @@ export const makeRun = <Output, Raised = unknown>(
     },
     revokeLease: (options) => use((executions) => executions.revokeLease(named, options)),
     describe: () => use((executions) => executions.describe(named)),
-    history: () => iterate((executions) => executions.history(named)),
-    workHistory: () => iterate((executions) => executions.workHistory(named)),
+    history: () => read((executions) => executions.history(named)),
+    workHistory: () => read((executions) => executions.workHistory(named)),
     output: (name, options) =>
-      iterate((executions) => executions.output(named, name, { ...options, behind })),
+      read((executions) => executions.output(named, name, { ...options, behind })),
   };
 };

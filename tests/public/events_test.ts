@@ -90,6 +90,16 @@ describe("the event store on the embedded server", () => {
     assert.deepEqual(seen, [2, 3]);
   });
 
+  it("gives who asks for many before the first has come each once, in order", async () => {
+    const id = unique();
+    const count = 300;
+    await weir.events.appendBatch(id, "acme", Array.from({ length: count }, () => note("x")));
+    const events = weir.events.iterate(id)[Symbol.asyncIterator]();
+    const asked = Array.from({ length: count + 1 }, () => events.next());
+    const came = (await Promise.all(asked)).map(({ value }) => value?.sequence);
+    assert.deepEqual(came, [...Array.from({ length: count }, (_, i) => i + 1), undefined]);
+  });
+
   it("lists executions newest first, and pages that do not drift", async () => {
     const ids = Array.from({ length: 5 }, unique);
     for (const id of ids) await weir.events.append(id, "pages", note("x"));

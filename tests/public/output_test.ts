@@ -152,4 +152,16 @@ describe("outputs in memory", () => {
     assert.deepEqual(framesOf(again), told.slice(3));
     assert.deepEqual(again.map(({ index, number }) => [index, number]), [[0, 7], [1, 8], [2, 9]]);
   });
+
+  it("who leaves while it waits is let go at once", async () => {
+    await using weir = await inMemory();
+    await weir.worker([chat]);
+    const run = await weir.start(chat, undefined);
+    const frames = run.output("tokens")[Symbol.asyncIterator]();
+    await run.signal(question, "one");
+    assert.equal((await frames.next()).value.frame, "ONE");
+    const next = frames.next();
+    assert.deepEqual(await frames.return!(), { done: true, value: undefined });
+    assert.equal((await next).done, true);
+  });
 });

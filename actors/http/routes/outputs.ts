@@ -42,16 +42,10 @@ const streamOf = (
 ): ReadableStream<Uint8Array> => {
   const encoder = new TextEncoder();
   let isOver = false;
-  let stopWaiting = () => {};
-  // What is awaited from who was told to end may never come.
-  const over = new Promise<{ readonly done: true; readonly value: undefined }>((resolve) => {
-    stopWaiting = () => resolve({ done: true, value: undefined });
-  });
   let heart: ReturnType<typeof setInterval> | undefined;
   const end = () => {
     if (isOver) return;
     isOver = true;
-    stopWaiting();
     clearInterval(heart);
     answered.delete(request);
     request.signal.removeEventListener("abort", end);
@@ -78,7 +72,7 @@ const streamOf = (
       };
       if (isOver) return controller.close();
       try {
-        const { value, done } = await Promise.race([frames.next(), over]);
+        const { value, done } = await frames.next();
         if (done === true || isOver) return await close(ended);
         controller.enqueue(encoder.encode(messageOf(value)));
       } catch (error) {
