@@ -5,8 +5,10 @@
  *
  * @module
  */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import "./schema/effect_version.ts";
 import { type HandlerOptions, makeHandler } from "./actors/http/handler.ts";
+import { makeNodeListener } from "./actors/http/node_listener.ts";
 import { type BridgeOptions, handlerOf } from "./actors/live_bridge.ts";
 
 export type {
@@ -18,6 +20,7 @@ export type {
 } from "./actors/http/authorize.ts";
 export { bearer, type BearerToken } from "./actors/http/bearer.ts";
 export type { HandlerOptions } from "./actors/http/handler.ts";
+export { addressOf } from "./actors/http/node_listener.ts";
 export type { RequestRate } from "./actors/http/rate.ts";
 export type { ServedWeir } from "./actors/http/route.ts";
 
@@ -88,3 +91,30 @@ export const eventStreams = (
 export const weirHandler = (
   options: HandlerOptions,
 ): (request: Request) => Promise<Response> => makeHandler(options);
+
+/**
+ * Has a handler answer behind `node:http`, in Node and in Deno. A request that is none is refused and
+ * ends nothing; a client that goes aborts its request, and one that reads slowly is not written ahead
+ * of.
+ *
+ * **Example** (Behind node:http)
+ *
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { once } from "node:events";
+ * import { createServer } from "node:http";
+ * import { nodeListener, weirHandler } from "@weir/weir/http";
+ * import { inMemory } from "@weir/weir/testing";
+ *
+ * await using weir = await inMemory();
+ * const server = createServer(nodeListener(weirHandler({ weir, open: true })));
+ * await once(server.listen(0, "127.0.0.1"), "listening");
+ * const { port } = server.address() as { port: number };
+ * const response = await fetch(`http://127.0.0.1:${port}/healthz`);
+ * assert.equal((await response.json()).status, "ok");
+ * server.close();
+ * ```
+ */
+export const nodeListener = (
+  handler: (request: Request) => Promise<Response>,
+): (incoming: IncomingMessage, outgoing: ServerResponse) => void => makeNodeListener(handler);

@@ -8,13 +8,14 @@ import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import { bearer } from "../../actors/http/bearer.ts";
 import { makeHandler } from "../../actors/http/handler.ts";
+import { addressOf, type Handler } from "../../actors/http/node_listener.ts";
 import { connect } from "../../actors/weir.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { isLoopback } from "../../streams/storage_backend.ts";
 import { fields, json } from "../report.ts";
 import { connectOptions, root } from "../root.ts";
 import { harmlessLines, Screen } from "../screen.ts";
-import { addressOf, type Handler, listen } from "../serve/node_server.ts";
+import { listen } from "../serve/node_server.ts";
 import { readTokenFile } from "../serve/token_file.ts";
 
 const defaultPort = 8787;

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Readable } from "node:stream";
-import type { ReadableStream as NodeStream } from "node:stream/web";
 import { after, before, describe, it } from "node:test";
 import { actor, connect, StreamDisconnected, type Weir } from "@weir/weir";
-import { type EventSources, eventStreams, type Verdict } from "@weir/weir/http";
+import { type EventSources, eventStreams, nodeListener, type Verdict } from "@weir/weir/http";
 import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const order = actor("order", (_, n: number) => n);
@@ -359,21 +357,7 @@ describe("the live bridge", () => {
   it("works behind node:http, and stops reading when the client goes", async () => {
     const tenant = randomUUID();
     const ids = await complete(tenant, 1);
-    const server: Server = createServer(async (incoming, outgoing) => {
-      const controller = new AbortController();
-      outgoing.once("close", () => controller.abort());
-      const response = await handler(
-        new Request(new URL(incoming.url!, "http://localhost"), {
-          method: incoming.method!,
-          headers: incoming.headers as Record<string, string>,
-          signal: controller.signal,
-        }),
-      );
-      response.headers.forEach((value, name) => outgoing.setHeader(name, value));
-      outgoing.writeHead(response.status);
-      Readable.fromWeb(response.body as NodeStream).on("error", () => outgoing.destroy())
-        .pipe(outgoing);
-    });
+    const server = createServer(nodeListener(handler));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
     const client = new AbortController();
