@@ -45,6 +45,8 @@ export interface BridgeOptions {
   readonly path?: string;
   /** How long a client hears nothing at most, in milliseconds; 15,000 if left out. */
   readonly heartbeatMs?: number;
+  /** Told of what went wrong here, of which the client hears no more than that. */
+  readonly onError?: (error: unknown, request: Request) => void;
 }
 
 type AnyEvent = FamilyEvents[Family];
@@ -73,10 +75,19 @@ const statuses: Readonly<Record<string, number>> = {
 const isWeirError = (error: unknown): error is WeirError =>
   error instanceof Error && "code" in error && "_tag" in error;
 
+const statusOf = (error: unknown): number => isWeirError(error) ? statuses[error._tag] ?? 500 : 500;
+
+/** What a client is told in place of a message about the server's own matters. */
+const unspecific: Readonly<Record<number, string>> = {
+  500: "The server failed.",
+  503: "The log cannot be reached. Try again later.",
+};
+
 /** What a client may know of an error: nothing of one that is none of ours. */
 const problemOf = (error: unknown): Readonly<Record<string, unknown>> => {
-  if (!isWeirError(error)) return { code: "WEIR_INTERNAL", message: "The server failed." };
-  const { code, message, retryable, _tag } = error;
+  if (!isWeirError(error)) return { code: "WEIR_INTERNAL", message: unspecific[500] };
+  const { code, retryable, _tag } = error;
+  const message = unspecific[statusOf(error)] ?? error.message;
   const positions = {
     ...("cursor" in error ? { cursor: error.cursor } : {}),
     ..."requested" in error && "earliest" in error
@@ -133,8 +144,17 @@ const streamHeaders = {
 
 /** The handler of a bridge. */
 export const handlerOf = (
-  { weir, authorize, path = "/v1/streams", heartbeatMs = 15_000 }: BridgeOptions,
+  { weir, authorize, path = "/v1/streams", heartbeatMs = 15_000, onError }: BridgeOptions,
 ): (request: Request) => Promise<Response> => {
+  const tell = (error: unknown, request: Request) => {
+    if (statusOf(error) < 500) return;
+    try {
+      onError?.(error, request);
+    } catch {
+      // Whoever is told must not fail the answer.
+    }
+  };
+
   const open = (family: Family, options: SourceOptions): AsyncIterator<AnyEvent | Tick> =>
     weir[family](options)[Symbol.asyncIterator]();
 
@@ -182,7 +202,10 @@ export const handlerOf = (
           }
         } catch (error) {
           const problem = JSON.stringify(problemOf(error));
-          if (!isOver) controller.enqueue(encoder.encode(`event: error\ndata: ${problem}\n\n`));
+          if (!isOver) {
+            controller.enqueue(encoder.encode(`event: error\ndata: ${problem}\n\n`));
+            tell(error, request);
+          }
         }
         controller.close();
         await end();
@@ -226,7 +249,8 @@ export const handlerOf = (
       const body = stream(family, { ...options, ticks: heartbeatMs }, first, request);
       return new Response(body, { headers: streamHeaders });
     } catch (error) {
-      return refuse(isWeirError(error) ? statuses[error._tag] ?? 500 : 500, problemOf(error));
+      tell(error, request);
+      return refuse(statusOf(error), problemOf(error));
     }
   };
 };

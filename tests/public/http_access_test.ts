@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { actor, InvalidInput } from "@weir/weir";
+import { actor, InvalidInput, Unavailable } from "@weir/weir";
 import { type AskedVerb, bearer, type Judgement, weirHandler } from "@weir/weir/http";
 import { inMemory, type MemoryWeir } from "@weir/weir/testing";
 import { documentOf, type OpenApi, type Place, placesOf } from "./http/api.ts";
@@ -301,6 +301,30 @@ describe("who may do what over HTTP", () => {
     assert.deepEqual(await ask(tokens.shop), [500, false]);
     assert.deepEqual(callers, [{ principal: "ana" }, { principal: "shop", tenant: "acme" }]);
     assert.deepEqual(errors, [["a secret", "r-1", "runs.list"]]);
+  });
+
+  it("tells its operator why no events are served, and the client nothing", async () => {
+    const failure = new Unavailable({ operation: "read", reason: "a secret", landed: "no" });
+    const errors: Array<unknown> = [];
+    const completions = () => ({
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(failure) }),
+    });
+    const handler = weirHandler({
+      weir: { ...weir, completions },
+      open: true,
+      onError: (error, { id, verb }) => errors.push([error, id, verb]),
+    });
+    const headers = { "x-request-id": "r-2" };
+    const url = "http://weir.test/v1/streams/completions";
+    const response = await handler(new Request(url, { headers }));
+    const { error } = await response.json() as { error: Record<string, unknown> };
+    assert.deepEqual([response.status, response.headers.get("retry-after")], [503, "1"]);
+    assert.deepEqual([error["code"], error["retryable"]], ["WEIR_UNAVAILABLE", true]);
+    assert.ok(!JSON.stringify(error).includes("secret"), JSON.stringify(error));
+    assert.deepEqual(errors, [[failure, "r-2", "streams"]]);
+    const wrong = await handler(new Request("http://weir.test/v1/streams/leaseHistory?cursor=?"));
+    assert.equal(wrong.status, 400);
+    assert.equal(errors.length, 1);
   });
 
   it("refuses tokens that could be guessed, and repeats none", () => {

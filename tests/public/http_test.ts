@@ -3,7 +3,15 @@ import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { actor, connect, StreamDisconnected, type Weir } from "@weir/weir";
+import {
+  actor,
+  connect,
+  CorruptRecord,
+  InvalidCursor,
+  StreamDisconnected,
+  Unavailable,
+  type Weir,
+} from "@weir/weir";
 import { type EventSources, eventStreams, nodeListener, type Verdict } from "@weir/weir/http";
 import { removeStore, scratchStore } from "./scratch_store.ts";
 
@@ -272,7 +280,7 @@ describe("the live bridge", () => {
     });
 
     /** A family whose iterators count what is taken and whether they were given back. */
-    const counted = (fails?: Error) => {
+    const counted = (fails?: Error, after = 3) => {
       const state = { taken: 0, open: 0 };
       const source = () => ({
         [Symbol.asyncIterator]: () => {
@@ -280,7 +288,7 @@ describe("the live bridge", () => {
           let n = 0;
           return {
             next: () => {
-              if (fails !== undefined && n === 3) return Promise.reject(fails);
+              if (fails !== undefined && n === after) return Promise.reject(fails);
               state.taken++;
               return Promise.resolve({ done: false, value: event(n++) });
             },
@@ -292,7 +300,12 @@ describe("the live bridge", () => {
         },
       });
       const weir = { completions: source } as unknown as EventSources;
-      return { state, handler: eventStreams({ weir }) };
+      const told: Array<unknown> = [];
+      const onError = (error: unknown) => {
+        told.push(error);
+        throw new Error("whatever");
+      };
+      return { state, told, handler: eventStreams({ weir, onError }) };
     };
 
     const request = (signal?: AbortSignal) =>
@@ -335,15 +348,17 @@ describe("the live bridge", () => {
     });
 
     it("says in its last message what went wrong", async () => {
-      const lost = new StreamDisconnected({ cursor: "c2", reason: "the server is gone" });
-      const { state, handler } = counted(lost);
+      const lost = new StreamDisconnected({ cursor: "c2", reason: "a secret is gone" });
+      const { state, told, handler } = counted(lost);
       const seen: Array<Message> = [];
       for await (const message of messagesOf(await handler(request()))) seen.push(message);
       const { event, data } = seen.at(-1)!;
       assert.equal(event, "error");
       const { code, cursor, retryable } = JSON.parse(data!);
       assert.deepEqual([code, cursor, retryable], ["WEIR_STREAM_DISCONNECTED", "c2", true]);
+      assert.ok(!data!.includes("secret"));
       assert.equal(state.open, 0);
+      assert.deepEqual(told, [lost]);
     });
 
     it("says nothing of an error that is none of ours", async () => {
@@ -351,6 +366,37 @@ describe("the live bridge", () => {
       let last: Message = {};
       for await (const message of messagesOf(await handler(request()))) last = message;
       assert.ok(!last.data!.includes("secret"));
+    });
+
+    it("says nothing of the server's own matters, and tells who runs it", async () => {
+      const failures = [
+        new Unavailable({ operation: "read", reason: "a secret", landed: "no" }),
+        new CorruptRecord({ subject: "a.secret", sequence: 1, reason: "torn" }),
+        new Error("a secret"),
+      ];
+      const answers = [
+        [503, "WEIR_UNAVAILABLE", true],
+        [500, "WEIR_CORRUPT_RECORD", false],
+        [500, "WEIR_INTERNAL", undefined],
+      ];
+      for (const [i, failure] of failures.entries()) {
+        const { told, handler } = counted(failure, 0);
+        const response = await handler(request());
+        const text = await response.text();
+        const { code, retryable } = JSON.parse(text);
+        assert.deepEqual([response.status, code, retryable], answers[i]);
+        assert.ok(!text.includes("secret"), text);
+        assert.deepEqual(told, [failure]);
+      }
+    });
+
+    it("tells who runs it nothing of what a client did wrong", async () => {
+      const wrong = new InvalidCursor({ reason: "malformed", detail: "it is none" });
+      const { told, handler } = counted(wrong, 0);
+      const response = await handler(request());
+      assert.equal(response.status, 400);
+      assert.match((await response.json() as { message: string }).message, /it is none/);
+      assert.deepEqual(told, []);
     });
   });
 

@@ -65,13 +65,17 @@ export const streamRoutes = (
           "Ask for leaseHistory, completions, signalDeliveries or instanceTags.",
         );
       }
+      let failure: unknown;
       const bridge = handlerOf({
         weir: sourcesOf(weir, tenant),
         path: `${base}/v1/streams`,
         ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+        onError: (error) => failure = error,
       });
       const response = await bridge(request);
       if (response.ok) return response;
+      // Which this door tells in its own way, and its operator whole.
+      if (response.status >= 500) throw failure;
       throw await refusalOf(response);
     },
   }),
