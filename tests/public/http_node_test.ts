@@ -41,6 +41,8 @@ describe("a handler behind node:http", () => {
   let url: string;
   const aborted: Array<string> = [];
   let pulled = 0;
+  /** Called when an answer is asked for whose client will have gone, and when it is let go. */
+  const late = { begun: () => {}, letGo: () => {} };
   before(async () => {
     ({ server, port, url } = await serve(async (request) => {
       const { pathname } = new URL(request.url);
@@ -64,6 +66,11 @@ describe("a handler behind node:http", () => {
             },
           }),
         );
+      }
+      if (pathname === "/late") {
+        late.begun();
+        await new Promise((resolve) => request.signal.addEventListener("abort", resolve));
+        return new Response(new ReadableStream({ cancel: () => late.letGo() }));
       }
       if (pathname === "/address") return new Response(addressOf(request));
       if (pathname === "/cookies") {
@@ -127,6 +134,17 @@ describe("a handler behind node:http", () => {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     assert.deepEqual([...aborted].sort(), ["/endless", "body"]);
+  });
+
+  it("lets go of an answer whose client went before it came", async () => {
+    const begun = new Promise<void>((resolve) => late.begun = resolve);
+    const letGo = new Promise<void>((resolve) => late.letGo = resolve);
+    const gone = new AbortController();
+    const response = fetch(`${url}/late`, { signal: gone.signal });
+    await begun;
+    gone.abort();
+    await assert.rejects(response);
+    await letGo;
   });
 
   it("asks for no more than the client reads, and for all of it in the end", async () => {
