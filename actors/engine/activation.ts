@@ -50,7 +50,7 @@ import { asParent, CodeRun } from "./code_run.ts";
 import { Deadlines } from "./deadlines.ts";
 import { endWith } from "./ending.ts";
 import { failureOf, failureOfCause, failureOfTooLarge } from "./failure_of.ts";
-import { askedKey, endedKey, tell } from "./follow_up.ts";
+import { speakingKey, tell } from "./follow_up.ts";
 import { startLagSeconds } from "./metrics.ts";
 import type { ActorCode, BudgetMeans } from "./operations.ts";
 import { OfferedMail } from "./offered_mail.ts";
@@ -342,8 +342,9 @@ export class Activation {
       const { start } = this.state;
       if (start === undefined) return yield* this.#letGo("released");
       if (this.state.done !== undefined) return yield* this.#letGo("ended");
-      const reclaims = isForeign(this.#code.name) ? this.#ownership.reclaims : 0;
-      if (reclaims > this.#engine.maxReclaims) {
+      const { reclaims } = this.#ownership;
+      // Who keeps something for others records little, and must be there whatever happens.
+      if (isForeign(this.#code.name) && reclaims > this.#engine.maxReclaims) {
         const failure = {
           name: "max_reclaims_exceeded",
           message: `${reclaims} owners in a row failed before they recorded anything`,
@@ -530,10 +531,10 @@ export class Activation {
     return this.#halted || this.state.paused !== undefined;
   }
 
-  /** Whether something that was recorded before as begun may not have been done, like the start of a child. */
+  /** Whether the start of a child was recorded before that may not have been done. */
   get #owes(): boolean {
-    // All of it is under way again as soon as the code has asked for it and was given its turn.
-    if (this.#codeRun !== undefined) this.#isOwing &&= this.#codeRun.isCatchingUp;
+    // It is under way again as soon as the code has asked for it and was given its turn.
+    if (this.#codeRun !== undefined) this.#isOwing &&= this.#codeRun.owesChildren;
     return this.#isOwing;
   }
 
@@ -559,13 +560,15 @@ export class Activation {
       const mustReturn = wish === "suspended" && this.#codeRun !== undefined &&
         this.state.paused === undefined && this.#owes;
       const ending = mustReturn ? "released" : wish;
+      // What hears that it is given up may drop what it has asked for.
+      const isAtRest = !this.#isUnderWay;
       // Or else a step could begin its next try while the lease is given up.
       this.#codeRun?.abandon();
       if (wish === "suspended") {
         yield* this.#deadlines.scheduleAll(this.#ownership);
         yield* this.#ownership.leaveSnapshot(snapshotEvery);
       }
-      yield* this.#ownership.release(!this.#isUnderWay);
+      yield* this.#ownership.release(isAtRest);
       this.#meter.end(ending);
       return yield* Effect.fail(new Over(ending));
     });
@@ -735,6 +738,7 @@ export class Activation {
 
   #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError | ReadError> {
     return Effect.suspend(() => {
+      const isAtRest = !this.#isUnderWay;
       this.#codeRun?.abandon();
       const ending = {
         engine: this.#engine,
@@ -745,10 +749,10 @@ export class Activation {
         follow: (followUps: ReadonlyArray<FollowUp>) => {
           // A child that is started behind the word that it is to stop would not hear it.
           const isToStop = followUps.some(({ type }) => type === "cancelChild");
-          const stopped = isToStop ? this.#codeRun?.stop : undefined;
+          const stopped = isToStop ? this.#codeRun?.stopStarting : undefined;
           return Effect.andThen(stopped ?? Effect.void, this.#follow(followUps));
         },
-        isAtRest: () => !this.#isUnderWay,
+        isAtRest,
       };
       return endWith(ending, outcome).pipe(
         Effect.andThen(Effect.sync(() => this.#meter.end(outcome))),
@@ -758,8 +762,7 @@ export class Activation {
   }
 
   #follow(followUps: ReadonlyArray<FollowUp>): Effect.Effect<void, AppendError> {
-    const key = this.state.done === undefined ? askedKey : endedKey;
-    const as = asParent(this.execution, this.tenant, this.state, key);
+    const as = asParent(this.execution, this.tenant, this.state, speakingKey(this.state));
     return tell(this.#engine, as, followUps);
   }
 }

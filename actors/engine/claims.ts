@@ -26,7 +26,7 @@ import { type Address, executionFilter, kindOfSubject } from "../../streams/subj
 import { afterEnd, answerTo } from "../core/decide.ts";
 import { takeUpToReplay } from "../core/take_up.ts";
 import { lifeOf, readMailbox, removeForsaken } from "../janitor/forsaken.ts";
-import { endedKey, tell } from "./follow_up.ts";
+import { speakingKey, tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
 import type { Claimed } from "./ownership.ts";
 import type { BudgetMeans } from "./operations.ts";
@@ -271,7 +271,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     { execution, tenant }: Delivery,
     { parent }: MailOf<"join">,
     { record: { life, outcome } }: SeenEnd,
-  ) => tell(options, { execution, tenant, life, key: endedKey }, [answerTo(parent, outcome)]);
+  ) => tell(options, { execution, tenant, life, key: "weir.ended" }, [answerTo(parent, outcome)]);
 
   /** Whether the janitor was told of this end before it was asked for: only it may act then. */
   const isRetired = Effect.fnUntraced(function* (address: Address, end: number, asked: number) {
@@ -342,7 +342,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     const state = takeUpToReplay((yield* readAll(unread, entries)).state);
     if (state.done === undefined) return isConcluded ? "nobody" : "unsure";
     const { outcome, keepUntil } = state.done.record;
-    const as = { execution, tenant, life: state.life, key: endedKey };
+    const as = { execution, tenant, life: state.life, key: speakingKey(state) };
     yield* tell(options, as, afterEnd(state, outcome));
     if (keepUntil !== undefined) {
       const end = entries.findLast(({ subject }) => kindOfSubject(subject) === "done")!.sequence;

@@ -68,7 +68,7 @@ export class CodeRun {
   /** Steps and starts of children that are under way. */
   #busy = 0;
   /** Starts of children among them. */
-  #starting = 0;
+  readonly #starts = new Set<Fiber.Fiber<unknown, unknown>>();
   #whenStarted: (() => void) | undefined;
   /** How the code has ended. */
   #exit: Exit.Exit<unknown, unknown> | undefined;
@@ -100,7 +100,7 @@ export class CodeRun {
    * so it waits until they are started.
    */
   get exit(): Exit.Exit<unknown, unknown> | undefined {
-    return this.#starting > 0 ? undefined : this.#exit;
+    return this.#starts.size > 0 ? undefined : this.#exit;
   }
 
   get isBusy(): boolean {
@@ -109,14 +109,14 @@ export class CodeRun {
 
   /** Whether children are being started; if so, it calls back when they are. */
   isStarting(whenStarted: () => void): boolean {
-    if (this.#starting === 0) return false;
+    if (this.#starts.size === 0) return false;
     this.#whenStarted = whenStarted;
     return true;
   }
 
-  /** Whether something is recorded with which the code, or what it asked for, has yet to go on. */
-  get isCatchingUp(): boolean {
-    return this.#program.isCatchingUp;
+  /** Whether a child is recorded that the code has yet to ask for again, or to be given its turn for. */
+  get owesChildren(): boolean {
+    return this.#program.owesChildren;
   }
 
   /** Whether it does nothing until something comes from outside. */
@@ -169,6 +169,11 @@ export class CodeRun {
     }
   }
 
+  /** Starts no child any more, for whoever has to tell all of them something. */
+  get stopStarting(): Effect.Effect<void> {
+    return Effect.suspend(() => Fiber.interruptAll([...this.#starts]));
+  }
+
   /** Abandons it, and waits until what was under way has ended. */
   get stop(): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -196,11 +201,11 @@ export class CodeRun {
 
   /** The start of a child, without which the execution neither ends of itself nor begins anew. */
   #whileStarting(effect: Effect.Effect<void>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.#starting++;
+    return Effect.withFiber((fiber) => {
+      this.#starts.add(fiber);
       const started = Effect.sync(() => {
-        this.#starting--;
-        if (this.#starting > 0 || this.#stopped) return;
+        this.#starts.delete(fiber);
+        if (this.#starts.size > 0 || this.#stopped) return;
         if (this.exit !== undefined) this.#options.onFinish();
         this.#whenStarted?.();
         this.#whenStarted = undefined;

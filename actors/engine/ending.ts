@@ -28,7 +28,7 @@ export interface EndOptions {
   readonly deadlines: Deadlines;
   readonly follow: (followUps: ReadonlyArray<FollowUp>) => Effect.Effect<void, AppendError>;
   /** Whether everything that was recorded as begun has been done. */
-  readonly isAtRest: () => boolean;
+  readonly isAtRest: boolean;
 }
 
 /** How long its records stay when it ends now. */
@@ -72,7 +72,7 @@ export const endWith = Effect.fnUntraced(function* (options: EndOptions, outcome
   // What concerns the execution itself is stored one after another in any case.
   const letGo = deadlines.takeBackAll(ownership).pipe(
     // It may be run again, and then awaits its children still.
-    Effect.andThen(ownership.release(isAtRest())),
+    Effect.andThen(ownership.release(isAtRest)),
     Effect.andThen(removeIt(options, done.record)),
   );
   const followUps = afterEnd(before, done.record.outcome);

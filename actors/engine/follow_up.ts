@@ -9,6 +9,7 @@ import { BudgetKey } from "../../schema/budget.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { AppendError } from "../../streams/log.ts";
 import type { FollowUp } from "../core/decide.ts";
+import type { ExecutionState } from "../core/state.ts";
 import type { BudgetMeans } from "./operations.ts";
 import type { Post } from "./post.ts";
 
@@ -16,11 +17,12 @@ import type { Post } from "./post.ts";
 const toldAtOnce = 64;
 
 /**
- * Under what an execution speaks to its children when it is asked to stop, and when it has ended: what
- * was said the first time is lost on who had not been started yet.
+ * Under what an execution speaks to its children: when it is asked to stop, and again when it has
+ * ended, since what was said before is lost on who had not been started yet; and each time that it is
+ * run.
  */
-export const askedKey = "weir.cancel";
-export const endedKey = "weir.ended";
+export const speakingKey = ({ done, replays }: Pick<ExecutionState, "done" | "replays">): string =>
+  `weir.${done === undefined ? "cancel" : "ended"}/${replays}`;
 
 /** By what its ends tell others. */
 export interface Means {

@@ -7,6 +7,7 @@ import * as HashMap from "effect/HashMap";
 import { KindMismatch, NameInUse } from "../../schema/execution_errors.ts";
 import {
   attemptNote,
+  endOf,
   type ExecutionState,
   type Operation,
   operation,
@@ -92,15 +93,25 @@ export class Program {
 
   /** Whether the journal has something that an earlier run asked for, and this one has not yet. */
   get isBehind(): boolean {
-    return this.#someEarlier((key) => !this.#asked.has(key));
+    const { operations, continued } = this.#state();
+    for (const [key, { kind, opened }] of HashMap.entries(operations)) {
+      const isOwn = kind !== "end" && !enginesOwn.some((prefix) => key.startsWith(prefix));
+      if (isOwn && opened > (continued?.opened ?? 0) && !this.#asked.has(key)) return true;
+    }
+    return false;
   }
 
-  /** Whether it is behind, or has yet to go on with something of that kind which it has asked for. */
-  get isCatchingUp(): boolean {
-    return this.#turning ||
-      this.#someEarlier((key) =>
-        !this.#asked.has(key) || this.#outstanding.get(key)?.begun === false
-      );
+  /** Whether the journal has a child whose end is awaited, and with which this run has not gone on yet. */
+  get owesChildren(): boolean {
+    const { operations, continued } = this.#state();
+    for (const [key, each] of HashMap.entries(operations)) {
+      if (each.kind !== "spawn" && each.kind !== "call") continue;
+      const end = each.kind === "spawn" ? operation(this.#state(), endOf(key)) : each;
+      if (end?.settled !== undefined || each.opened <= (continued?.opened ?? 0)) continue;
+      const isAsked = this.#asked.has(key) && this.#outstanding.get(key)?.begun !== false;
+      if (!isAsked || this.#turning) return true;
+    }
+    return false;
   }
 
   /** The key of the next use of a name: the name, and from the second use on its number. */
@@ -171,16 +182,6 @@ export class Program {
   /** Nothing reaches the code any more. */
   close(): void {
     this.#closed = true;
-  }
-
-  /** Whether the journal has something of the code's own for which this holds. */
-  #someEarlier(holds: (key: string) => boolean): boolean {
-    const { operations, continued } = this.#state();
-    for (const [key, { kind, opened }] of HashMap.entries(operations)) {
-      const isOwn = kind !== "end" && !enginesOwn.some((prefix) => key.startsWith(prefix));
-      if (isOwn && opened > (continued?.opened ?? 0) && holds(key)) return true;
-    }
-    return false;
   }
 
   #give(next: () => void): void {

@@ -361,7 +361,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
             }),
         } satisfies Settlement;
       case "released":
-        return later(draining ? 0 : askAgainMs);
+        return later(draining ? 0 : askAgainMs * Math.min(delivery.offers, 30));
       case "lost":
         return later(askAgainMs * Math.min(delivery.offers, 30));
     }

@@ -9,7 +9,7 @@ import * as Result from "effect/Result";
 import { type Command, decide, type FollowUp } from "../../actors/core/decide.ts";
 import { record as evolve } from "../../actors/core/evolve.ts";
 import type { ExecutionState } from "../../actors/core/state.ts";
-import { askedKey, endedKey } from "../../actors/engine/follow_up.ts";
+import { speakingKey } from "../../actors/engine/follow_up.ts";
 import { type History, readOne, unread } from "../../actors/engine/history.ts";
 import type { Left } from "../../actors/engine/snapshot.ts";
 import { ExecutionId, type Timestamp } from "../../schema/ids.ts";
@@ -106,7 +106,7 @@ export class Hold {
       } else if (followUp.type === "cancelChild") {
         const to = this.world.addressOf(followUp.child.execution);
         const { execution } = this;
-        const key = this.state.done === undefined ? askedKey : endedKey;
+        const key = speakingKey(this.state);
         const as = { execution, tenant, life: this.state.life, key };
         yield* this.do(post.cancelChild(to, as, undefined));
       }

@@ -108,3 +108,35 @@ describe("a child whose start takes longer than its parent is let run", () => {
     assert.equal(await stopped(2_000, true), "never started");
   });
 });
+
+it("an end that is forced is told at once, whatever a step does meanwhile", () =>
+  new VirtualClock(Date.UTC(2026, 0, 1)).run(
+    Effect.gen(function* () {
+      const top = ActorName.make("top");
+      const called = { execution: ExecutionId.make("parent/p-1"), tenant: acme };
+      yield* makeWorker({
+        identity: WorkerInstanceId.make("w1"),
+        actors: [
+          { name: child, run: (weir) => weir.wait("never") },
+          { name: top, run: (weir) => weir.call("p", { ...called, actor: parent, input: 0 }) },
+          {
+            name: parent,
+            run: (weir) =>
+              Effect.andThen(
+                weir.spawn("child", { actor: child, tenant: acme, input: 0, execution }),
+                weir.run("long", () => Effect.uninterruptible(Effect.sleep("10 hours"))),
+              ),
+          },
+        ],
+      });
+      const executions = yield* Executions;
+      const of = yield* executions.start(top, acme, undefined, { unserved: true });
+      yield* Effect.sleep("10 seconds");
+      yield* executions.cancel(called, { force: true });
+      yield* Effect.flip(Effect.timeout(executions.result(of), "1 minute"));
+      assert.equal((yield* executions.describe(of)).status, "failed");
+      yield* Effect.sleep("1 minute");
+      const left = yield* executions.describe({ execution, tenant: acme });
+      assert.equal(left.status, "cancelled");
+    }).pipe(Effect.scoped, Effect.provide(layerMemory())),
+  ));

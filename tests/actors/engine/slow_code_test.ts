@@ -99,18 +99,25 @@ describe("code that is slow to ask again for what is recorded", () => {
 describe("a child that is recorded, and that its parent's dead owner may not have started", () => {
   /** How long the code of the second owner stands still before it calls the child. */
   let slowMs = 0;
+  /** Whether it ends what it does when it hears that it is given up. */
+  let isObedient = false;
   const actors: ReadonlyArray<ActorCode> = [
     { name: child, run: (weir) => Effect.as(weir.sleep("grow", "1 minute"), "grown") },
     {
       name: parent,
-      run: (weir) =>
-        Effect.all([
+      run: (weir) => {
+        const givenUp = Effect.callback<void>((resume) =>
+          weir.cancelled.addEventListener("abort", () => resume(Effect.void), { once: true })
+        );
+        const both = Effect.all([
           weir.wait("go"),
           Effect.andThen(
             Effect.suspend(() => slowMs === 0 ? Effect.void : Effect.sleep(slowMs)),
             weir.call("c", calling("c")),
           ),
-        ], { concurrency: "unbounded" }),
+        ], { concurrency: "unbounded" });
+        return isObedient ? Effect.raceFirst(both, givenUp) : both;
+      },
     },
     { name: crowd, run: (weir) => Effect.as(weir.run("work", () => Effect.void), "worked") },
   ];
@@ -165,6 +172,17 @@ describe("a child that is recorded, and that its parent's dead owner may not hav
         yield* executions.resume(of);
       })));
 
+  it("is started after an owner that was let go, and whose code dropped it then", async () => {
+    isObedient = true;
+    await grows(0, 100, ({ of, executions, second }) =>
+      Effect.gen(function* () {
+        yield* executions.pause(of);
+        yield* second;
+        yield* Effect.sleep("2 minutes");
+        yield* executions.resume(of);
+      })).finally(() => isObedient = false);
+  });
+
   it("is started by who has no room for code that is slow", () =>
     grows(3_000, 1, ({ executions, second }) =>
       Effect.gen(function* () {
@@ -177,4 +195,44 @@ describe("a child that is recorded, and that its parent's dead owner may not hav
 
   it("is started by code that is slower than anything may stay in memory", () =>
     grows(120_000, 100, ({ second }) => second));
+});
+
+it("what an attempt leaves behind that the next does not ask for keeps nothing in memory", async () => {
+  const executionsAtAll = 6;
+  const failed = new Set<string>();
+  const tidy: ActorCode = {
+    name: parent,
+    retry: { attempts: 5, delay: 10 },
+    run: (weir) =>
+      weir.run("work", () =>
+        Effect.suspend(() => {
+          if (failed.has(weir.execution)) return Effect.void;
+          failed.add(weir.execution);
+          return Effect.fail(new Error("the first time"));
+        }), { retry: { attempts: 1 } }).pipe(
+          Effect.catch((error) =>
+            Effect.andThen(weir.run("undo", () => Effect.void), Effect.fail(error))
+          ),
+          Effect.andThen(weir.wait("go")),
+        ),
+  };
+  const { result, stuck } = await onMortals((hire) =>
+    Effect.gen(function* () {
+      const executions = yield* Executions;
+      const first = yield* hire("first", { actors: [tidy], residentGrace: "1 hour" });
+      for (let i = 0; i < executionsAtAll; i++) {
+        yield* executions.start(parent, acme, undefined, { id: `p-${i}`, unserved: true });
+      }
+      yield* Effect.sleep("30 seconds");
+      first.kill();
+      const options = { actors: [tidy], residentGrace: "1 second", concurrency: 2 } as const;
+      const second = yield* hire("second", options);
+      yield* Effect.sleep("1 hour");
+      const before = second.appends;
+      yield* Effect.sleep("1 hour");
+      return { failed: failed.size, appended: second.appends - before };
+    })
+  );
+  assert.deepEqual(result, { failed: executionsAtAll, appended: 0 });
+  assert.deepEqual(stuck, []);
 });
