@@ -51,7 +51,10 @@ export interface ReadFamilyOptions extends FamilyFilter {
   readonly after?: string;
 }
 
-/** That nothing has come for a while: everything up to the cursor has been seen. */
+/**
+ * That nothing has come for a while: everything up to the cursor has been seen, and there is no more
+ * for now. Of who reads by tag, others' events may still lie behind it.
+ */
 export interface Tick {
   readonly type: "tick";
   readonly cursor: Cursor;

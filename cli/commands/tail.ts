@@ -1,13 +1,21 @@
 /** `weir tail`: the events of a family, in the order of the log, from a cursor on. */
-import * as Clock from "effect/Clock";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
+import { decodeCursor } from "../../schema/cursor.ts";
 import { ExecutionId } from "../../schema/ids.ts";
-import { Families, type Family, type FamilyEvents } from "../../streams/families.ts";
+import {
+  Families,
+  type Family,
+  type FamilyEvents,
+  type ReadFamilyOptions,
+  type Tick,
+} from "../../streams/families.ts";
+import { familyFilters } from "../../streams/families/family.ts";
+import { Log } from "../../streams/log.ts";
 import { checked, familyNames, given, tagQuery } from "../flags.ts";
 import { type Column, json, makeList } from "../report.ts";
 import { layer, tenant } from "../root.ts";
@@ -29,24 +37,32 @@ const columns: ReadonlyArray<Column<Event>> = [
   { title: "CURSOR", of: ({ cursor }) => cursor },
 ];
 
-/** How long nothing may come before everything that is stored has been read. */
-const quiet = "100 millis";
+/** How often a reader that nothing comes for is told how far it is. */
+const ticks = "100 millis";
 
-/** What is stored, up to now: an event of later is not waited for, and not shown. */
-const stored = <F extends Family>(
-  families: Families["Service"],
-  family: F,
-  options: { readonly after: string },
-) =>
-  Stream.unwrap(
-    Effect.map(Clock.currentTimeMillis, (now) =>
-      families.read(family, { ...options, ticks: quiet }).pipe(
-        Stream.takeWhile((next) =>
-          !("type" in next && next.type === "tick") && next.at <= now
-        ),
-        Stream.map((event) => event as FamilyEvents[F]),
-      )),
-  );
+const isEvent = (event: Event | Tick): event is Event =>
+  !("type" in event && event.type === "tick");
+
+/**
+ * What is stored by now: where the shards end is asked first, and reading goes on until the cursor
+ * is there in each. An event of later is not waited for.
+ */
+const stored = (family: Family, options: ReadFamilyOptions) =>
+  Stream.unwrap(Effect.gen(function* () {
+    const families = yield* Families;
+    const log = yield* Log;
+    const shards = familyFilters(family, log.layout, options).map(({ shard }) => shard);
+    const ends = yield* Effect.forEach(shards, log.tail, { concurrency: "unbounded" });
+    const isLast = ({ cursor }: Event | Tick) =>
+      Effect.map(
+        decodeCursor(cursor),
+        (at) => shards.every((shard, index) => at.shards[shard]!.sequence >= ends[index]!.sequence),
+      );
+    return families.read(family, { ...options, ticks }).pipe(
+      Stream.takeUntilEffect(isLast),
+      Stream.filter(isEvent),
+    );
+  }));
 
 export const tail = Command.make("tail", {
   family: Argument.Literals("family", familyNames).pipe(
@@ -84,9 +100,7 @@ export const tail = Command.make("tail", {
       ...given("executionId", yield* checked(ExecutionId, "execution id", execution)),
       after: Option.getOrElse(after, () => follow ? "now" : "earliest"),
     };
-    const events: Stream.Stream<Event, unknown> = follow
-      ? families.read(family, options)
-      : stored(families, family, options);
+    const events = follow ? families.read<Family>(family, options) : stored(family, options);
     yield* events.pipe(Stream.chunks, Stream.runForEach(print));
   }).pipe(Effect.provide(layer()))).pipe(
     Command.withDescription("Print the events of a family"),

@@ -162,7 +162,10 @@ const open = Effect.fnUntraced(function* <F extends Family>(
     }
   });
 
-  /** Moves the position to the tail where the leader has nothing for this reader up to there. */
+  /**
+   * Moves the position to the tail where the leader has nothing for this reader up to there, and
+   * tells whether it has something that is still on its way.
+   */
   const look = Effect.fnUntraced(function* (filter: Filter) {
     const { shard } = filter;
     const tail = yield* log.tail(shard);
@@ -173,14 +176,17 @@ const open = Effect.fnUntraced(function* <F extends Family>(
     if (tail.sequence < sequence) return yield* Effect.fail("the log is shorter than it was");
     const isBehind = Option.isSome(next) && next.value.sequence <= tail.sequence;
     if (!isBehind && positions[shard]!.sequence === sequence) positions[shard] = tail;
+    return isBehind;
   });
 
   const give = Effect.fnUntraced(function* (taken: ReadonlyArray<Item<F> | typeof quiet>) {
     const items = taken.filter((item) => item !== quiet);
     const shards = new Set(items.map(({ shard }) => shard));
-    yield* items.length === 0
-      ? Effect.forEach(filters, look, { concurrency: "unbounded", discard: true })
-      : Effect.forEach(shards, check, { concurrency: "unbounded", discard: true });
+    let isAllSeen = false;
+    if (items.length === 0) {
+      const behind = yield* Effect.forEach(filters, look, { concurrency: "unbounded" });
+      isAllSeen = !behind.includes(true);
+    } else yield* Effect.forEach(shards, check, { concurrency: "unbounded", discard: true });
     const events: Array<FamilyEvents[F] | Tick> = [];
     for (const { shard, sequence, at, event } of items) {
       const position = positions[shard]!;
@@ -191,7 +197,9 @@ const open = Effect.fnUntraced(function* <F extends Family>(
       if (event !== undefined) events.push(event(cursorHere()));
     }
     hasGiven ||= events.length > 0;
-    if (events.length === 0 && isTickDue) {
+    // Whoever looks for a tag may pass over others' events for long, and is told how far it is.
+    const isProgress = items.length > 0 && isTagged !== undefined;
+    if (events.length === 0 && isTickDue && (isAllSeen || isProgress)) {
       const at = Timestamp.make(Math.max(...positions.map((position) => position.at)));
       events.push({ type: "tick", cursor: cursorHere(), at });
     }

@@ -3,6 +3,7 @@
  * machine's own environment reaches it. Real processes are started in `process_test.ts` alone.
  */
 import assert from "node:assert/strict";
+import * as Clock from "effect/Clock";
 import * as ConfigProvider from "effect/ConfigProvider";
 import * as Effect from "effect/Effect";
 import * as FileSystem from "effect/FileSystem";
@@ -26,6 +27,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Ends the command, as Ctrl-C would, when its standard output is as wished. */
   readonly until?: (stdout: string) => boolean;
+  /** How far the clock of its machine is behind. */
+  readonly behindMs?: number;
 }
 
 const terminal = Terminal.make({
@@ -37,10 +40,16 @@ const terminal = Terminal.make({
   display: () => Effect.void,
 });
 
+const isBehind = (clock: Clock.Clock, millis: number): Clock.Clock =>
+  Object.assign(Object.create(clock), {
+    currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() - millis,
+    currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now - millis),
+  });
+
 /** Runs `weir` with these words; 130 is the exit code of a command that `until` has ended. */
 export const weir = (
   words: ReadonlyArray<string>,
-  { isTerminal = false, env = {}, until }: RunOptions = {},
+  { isTerminal = false, env = {}, until, behindMs = 0 }: RunOptions = {},
 ): Promise<Ran> => {
   const written = { stdout: "", stderr: "" };
   let enough: () => void = () => undefined;
@@ -66,11 +75,14 @@ export const weir = (
     ),
     ConfigProvider.layer(ConfigProvider.fromUnknown(env)),
   );
+  const program = Effect.clockWith((clock) =>
+    Effect.provideService(run(words), Clock.Clock, isBehind(clock, behindMs))
+  );
   const ended = Effect.callback<number>((resume) => {
     enough = () => resume(Effect.succeed(130));
   });
   return Effect.runPromise(
-    Effect.raceFirst(run(words), ended).pipe(
+    Effect.raceFirst(program, ended).pipe(
       Effect.map((exitCode) => ({ exitCode, ...written })),
       Effect.provide(layer),
     ),
