@@ -64,6 +64,8 @@ const rememberMs = 120_000;
 /** After what time it is looked whether an errand is of an execution that has gone on. */
 const lookAfterMs = 60_000;
 const looksAtOnce = 16;
+/** How long at most what waits is handed out behind the time of who asks: he waits two seconds more. */
+const handOutRestMs = 1_000;
 /** How late something may be done before it is clear that this process stood still. */
 const stoodStillMs = 1_000;
 
@@ -488,23 +490,38 @@ export class Keeper {
     return this.#takeBack([errand], "released");
   }
 
-  /** Asks for something to do, for so long; what is on its way then is awaited. */
-  ask(worker: Registered, waitMs: number): Effect.Effect<Given> {
+  /**
+   * Asks for something to do, for so long. Then what waits is handed out to who asked before and to
+   * this one, since they may have been kept waiting by others: nothing means that there is none.
+   */
+  ask(worker: Registered, waitMs: number): Effect.Effect<Given, KeepError> {
     return Effect.suspend(() => {
+      const { session } = worker.record;
+      if (this.#bySession.get(session) !== worker) return Effect.succeed<Given>("gone");
       const seeker = ++this.#questions;
       const given = Deferred.makeUnsafe<Given>();
       const asking: Asking = { worker, given, isLate: false };
       this.#asking.set(seeker, asking);
-      this.#pool.seek(worker.record.session, seeker);
+      this.#pool.seek(session, seeker);
       this.#stir();
       const stop = () => {
         asking.isLate = true;
         return this.#pool.unseek(seeker) && this.#asking.delete(seeker);
       };
+      const isGiven = Effect.sync(() => Deferred.isDoneUnsafe(given));
+      const handOutRest = Effect.repeat(this.inTurn(this.#handOut), {
+        while: (isDone) => Effect.map(isGiven, (isGiven) => isDone && !isGiven),
+      });
       return Deferred.await(given).pipe(
         Effect.timeoutOrElse({
           duration: waitMs,
-          orElse: () => stop() ? Effect.succeed<Given>("nothing") : Deferred.await(given),
+          orElse: () =>
+            Effect.andThen(
+              Effect.timeoutOption(handOutRest, handOutRestMs),
+              Effect.suspend(() =>
+                stop() ? Effect.succeed<Given>("nothing") : Deferred.await(given)
+              ),
+            ),
         }),
         Effect.onInterrupt(() => Effect.sync(stop)),
       );

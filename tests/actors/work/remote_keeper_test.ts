@@ -116,6 +116,22 @@ describe("who keeps remote workers", () => {
       assert.equal(yield* recordOf("w"), undefined);
     }));
 
+  test("gives what waits to all who ask for it without waiting", (stage) =>
+    Effect.gen(function* () {
+      yield* stage.work([resize]);
+      const worker = yield* arrive(acme, image);
+      const ids = Array.from({ length: 8 }, (_, index) => `${index}`);
+      for (const id of ids) yield* stage.start(resize, 1, { tenant: acme, id });
+      const first = yield* Effect.forEach(ids, () => worker.claim);
+      for (const each of first) yield* worker.of(each).say("release");
+      const given = yield* Effect.forEach(ids, () => worker.say("claim"), {
+        concurrency: "unbounded",
+      });
+      const steps = given.map(({ step }) => step?.step);
+      assert.deepEqual(steps.toSorted(), first.map(({ step }) => step).toSorted());
+      assert.deepEqual(yield* worker.say("claim"), { ok: true, step: null });
+    }));
+
   test("finds out what was entered late for an execution that had ended", (stage) =>
     Effect.gen(function* () {
       yield* stage.work([resize]);
