@@ -10,7 +10,13 @@ import type * as Schema from "effect/Schema";
 import type { Cursor } from "../schema/cursor.ts";
 import { InvalidInput } from "../schema/errors.ts";
 import { type ActorName, ExecutionId, executionIdentity, parse, Tenant } from "../schema/ids.ts";
-import { changed, QueueChange, type QueueLimits, QueueName } from "../schema/queue_limits.ts";
+import {
+  changed,
+  QueueChange,
+  type QueueLimits,
+  type QueueMessage,
+  QueueName,
+} from "../schema/queue_limits.ts";
 import type { SeatRecord } from "../schema/seat_record.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import { Log } from "../streams/log.ts";
@@ -125,17 +131,30 @@ const standing = (queue: string) =>
     Effect.flatMap(Log, (log) => Seats.make(log).taken(queue)),
   ], { concurrency: 2 });
 
-export const configure = Effect.fnUntraced(function* (name: string, options: QueueOptions) {
+/** Tells whoever keeps a queue, and gives what it is to allow then. */
+const tell = Effect.fnUntraced(function* (name: string, message: QueueMessage) {
   const queue = yield* parse(QueueName, "queue name", name);
-  const change = yield* changeOf(options);
   const executions = yield* Executions;
   yield* executions.start(Seats.queueActor as ActorName, Seats.queueTenant, undefined, {
     id: queue,
   });
   const before = yield* limitsNow(queue);
   // Who keeps it applies what is said to what it has then: nobody undoes what another said.
-  yield* executions.signal(named(queue), limitsSignal, change as Schema.Json);
-  return changed(before, change);
+  yield* executions.signal(named(queue), limitsSignal, message as Schema.Json);
+  return changed(before, message);
+});
+
+export const configure = (name: string, options: QueueOptions) =>
+  Effect.flatMap(changeOf(options), (change) => tell(name, change));
+
+/** Pauses tenants in a queue, or has them go on, whoever else is paused. */
+export const steerTenants = Effect.fnUntraced(function* (
+  name: string,
+  verb: "pause" | "resume",
+  tenants: ReadonlyArray<string>,
+) {
+  const checked = yield* Effect.forEach(tenants, (tenant) => parse(Tenant, "tenant", tenant));
+  return yield* tell(name, { [`${verb}Tenants` as const]: checked });
 });
 
 export const describe = Effect.fnUntraced(function* (name: string) {

@@ -54,11 +54,26 @@ export const QueueChange = Schema.Struct({
 });
 export type QueueChange = typeof QueueChange.Type;
 
+/** What whoever keeps a queue is told: a change, or that some tenants more or fewer are paused. */
+export const QueueMessage = Schema.Struct({
+  ...QueueChange.fields,
+  pauseTenants: Schema.optionalKey(QueueLimits.fields.pausedTenants),
+  resumeTenants: Schema.optionalKey(QueueLimits.fields.pausedTenants),
+});
+export type QueueMessage = typeof QueueMessage.Type;
+
 /** What a queue allows behind a change. */
-export const changed = (limits: QueueLimits, change: QueueChange): QueueLimits =>
-  Object.fromEntries(
-    Object.entries({ ...limits, ...change }).filter(([, value]) => value !== null),
+export const changed = (
+  limits: QueueLimits,
+  { pauseTenants = [], resumeTenants = [], ...change }: QueueMessage,
+): QueueLimits => {
+  const paused = new Set([...change.pausedTenants ?? limits.pausedTenants, ...pauseTenants]);
+  for (const tenant of resumeTenants) paused.delete(tenant);
+  const all = { ...limits, ...change, pausedTenants: [...paused] };
+  return Object.fromEntries(
+    Object.entries(all).filter(([, value]) => value !== null),
   ) as unknown as QueueLimits;
+};
 
 /** Of a queue of which nothing else was said. */
 export const defaultLimits: QueueLimits = {

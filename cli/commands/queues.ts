@@ -10,6 +10,7 @@ import * as CliError from "effect/cli/CliError";
 import * as Command from "effect/cli/Command";
 import { Executions } from "../../actors/executions.ts";
 import * as Queues from "../../actors/queues.ts";
+import type { QueueLimits } from "../../schema/queue_limits.ts";
 import { duration, given, id, named } from "../flags.ts";
 import { amount, limitFlag, limitsText, lines, rateFlag, weights } from "../queue_words.ts";
 import { type Column, printList, printOne } from "../report.ts";
@@ -57,14 +58,17 @@ const limitFlags = {
   ageing: duration("ageing", "Who waits for so long comes before a priority more by one"),
 };
 
-/** Changes a queue, and prints what is to hold. */
+/** Prints what is to hold from now on. */
+const printChanged = (queue: string, limits: QueueLimits, done: string) =>
+  printOne({ name: queue, limits }, [`${queue}  ${done}  ${limitsText(limits)}`]);
+
+/** Changes a queue. */
 const change = Effect.fnUntraced(function* (
   queue: string,
   options: Queues.QueueOptions,
   done: string,
 ) {
-  const limits = yield* Queues.configure(queue, options);
-  yield* printOne({ name: queue, limits }, [`${queue}  ${done}  ${limitsText(limits)}`]);
+  yield* printChanged(queue, yield* Queues.configure(queue, options), done);
 });
 
 const configure = Command.make("configure", { name, ...limitFlags }, ({ name, ...flags }) => {
@@ -102,13 +106,8 @@ const steer = (verb: "pause" | "resume", description: string) =>
     Effect.gen(function* () {
       const said = verb === "pause" ? "paused" : "resumed";
       if (tenants.length === 0) return yield* change(name, { paused: verb === "pause" }, said);
-      const { pausedTenants } = (yield* Queues.describe(name)).limits;
-      const others = pausedTenants.filter((tenant) => !tenants.includes(tenant));
-      yield* change(
-        name,
-        { pausedTenants: verb === "pause" ? [...others, ...tenants] : others },
-        `${said} for ${tenants.join(", ")}`,
-      );
+      const limits = yield* Queues.steerTenants(name, verb, tenants);
+      yield* printChanged(name, limits, `${said} for ${tenants.join(", ")}`);
     }).pipe(Effect.provide(layer()))).pipe(Command.withDescription(description));
 
 const why = Command.make("why", { id }, ({ id }) =>

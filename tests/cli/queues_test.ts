@@ -114,6 +114,20 @@ describe("weir queues", () => {
     await expect(["queues", "describe", "q"], /state +open\n/);
   });
 
+  it("pauses one tenant after another, though nobody keeps the queue now", async () => {
+    const there = ["--namespace", "later"];
+    await using late = await connect({ servers: server.url, namespace: "later" });
+    await (await late.worker([waits], { queues: true })).close();
+    await said("queues", "pause", "q", "acme", ...there);
+    await said("queues", "pause", "q", "umbrella", "hooli", ...there);
+    await said("queues", "resume", "q", "hooli", ...there);
+    await late.worker([waits], { queues: true });
+    await expect(["queues", "describe", "q", ...there], /paused for +acme umbrella\n/);
+    const none = await weir("queues", "pause", "q", "", ...there);
+    assert.equal(none.exitCode, 2);
+    assert.match(none.stderr, /tenant "" is refused/);
+  });
+
   it("ls and describe show who waits and who runs", async () => {
     await expect(["queues", "ls"], /^cards\topen\t1\t2\tconcurrency 100, .*\nq\topen\t0\t0\t/);
     assert.match(

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
 import { InvalidInput } from "../../../schema/errors.ts";
 import { type ActorName, executionIdentity } from "../../../schema/ids.ts";
-import { changed, defaultLimits, QueueChange, QueueLimits } from "../../../schema/queue_limits.ts";
+import { changed, defaultLimits, QueueLimits, QueueMessage } from "../../../schema/queue_limits.ts";
 import type { SeatRecord } from "../../../schema/seat_record.ts";
 import { readMoment } from "../../../streams/execution_records.ts";
 import type { JournalError } from "../../../streams/journal.ts";
@@ -36,7 +36,7 @@ import { Admission, type Seat } from "./admission.ts";
 /** The signal that gives a queue other limits. */
 export const limitsSignal = "weir.queue";
 
-const decodeChange = Schema.decodeUnknownOption(QueueChange);
+const decodeChange = Schema.decodeUnknownOption(QueueMessage);
 const decodeLimits = Schema.decodeUnknownOption(QueueLimits);
 
 export const seatOf = (record: SeatRecord): Seat => ({
