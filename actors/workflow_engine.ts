@@ -11,7 +11,6 @@ import * as Exit from "effect/Exit";
 import { memoize } from "effect/Function";
 import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
-import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import * as Scope from "effect/Scope";
 import type * as DurableDeferred from "effect/workflow/DurableDeferred";
@@ -37,13 +36,13 @@ import { make as makeWorker, type WorkerOptions } from "./engine/worker.ts";
 import { parseLimits } from "./engine/worker_limits.ts";
 import { Executions, type Named } from "./executions.ts";
 import { make as makeExtras } from "./workflow/extras_weir.ts";
-import { encodedValues, here, pack, unpack } from "./workflow/exit_codec.ts";
+import { exitOf, exitOfEnd, insist, poll, result } from "./workflow/ended.ts";
+import { encodedValues, here, pack } from "./workflow/exit_codec.ts";
 import {
   actorOf,
   deferredSignal,
   executionOf,
   interruptSignal,
-  isMendedWait,
   resumeSignal,
 } from "./workflow/names.ts";
 import { CurrentRun, type Registered, WorkflowRun } from "./workflow/run.ts";
@@ -85,38 +84,18 @@ class WorkflowFailed extends Error {
 /** What a workflow has that its narrow type leaves out. */
 interface Props {
   readonly payloadSchema: Schema.Top;
-  readonly successSchema: Schema.Top;
-  readonly errorSchema: Schema.Top;
 }
 
 const isInterrupted = (exit: AnyExit): boolean =>
   Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause);
 
 // Made once for each workflow: a codec is compiled when it is first used.
-const exitOf = memoize((workflow: Workflow.Any) => {
-  const { successSchema, errorSchema } = workflow as unknown as Props;
-  return Schema.toCodecJson(Schema.Exit(successSchema, errorSchema, Schema.Defect()));
-});
-
 const inputOf = memoize((workflow: Workflow.Any) =>
   Schema.toCodecJson((workflow as unknown as Props).payloadSchema)
 );
 
 /** How long what was done early waits for its execution. */
 const earlyMs = 7 * 24 * 60 * 60 * 1_000;
-
-const askAgain = Schedule.min([
-  Schedule.exponential("50 millis", 1.5),
-  Schedule.spaced("5 seconds"),
-]);
-
-/** The interface has no errors: what may pass is tried until it does, and the rest is a defect. */
-const insist = <A, E extends { readonly retryable?: boolean }>(
-  effect: Effect.Effect<A, E>,
-): Effect.Effect<A> =>
-  Effect.orDie(
-    Effect.retry(effect, { while: ({ retryable }) => retryable === true, schedule: askAgain }),
-  );
 
 const make = Effect.fnUntraced(function* (
   { tenant = Tenant.make("default"), ...options }: WorkflowEngineOptions,
@@ -131,26 +110,6 @@ const make = Effect.fnUntraced(function* (
 
   const payloadOf = (workflow: Workflow.Any, payload: unknown) =>
     here(Schema.encodeEffect(inputOf(workflow))(payload));
-
-  /** How an execution ended, by what whoever awaited it was told. */
-  const exitOfEnd = (
-    workflow: Workflow.Any,
-    ended: Effect.Effect<unknown, unknown>,
-  ): Effect.Effect<AnyExit> =>
-    Effect.matchCauseEffect(ended, {
-      onSuccess: (value) => unpack(value, exitOf(workflow)),
-      onFailure: (cause) => {
-        const error = Cause.squash(cause) as {
-          readonly _tag?: string;
-          readonly failure?: { readonly data?: { readonly workflow?: unknown } };
-        };
-        const travelled = error?.failure?.data?.workflow;
-        if (travelled !== undefined) return unpack(travelled, exitOf(workflow));
-        const isCancelled = error?._tag === "ExecutionCancelled" ||
-          (error as { readonly outcome?: string })?.outcome === "cancelled";
-        return Effect.succeed(isCancelled ? Exit.interrupt() : Exit.die(error));
-      },
-    });
 
   /** The code of a workflow as the engine runs it. */
   const codeOf = (registered: Registered) => ({
@@ -202,12 +161,6 @@ const make = Effect.fnUntraced(function* (
     tenant,
     onParentEnd: "abandon" as const,
   });
-
-  const result = (of: Named) =>
-    Effect.retry(executions.result(of), {
-      while: ({ retryable }) => retryable,
-      schedule: askAgain,
-    });
 
   /** Tells an execution something, unless nobody is there whom it would concern. */
   const tell = (of: Named, name: string, payload: Json, key?: string) =>
@@ -291,7 +244,7 @@ const make = Effect.fnUntraced(function* (
         if (discard || parent === undefined || Option.isNone(run) || detached === true) {
           yield* start(workflow, executionId, payload);
           if (discard) return;
-          const exit = yield* exitOfEnd(workflow, result(of));
+          const exit = yield* exitOfEnd(workflow, result(executions, of));
           return new Workflow.Complete({ exit });
         }
         const input = yield* payloadOf(workflow, payload);
@@ -303,30 +256,7 @@ const make = Effect.fnUntraced(function* (
         );
       })) as Encoded["execute"],
 
-    poll: (workflow, executionId) => {
-      const of = named(workflow, executionId);
-      return Effect.gen(function* () {
-        const found = yield* executions.describe(of);
-        switch (found.status) {
-          case "waiting":
-          case "delayed":
-          case "active":
-            return Option.none();
-          case "suspended":
-          case "paused": {
-            const failed = found.waitingFor.some(({ key }) => isMendedWait(key));
-            return Option.some(new Workflow.Suspended(failed ? { failed } : {}));
-          }
-          default:
-            return Option.some(
-              new Workflow.Complete({ exit: yield* exitOfEnd(workflow, result(of)) }),
-            );
-        }
-      }).pipe(
-        Effect.catchTag("ExecutionNotFound", () => Effect.succeedNone),
-        insist,
-      );
-    },
+    poll: (workflow, executionId) => poll(executions, workflow, named(workflow, executionId)),
 
     interrupt: (workflow, executionId) =>
       tell(named(workflow, executionId), interruptSignal, null, interruptSignal),
@@ -340,7 +270,7 @@ const make = Effect.fnUntraced(function* (
     resume: (workflow, executionId) => tell(named(workflow, executionId), resumeSignal, null),
 
     awaitComplete: (workflow, executionId) =>
-      Effect.asVoid(Effect.exit(result(named(workflow, executionId)))),
+      Effect.asVoid(Effect.exit(result(executions, named(workflow, executionId)))),
 
     activityExecute: Effect.fnUntraced(function* (activity, attempt) {
       const instance = yield* WorkflowInstance;

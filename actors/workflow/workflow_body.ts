@@ -65,6 +65,10 @@ export interface Cell {
   value: Option.Option<Json>;
 }
 
+/** What is there under a name that users choose, and that every object may have. */
+const own = <A>(record: Readonly<Record<string, A>>, name: string): A | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined;
+
 /** The result of a body that is to be continued. */
 export class Continued {
   readonly payload: object;
@@ -92,7 +96,7 @@ export class WorkflowBody {
   channel(name: string): Channel {
     const known = this.#channels.get(name);
     if (known !== undefined) return known;
-    const first = this.#before.taken[name] ?? 0;
+    const first = own(this.#before.taken, name) ?? 0;
     const channel = { turn: Semaphore.makeUnsafe(1), first, taken: first, limited: 0 };
     this.#channels.set(name, channel);
     return channel;
@@ -101,7 +105,7 @@ export class WorkflowBody {
   cell(name: string): Cell {
     const known = this.#cells.get(name);
     if (known !== undefined) return known;
-    const value = Option.fromUndefinedOr(this.#before.cells[name]);
+    const value = Option.fromUndefinedOr(own(this.#before.cells, name));
     const cell = { turn: Semaphore.makeUnsafe(1), count: 0, value };
     this.#cells.set(name, cell);
     return cell;

@@ -13,6 +13,7 @@ import * as Activity from "effect/workflow/Activity";
 import * as DurableClock from "effect/workflow/DurableClock";
 import * as Workflow from "effect/workflow/Workflow";
 import type { WorkflowEngine } from "effect/workflow/WorkflowEngine";
+import { InvalidInput } from "../../schema/errors.ts";
 import { continueAsNew } from "./continue_as_new.ts";
 import type { WorkflowExtras } from "./workflow_extras.ts";
 
@@ -79,7 +80,19 @@ export const layer = <W extends Workflow.Any>(
     Clock.currentTimeMillis,
     (after) => Calendar.execute({ after }, { discard: true }),
   );
-  return Layer.effectDiscard(begin).pipe(Layer.provideMerge(live)) as Layer.Layer<
+  // Before the calendar is served: one that has no tick would end it, and with it all that come later.
+  const check = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.try({
+      try: () => Cron.next(cron, new Date(now)),
+      catch: () =>
+        new InvalidInput({
+          what: `cron of ${name}`,
+          value: String(cron),
+          rule: "expected one that comes true some day",
+        }),
+    })).pipe(Effect.orDie);
+  const kept = Layer.effectDiscard(begin).pipe(Layer.provideMerge(live));
+  return Layer.unwrap(Effect.as(check, kept)) as Layer.Layer<
     never,
     never,
     WorkflowEngine | WorkflowExtras | Workflow.RequirementsClient<W>

@@ -8,7 +8,6 @@ import type * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import type * as Workflow from "effect/workflow/Workflow";
-import { WorkflowEngine } from "effect/workflow/WorkflowEngine";
 import type { Cursor } from "../../schema/cursor.ts";
 import { type ExecutionId, executionIdentity, Tenant, type Timestamp } from "../../schema/ids.ts";
 import {
@@ -19,6 +18,7 @@ import {
 } from "../../streams/execution_index.ts";
 import { Families, type FamilyError } from "../../streams/families.ts";
 import { type Description, Executions, type NotThere } from "../executions.ts";
+import { poll } from "./ended.ts";
 import { actorOf, executionOf } from "./names.ts";
 import { eventOf, type WorkflowEvent } from "./workflow_event.ts";
 import type { Target } from "./workflow_extras.ts";
@@ -140,14 +140,14 @@ export const completions = <W extends Workflow.Any>(
 ): Stream.Stream<
   WorkflowCompletion<W>,
   FamilyError,
-  Families | WorkflowEngine | Workflow.RequirementsClient<W>
+  Executions | Families | Workflow.RequirementsClient<W>
 > =>
   Stream.unwrap(Effect.gen(function* () {
     const families = yield* Families;
-    const { poll } = yield* WorkflowEngine;
+    const executions = yield* Executions;
     const actor = actorOf(workflow._tag);
-    const result = (executionId: string) =>
-      poll(workflow as never, executionId) as Effect.Effect<
+    const result = (execution: ExecutionId) =>
+      poll(executions, workflow, { execution, tenant }) as Effect.Effect<
         Option.Option<Workflow.Result<W["successSchema"]["Type"], W["errorSchema"]["Type"]>>,
         never,
         Workflow.RequirementsClient<W>
@@ -157,7 +157,7 @@ export const completions = <W extends Workflow.Any>(
       Stream.mapEffect(({ cursor, executionId: execution, at }) => {
         const executionId = idOf(execution);
         return Effect.map(
-          result(executionId),
+          result(execution),
           (found): WorkflowCompletion<W> | undefined =>
             Option.isSome(found) && found.value._tag === "Complete"
               ? { cursor, executionId, at, exit: found.value.exit }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
+import * as Cause from "effect/Cause";
+import * as Cron from "effect/Cron";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Layer from "effect/Layer";
@@ -16,9 +18,11 @@ import { layer as layerEngine, layerMemory } from "../../actors/layer.ts";
 import * as DurableMailbox from "../../actors/workflow/durable_mailbox.ts";
 import * as DurableState from "../../actors/workflow/durable_state.ts";
 import { layerMemory as layerExtrasMemory } from "../../actors/workflow/extras_memory.ts";
+import * as WorkflowCron from "../../actors/workflow/workflow_cron.ts";
 import * as WorkflowRuns from "../../actors/workflow/workflow_runs.ts";
 import * as WorkflowVersion from "../../actors/workflow/workflow_version.ts";
 import * as WeirWorkflowEngine from "../../actors/workflow_engine.ts";
+import { Tenant } from "../../schema/ids.ts";
 import * as ExecutionIndex from "../../streams/execution_index.ts";
 import { workflowExtrasSuite } from "../../testing/suites/workflow_extras.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
@@ -247,6 +251,83 @@ describe("the runs of a workflow", () => {
         assert.match(String(endOf(waiting)), /Interrupt/);
       }).pipe(
         Effect.provide(live),
+        Effect.provide(WeirWorkflowEngine.layer(brief)),
+        Effect.provide(layerMemory()),
+      ),
+    ));
+
+  it("tell the ends of another tenant as they were there, though the engine is of one", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        const Greeting = Workflow.make("Greeting", {
+          payload: { name: Schema.String },
+          success: Schema.String,
+          idempotencyKey: ({ name }) => name,
+        });
+        const tenants = ["default", "acme"].map((tenant) => Tenant.make(tenant));
+        for (const tenant of tenants) {
+          yield* Greeting.execute({ name: "ana" }).pipe(
+            Effect.provide(
+              Greeting.toLayer(({ name }) => Effect.succeed(`${name} of ${tenant}`)).pipe(
+                Layer.provideMerge(WeirWorkflowEngine.layer({ ...brief, tenant })),
+                Layer.fresh,
+              ),
+            ),
+          );
+        }
+        for (const tenant of tenants) {
+          const [end] = yield* WorkflowRuns.completions(Greeting, { tenant, after: "earliest" })
+            .pipe(Stream.take(1), Stream.runCollect, Effect.timeout("30 seconds"));
+          assert.deepEqual(end?.exit, Exit.succeed(`ana of ${tenant}`));
+        }
+      }).pipe(
+        Effect.provide(WeirWorkflowEngine.layer(brief)),
+        Effect.provide(layerMemory()),
+      ),
+    ));
+});
+
+describe("what a workflow calls its own", () => {
+  it("may be called like what every object has", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        const Named = DurableState.make("constructor", Schema.Int);
+        const Counts = Workflow.make("Counts", {
+          payload: { id: Schema.String },
+          success: Schema.Boolean,
+          idempotencyKey: ({ id }) => id,
+        });
+        const live = Counts.toLayer(() => Effect.map(DurableState.get(Named), Option.isNone));
+        assert.equal(yield* Effect.provide(Counts.execute({ id: "1" }), live), true);
+      }).pipe(Effect.provide(layerExtrasMemory)),
+    ));
+});
+
+describe("a calendar that has no day", () => {
+  it("is refused before it is kept, so that a better one can begin", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        const days: Array<string> = [];
+        const Report = Workflow.make("Report", {
+          payload: { day: Schema.String },
+          idempotencyKey: ({ day }) => day,
+        });
+        const live = Report.toLayer(({ day }) => Effect.sync(() => void days.push(day)));
+        const kept = (cron: string) =>
+          WorkflowCron.layer(Report, {
+            cron: Cron.parseUnsafe(cron),
+            payload: (at) => ({ day: at.toISOString() }),
+          }).pipe(Layer.provide(live));
+        const exit = yield* Effect.exit(Effect.scoped(Layer.build(kept("0 0 30 2 *"))));
+        assert.ok(Exit.isFailure(exit));
+        assert.match(Cause.pretty(exit.cause), /cron of Report/);
+        yield* Layer.build(kept("* * * * * *"));
+        yield* Effect.sync(() => days.length).pipe(
+          Effect.repeat({ until: (count) => count > 0, schedule: Schedule.spaced("10 millis") }),
+          Effect.timeout("30 seconds"),
+        );
+      }).pipe(
+        Effect.scoped,
         Effect.provide(WeirWorkflowEngine.layer(brief)),
         Effect.provide(layerMemory()),
       ),
