@@ -28,6 +28,14 @@ const limitOf = (text: string): LimitInput | undefined => {
   return { ...(hard === "" ? {} : { hard: Number(hard) }), soft: Number(soft) };
 };
 
+/** Of two for one dimension one would be left out, and nobody told. */
+const onceEach = <Value>(pairs: Argument.Argument<ReadonlyArray<Pair<Value>>>) =>
+  Argument.filter(
+    pairs,
+    (given) => new Set(given.map(([dimension]) => dimension)).size === given.length,
+    () => "Expected each dimension once",
+  );
+
 /** The amount of one dimension or of several. */
 export const amounts = Argument.String("amounts").pipe(
   Argument.withMetavar("dimension=amount"),
@@ -37,6 +45,7 @@ export const amounts = Argument.String("amounts").pipe(
     (text) => `Expected a dimension and an amount, like token=5, not ${JSON.stringify(text)}`,
   ),
   Argument.atLeast(1),
+  onceEach,
 );
 
 /** The limits of one dimension or of several. */
@@ -53,6 +62,7 @@ export const limits = Argument.String("limits").pipe(
       }`,
   ),
   Argument.atLeast(1),
+  onceEach,
 );
 
 const limitText = ({ hard, soft }: { readonly hard?: number; readonly soft?: number }): string =>

@@ -65,6 +65,7 @@ export const familyNames = Object.keys(families) as ReadonlyArray<Family>;
 export const tagQuery = Flag.String("tag").pipe(
   Flag.withMetavar("name[=value]"),
   Flag.withDescription("Those with this tag, with any value or this one"),
+  Flag.filter((text) => /^[^=]/.test(text), () => "Expected the name of a tag, or name=value"),
   Flag.map((text) => {
     const at = text.indexOf("=");
     return at === -1 ? { name: text } : { name: text.slice(0, at), value: text.slice(at + 1) };

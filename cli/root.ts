@@ -49,6 +49,11 @@ export const root = Command.make("weir").pipe(
     inboxPrefix: Flag.String("inbox-prefix").pipe(
       Flag.withMetavar("subject"),
       Flag.withDescription("Where the user may receive answers, if not below _INBOX"),
+      // Below another the server would never be heard.
+      Flag.filter(
+        (prefix) => /^[^\s.*>]+(\.[^\s.*>]+)*$/.test(prefix),
+        () => "Expected a subject without wildcards, like _INBOX_acme",
+      ),
       Flag.optional,
     ),
     json: Flag.Boolean("json").pipe(
