@@ -87,6 +87,8 @@ export type Ending =
   | "suspended"
   /** It was given up with work left, and nobody owns it. */
   | "released"
+  /** Likewise, although it only waits: children of it may not have been started. */
+  | "owing"
   /** Somebody else owns it, or it is not known who does. */
   | "lost";
 
@@ -559,7 +561,7 @@ export class Activation {
       // Nothing might come that would have somebody go on with what is owed.
       const mustReturn = wish === "suspended" && this.#codeRun !== undefined &&
         this.state.paused === undefined && this.#owes;
-      const ending = mustReturn ? "released" : wish;
+      const ending = mustReturn ? "owing" : wish;
       // What hears that it is given up may drop what it has asked for.
       const isAtRest = !this.#isUnderWay;
       // Or else a step could begin its next try while the lease is given up.
@@ -569,7 +571,7 @@ export class Activation {
         yield* this.#ownership.leaveSnapshot(snapshotEvery);
       }
       yield* this.#ownership.release(isAtRest);
-      this.#meter.end(ending);
+      this.#meter.end(ending === "owing" ? "released" : ending);
       return yield* Effect.fail(new Over(ending));
     });
   }
@@ -739,6 +741,7 @@ export class Activation {
   #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError | ReadError> {
     return Effect.suspend(() => {
       const isAtRest = !this.#isUnderWay;
+      const started = this.#codeRun?.finishStarting ?? Effect.void;
       this.#codeRun?.abandon();
       const ending = {
         engine: this.#engine,
@@ -746,15 +749,13 @@ export class Activation {
         actor: this.#code.name,
         ownership: this.#ownership,
         deadlines: this.#deadlines,
-        follow: (followUps: ReadonlyArray<FollowUp>) => {
-          // A child that is started behind the word that it is to stop would not hear it.
-          const isToStop = followUps.some(({ type }) => type === "cancelChild");
-          const stopped = isToStop ? this.#codeRun?.stopStarting : undefined;
-          return Effect.andThen(stopped ?? Effect.void, this.#follow(followUps));
-        },
+        // A child that is started behind the word that it is to stop would not hear it.
+        follow: (followUps: ReadonlyArray<FollowUp>) =>
+          Effect.andThen(started, this.#follow(followUps)),
         isAtRest,
       };
       return endWith(ending, outcome).pipe(
+        Effect.andThen(started),
         Effect.andThen(Effect.sync(() => this.#meter.end(outcome))),
         Effect.andThen(Effect.fail(new Over("ended"))),
       );

@@ -140,7 +140,11 @@ export const childrenOf = (
     performNamed(name, verb, (key, known, refused) => {
       const execution = childOf(key, options);
       const start = starting(key, verb === "call" ? key : endOf(key), options);
-      if (known !== undefined) return host.isContinued ? start : undefined;
+      if (known !== undefined) {
+        // Nobody drops it with the call: that it is wanted is recorded.
+        if (host.isContinued) host.fork(start);
+        return undefined;
+      }
       const { actor, tenant, route, onParentEnd = "cancel" } = options;
       host.submit(
         {
@@ -185,7 +189,10 @@ export const childrenOf = (
     Effect.flatMap(
       perform(name, "call", (key, known, refused) => {
         const reach = reaching(key, joinOther(key, options));
-        if (known !== undefined) return host.isContinued ? reach : undefined;
+        if (known !== undefined) {
+          if (host.isContinued) host.fork(reach);
+          return undefined;
+        }
         host.submit(
           { kind: "calling", key, verb: "join", onParentEnd: "abandon", ...options },
           () => host.fork(reach),

@@ -60,6 +60,9 @@ export interface CodeRunOptions {
 
 const nothing = () => {};
 
+/** How long who ends waits for the starts of children that are under way. */
+const longestStartMs = 5_000;
+
 export class CodeRun {
   readonly #options: CodeRunOptions;
   readonly #program: Program;
@@ -169,9 +172,15 @@ export class CodeRun {
     }
   }
 
-  /** Starts no child any more, for whoever has to tell all of them something. */
-  get stopStarting(): Effect.Effect<void> {
-    return Effect.suspend(() => Fiber.interruptAll([...this.#starts]));
+  /** Has the children started that are recorded, if that takes no longer than it may. */
+  get finishStarting(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#starts.size === 0) return Effect.void;
+      return Fiber.awaitAll([...this.#starts]).pipe(
+        Effect.timeoutOption(longestStartMs),
+        Effect.andThen(Effect.suspend(() => Fiber.interruptAll([...this.#starts]))),
+      );
+    });
   }
 
   /** Abandons it, and waits until what was under way has ended. */
@@ -210,7 +219,8 @@ export class CodeRun {
         this.#whenStarted?.();
         this.#whenStarted = undefined;
       });
-      return this.#whileBusy(Effect.ensuring(effect, started));
+      // It may be dropped before it has begun.
+      return Effect.ensuring(this.#whileBusy(effect), started);
     });
   }
 

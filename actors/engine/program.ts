@@ -182,6 +182,7 @@ export class Program {
   /** Nothing reaches the code any more. */
   close(): void {
     this.#closed = true;
+    this.#outstanding.clear();
   }
 
   #give(next: () => void): void {

@@ -347,7 +347,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     const ending = yield* activation.run;
     claiming.deliveries.push(...activation.deliveries);
     residents.set(executionKey(delivery.address), claiming);
-    if (held !== undefined && ending === "released") {
+    if (held !== undefined && (ending === "released" || ending === "owing")) {
       return yield* keepFor(mailboxes, delivery, held, startRoute);
     }
     switch (ending) {
@@ -361,6 +361,8 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
             }),
         } satisfies Settlement;
       case "released":
+        return later(draining ? 0 : askAgainMs);
+      case "owing":
         return later(draining ? 0 : askAgainMs * Math.min(delivery.offers, 30));
       case "lost":
         return later(askAgainMs * Math.min(delivery.offers, 30));

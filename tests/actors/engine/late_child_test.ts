@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
-import type { ActorCode } from "../../../actors/engine/operations.ts";
+import * as Option from "effect/Option";
+import type { ActorCode, Operations } from "../../../actors/engine/operations.ts";
 import { make as makeWorker } from "../../../actors/engine/worker.ts";
 import { Executions } from "../../../actors/executions.ts";
 import { layerMemory } from "../../../actors/layer.ts";
 import { ActorName, ExecutionId, Tenant, WorkerInstanceId } from "../../../schema/ids.ts";
 import { Log, type Message } from "../../../streams/log.ts";
 import { VirtualClock } from "../../../testing/virtual_clock.ts";
+import { onMortals, untilDead } from "../../fixtures/mortals.ts";
 
 const acme = Tenant.make("acme");
 const child = ActorName.make("child");
@@ -103,9 +105,10 @@ describe("a child whose start takes longer than its parent is let run", () => {
     assert.equal(await stopped(2_000, false), "cancelled");
   });
 
-  it("is cancelled, or never started, when its parent's end is forced", async () => {
+  it("is cancelled when its parent's end is forced, or not started at all", async () => {
     assert.equal(await stopped(0, true), "cancelled");
-    assert.equal(await stopped(2_000, true), "never started");
+    assert.equal(await stopped(2_000, true), "cancelled");
+    assert.equal(await stopped(60_000, true), "never started");
   });
 });
 
@@ -140,3 +143,72 @@ it("an end that is forced is told at once, whatever a step does meanwhile", () =
       assert.equal(left.status, "cancelled");
     }).pipe(Effect.scoped, Effect.provide(layerMemory())),
   ));
+
+describe("a call that its parent drops in the turn in which it is made", () => {
+  const calling = {
+    actor: child,
+    tenant: acme,
+    input: undefined,
+    execution,
+    onParentEnd: "abandon",
+  } as const;
+  const children = { name: child, run: (weir) => weir.run("grow", () => Effect.void) } as ActorCode;
+  const drop = (weir: Operations) =>
+    Effect.exit(
+      Effect.all([weir.call("c", calling), Effect.fail("bad")], { concurrency: "unbounded" }),
+    );
+  const ended = Effect.gen(function* () {
+    const executions = yield* Executions;
+    const statuses = yield* Effect.forEach(
+      ["parent/p", "child/c-1"],
+      (id) => Effect.option(executions.describe({ execution: ExecutionId.make(id), tenant: acme })),
+    );
+    return statuses.map((found) => Option.isSome(found) ? found.value.status : "never started");
+  });
+
+  it("starts its child, and keeps nobody from ending, also in the next attempt", async () => {
+    let attempts = 0;
+    const code: ActorCode = {
+      name: parent,
+      retry: { attempts: 5, delay: 10 },
+      run: (weir) =>
+        Effect.gen(function* () {
+          yield* drop(weir);
+          yield* weir.run("work", () => Effect.void);
+          if (attempts++ === 0) return yield* Effect.fail(new Error("once"));
+        }),
+    };
+    const { result, stuck } = await onMortals((hire) =>
+      Effect.gen(function* () {
+        const executions = yield* Executions;
+        yield* hire("first", { actors: [children, code] });
+        yield* executions.start(parent, acme, undefined, { id: "p", unserved: true });
+        yield* Effect.sleep("10 minutes");
+        return yield* ended;
+      })
+    );
+    assert.deepEqual([attempts, result, stuck], [2, ["completed", "completed"], []]);
+  });
+
+  it("starts its child after an owner that died before it did", async () => {
+    const code: ActorCode = {
+      name: parent,
+      run: (weir) => Effect.andThen(drop(weir), weir.run("work", () => Effect.void)),
+    };
+    const { result, stuck } = await onMortals((hire) =>
+      Effect.gen(function* () {
+        const executions = yield* Executions;
+        const options = { actors: [children, code] };
+        const first = yield* hire("first", options, (process) => {
+          void process.killAt("c", "after");
+        });
+        yield* executions.start(parent, acme, undefined, { id: "p", unserved: true });
+        yield* untilDead(first);
+        yield* hire("second", options);
+        yield* Effect.sleep("10 minutes");
+        return yield* ended;
+      })
+    );
+    assert.deepEqual([result, stuck], [["completed", "completed"], []]);
+  });
+});
