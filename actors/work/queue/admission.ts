@@ -91,18 +91,21 @@ export class Admission {
   /** Somebody who was let in before, by whoever kept the queue then. */
   resume(seat: Seat): void {
     if (this.#running.has(seat.id)) return;
-    this.leave(seat.id);
+    this.withdraw(seat.id);
     this.#run(seat);
+  }
+
+  /** Waits no more; who was let in keeps his place, whoever has heard of that. */
+  withdraw(id: string): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(id);
+    this.#share(waiting.tenant).line.remove(this.#waiter(waiting));
   }
 
   /** Waits or runs no more. */
   leave(id: string): void {
-    const waiting = this.#waiting.get(id);
-    if (waiting !== undefined) {
-      this.#waiting.delete(id);
-      this.#share(waiting.tenant).line.remove(this.#waiter(waiting));
-      return;
-    }
+    this.withdraw(id);
     const running = this.#running.get(id);
     if (running === undefined) return;
     this.#running.delete(id);

@@ -144,11 +144,14 @@ class Keeper {
     else this.#admission.resume(seatOf(seat));
   }
 
-  /** Whom a pause keeps from beginning would keep others out of the seat that he was given. */
+  /**
+   * Whom a pause keeps from beginning would keep others out of the seat that he was given. Who was let
+   * in already has that seat, although the log last told of him that he waits.
+   */
   #line(seat: SeatRecord): void {
     const isHeld = this.#holds.known(seat, seat);
     if (isHeld === false) this.#admission.enter(seatOf(seat));
-    else if (isHeld === true) this.#admission.leave(seatId(seat));
+    else if (isHeld === true) this.#admission.withdraw(seatId(seat));
   }
 
   /** Somebody was paused, or goes on. */

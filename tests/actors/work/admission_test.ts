@@ -70,6 +70,21 @@ describe("a queue", () => {
     assert.deepEqual(admitAll(admission), ["a1"]);
   });
 
+  it("has who waits wait no more while he is withdrawn, and leaves who runs where he is", () => {
+    const admission = queue({ concurrency: 1 }, [
+      seat("a", { key: "k", since: 1 }),
+      seat("b", { key: "k", since: 2 }),
+    ]);
+    assert.deepEqual(admitAll(admission), ["a"]);
+    admission.withdraw("a");
+    admission.withdraw("b");
+    assert.deepEqual([admission.running, admission.waiting], [1, 0]);
+    admission.leave("a");
+    assert.deepEqual(admitAll(admission), []);
+    admission.enter(seat("b", { key: "k", since: 2 }));
+    assert.deepEqual(admitAll(admission), ["b"]);
+  });
+
   it("prefers the urgent, but not for ever", () => {
     const admission = queue({ concurrency: 1 }, [
       seat("old", { priority: 0, since: 0 }),

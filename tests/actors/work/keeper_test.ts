@@ -2,14 +2,18 @@
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import * as Effect from "effect/Effect";
+import * as Stream from "effect/Stream";
 import { layerMemory } from "../../../actors/layer.ts";
 import * as Post from "../../../actors/engine/post.ts";
 import { signal as defineSignal } from "../../../actors/signal.ts";
-import { Timestamp } from "../../../schema/ids.ts";
+import { Lane, Timestamp } from "../../../schema/ids.ts";
 import type { SeatRecord } from "../../../schema/seat_record.ts";
+import { EngineControl } from "../../../streams/engine_control.ts";
 import { Log } from "../../../streams/log.ts";
+import { kindOfSubject } from "../../../streams/subjects.ts";
 import { VirtualClock } from "../../../testing/virtual_clock.ts";
 import {
+  atOnce,
   describe as described,
   engineTests,
   errorOf,
@@ -49,8 +53,44 @@ const takeLate = (
     });
   });
 
+/** What is done with seats is heard of a while after it was stored. */
+const hearingSeatsLate = (log: Log["Service"]): Log["Service"] =>
+  Log.of({
+    ...log,
+    follow: (filter, options) =>
+      kindOfSubject(filter.subject) === "seat"
+        ? Stream.mapEffect(log.follow(filter, options), (entry) =>
+          Effect.as(Effect.sleep("3 seconds"), entry))
+        : log.follow(filter, options),
+  });
+
 describe("a keeper", () => {
   const test = engineTests(run);
+
+  test("lets in nobody beside one who is paused before it hears that he was let in", (stage) =>
+    Effect.gen(function* () {
+      const hold = stage.actor("hold", (ctx) => ctx.wait(go));
+      const lane = Lane.make("slow");
+      yield* stage.work([hold], {
+        ...kept,
+        lanes: [lane, Lane.make("default")],
+        residentGrace: atOnce,
+      }).pipe(Effect.updateService(Log, hearingSeatsLate));
+      const queue = { name: stage.name("q"), key: "k" };
+      const first = yield* stage.start(hold, undefined, { id: "first", queue, lane });
+      const second = yield* stage.start(hold, undefined, { id: "second", queue });
+      yield* untilStatus(first, "suspended");
+      const states = Effect.map(seatsOf(queue.name), (seats) => seats.map(({ state }) => state));
+      const control = yield* EngineControl;
+      yield* control.change({ lane }, "paused");
+      yield* muchLater;
+      assert.deepEqual(yield* states, ["admitted", "waiting"]);
+      yield* control.change({ lane }, "open");
+      yield* signal(first, "go");
+      yield* signal(second, "go");
+      yield* resultOf(first);
+      yield* resultOf(second);
+    }));
 
   test("gives up the seat that is taken late for what has ended", (stage) =>
     Effect.gen(function* () {
