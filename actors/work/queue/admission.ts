@@ -100,7 +100,7 @@ export class Admission {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
     this.#waiting.delete(id);
-    this.#share(waiting.tenant).line.remove(this.#waiter(waiting));
+    this.#share(waiting.tenant).line.remove(id);
   }
 
   /** Waits or runs no more. */

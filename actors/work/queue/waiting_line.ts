@@ -71,40 +71,52 @@ interface Line {
 const isBefore = (a: Waiter, b: Waiter): boolean =>
   a.score > b.score || (a.score === b.score && a.id < b.id);
 
+const noHeads = () =>
+  new Heap<{ readonly line: Line; readonly first: Waiter }>((a, b) => isBefore(a.first, b.first));
+
+/** So many places may be kept for nobody before it is worth while to line up anew. */
+const placesSpared = 64;
+
 export class WaitingLine {
   readonly #lines = new Map<string | undefined, Line>();
   /** The lines whose keys are free, by their first; some may have become empty or changed. */
-  readonly #heads = new Heap<{ readonly line: Line; readonly first: Waiter }>((a, b) =>
-    isBefore(a.first, b.first)
-  );
-  readonly #gone = new Set<string>();
+  #heads = noHeads();
+  /** Those who wait; the lines have such as do not any more as well, until these would be next. */
+  readonly #waiters = new Map<string, Waiter>();
   readonly #isFree: (key: string) => boolean;
-  #size = 0;
+  #inLines = 0;
 
   constructor(isFree: (key: string) => boolean) {
     this.#isFree = isFree;
   }
 
   get size(): number {
-    return this.#size;
+    return this.#waiters.size;
+  }
+
+  /** How many places are kept, those of who waits no more among them. */
+  get places(): number {
+    return this.#inLines + this.#heads.size;
   }
 
   add(waiter: Waiter): void {
+    this.#waiters.set(waiter.id, waiter);
     let line = this.#lines.get(waiter.key);
     if (line === undefined) {
       line = { key: waiter.key, waiters: new Heap(isBefore), isOffered: false };
       this.#lines.set(waiter.key, line);
     }
     line.waiters.push(waiter);
-    this.#size++;
+    this.#inLines++;
     if (line.waiters.peek() === waiter) line.isOffered = false;
     this.#offer(line);
   }
 
   /** Takes out one who waits no more; to be called for none that does not wait. */
-  remove(waiter: Waiter): void {
-    this.#gone.add(waiter.id);
-    this.#size--;
+  remove(id: string): void {
+    this.#waiters.delete(id);
+    // While nobody may be next, nobody comes upon those who have gone.
+    if (this.places > 3 * this.size + placesSpared) this.#lineUpAnew();
   }
 
   /** A key may be free again. */
@@ -135,7 +147,8 @@ export class WaitingLine {
     if (next === undefined) return undefined;
     const { line } = this.#heads.pop()!;
     line.waiters.pop();
-    this.#size--;
+    this.#inLines--;
+    this.#waiters.delete(next.id);
     line.isOffered = false;
     this.#offer(line);
     return next;
@@ -144,9 +157,18 @@ export class WaitingLine {
   #firstOf(line: Line): Waiter | undefined {
     for (;;) {
       const first = line.waiters.peek();
-      if (first === undefined || !this.#gone.delete(first.id)) return first;
+      // Who has come again since stands there twice.
+      if (first === undefined || this.#waiters.get(first.id) === first) return first;
       line.waiters.pop();
+      this.#inLines--;
     }
+  }
+
+  #lineUpAnew(): void {
+    this.#lines.clear();
+    this.#heads = noHeads();
+    this.#inLines = 0;
+    for (const waiter of this.#waiters.values()) this.add(waiter);
   }
 
   #offer(line: Line): void {

@@ -85,6 +85,25 @@ describe("a queue", () => {
     assert.deepEqual(admitAll(admission), ["b"]);
   });
 
+  it("lets in nobody who was withdrawn, however often he was while others held his key", () => {
+    const [a, b, c, d] = ["a", "b", "c", "d"].map((id, since) => seat(id, { key: "k", since }));
+    const admission = queue({}, [a!, b!, c!, d!]);
+    assert.deepEqual(admitAll(admission), ["a"]);
+    for (const _ of [1, 2, 3]) {
+      admission.withdraw("c");
+      admission.enter(c!);
+    }
+    admission.withdraw("c");
+    const served = [];
+    for (let last = "a"; last !== ""; last = admitAll(admission)[0] ?? "") {
+      served.push(last);
+      admission.leave(last);
+    }
+    assert.deepEqual(served, ["a", "b", "d"]);
+    admission.enter(c!);
+    assert.deepEqual(admitAll(admission), ["c"]);
+  });
+
   it("prefers the urgent, but not for ever", () => {
     const admission = queue({ concurrency: 1 }, [
       seat("old", { priority: 0, since: 0 }),
