@@ -32,8 +32,10 @@ export interface Seat {
   readonly since: number;
 }
 
+/** What is known of a key, for as long as it differs from one that nobody has ever asked for. */
 interface KeyUse {
   holders: number;
+  waiters: number;
   bucket: Bucket | undefined;
 }
 
@@ -53,6 +55,8 @@ export class Admission {
   readonly #running = new Map<string, Seat>();
   readonly #shares = new Map<string, Share>();
   #bucket: Bucket | undefined;
+  /** What has come together for a key from which nobody has taken, since the queue is kept here. */
+  #untouched: Bucket | undefined;
   /** How much the tenant has had that was served last. */
   #had = 0;
   #now = 0;
@@ -60,6 +64,7 @@ export class Admission {
   constructor(limits: QueueLimits) {
     this.#limits = limits;
     this.#bucket = Bucket.of(limits.rate);
+    this.#untouched = Bucket.of(limits.keyRate);
   }
 
   get waiting(): number {
@@ -70,10 +75,18 @@ export class Admission {
     return this.#running.size;
   }
 
+  /** Of how many keys anything is known. */
+  get keys(): number {
+    let known = 0;
+    for (const { keys } of this.#shares.values()) known += keys.size;
+    return known;
+  }
+
   /** Goes by other limits from now on; who runs goes on. */
   configure(limits: QueueLimits): void {
     this.#limits = limits;
     this.#bucket = Bucket.of(limits.rate, this.#bucket);
+    this.#untouched = Bucket.of(limits.keyRate, this.#untouched);
     for (const share of this.#shares.values()) {
       share.bucket = Bucket.of(limits.tenantRate, share.bucket);
       for (const use of share.keys.values()) use.bucket = Bucket.of(limits.keyRate, use.bucket);
@@ -85,6 +98,7 @@ export class Admission {
   enter(seat: Seat): void {
     if (this.#waiting.has(seat.id) || this.#running.has(seat.id)) return;
     this.#waiting.set(seat.id, seat);
+    if (seat.key !== undefined) this.#use(this.#share(seat.tenant), seat.key).waiters++;
     this.#line(seat);
   }
 
@@ -100,7 +114,11 @@ export class Admission {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
     this.#waiting.delete(id);
-    this.#share(waiting.tenant).line.remove(id);
+    const share = this.#share(waiting.tenant);
+    share.line.remove(id);
+    if (waiting.key === undefined) return;
+    this.#use(share, waiting.key).waiters--;
+    this.#forget(share, waiting.key);
   }
 
   /** Waits or runs no more. */
@@ -112,15 +130,14 @@ export class Admission {
     const share = this.#share(running.tenant);
     share.running--;
     if (running.key === undefined) return;
-    const use = share.keys.get(running.key);
-    if (use !== undefined) use.holders--;
-    if (use?.holders === 0 && use.bucket === undefined) share.keys.delete(running.key);
+    this.#use(share, running.key).holders--;
+    this.#forget(share, running.key);
     share.line.freed(running.key);
   }
 
   /** The next who may begin, and counts as running from now on; nobody, if nobody may. */
   admit(now: number): Seat | undefined {
-    this.#now = now;
+    this.#goTo(now);
     const { concurrency, paused } = this.#limits;
     if (paused || this.#running.size >= concurrency || this.#bucket?.has(now) === false) {
       return undefined;
@@ -131,7 +148,11 @@ export class Admission {
     this.#waiting.delete(seat.id);
     this.#bucket?.take(now);
     share.bucket?.take(now);
-    if (seat.key !== undefined) this.#use(share, seat.key).bucket?.take(now);
+    if (seat.key !== undefined) {
+      const use = this.#use(share, seat.key);
+      use.waiters--;
+      use.bucket?.take(now);
+    }
     this.#had = share.had;
     share.had += 1 / (this.#limits.weights[seat.tenant] ?? 1);
     this.#run(seat);
@@ -150,7 +171,7 @@ export class Admission {
       if (share.line.size === 0) continue;
       consider(share.bucket);
       if (this.#limits.keyRate !== undefined) {
-        for (const { bucket } of share.keys.values()) consider(bucket);
+        for (const { waiters, bucket } of share.keys.values()) if (waiters > 0) consider(bucket);
       }
     }
     return next === Infinity ? undefined : next;
@@ -158,11 +179,12 @@ export class Admission {
 
   /** Has those looked at again whose time has come. */
   elapse(now: number): void {
-    this.#now = now;
+    this.#goTo(now);
     if (this.#limits.keyRate === undefined) return;
     for (const share of this.#shares.values()) {
-      for (const [key, { bucket }] of share.keys) {
-        if (bucket?.has(now) === true) share.line.freed(key);
+      for (const [key, { waiters, bucket }] of share.keys) {
+        if (waiters === 0) this.#forget(share, key);
+        else if (bucket?.has(now) === true) share.line.freed(key);
       }
     }
   }
@@ -191,6 +213,12 @@ export class Admission {
     if (isSlowed) return "the rate limit lets nobody in yet";
     if (this.#running.size >= concurrency) return `${this.#running.size} run, as many as may`;
     return "others come first";
+  }
+
+  #goTo(now: number): void {
+    this.#now = now;
+    // It fills from the first time that there is.
+    this.#untouched?.has(now);
   }
 
   #nextShare(now: number): Share | undefined {
@@ -232,10 +260,17 @@ export class Admission {
   #use({ keys }: Share, key: string): KeyUse {
     let use = keys.get(key);
     if (use === undefined) {
-      use = { holders: 0, bucket: Bucket.of(this.#limits.keyRate) };
+      use = { holders: 0, waiters: 0, bucket: Bucket.of(this.#limits.keyRate, this.#untouched) };
       keys.set(key, use);
     }
     return use;
+  }
+
+  /** Of a key that nobody asks for and that is owed all it can be, nothing needs to be known. */
+  #forget({ keys }: Share, key: string): void {
+    const use = keys.get(key);
+    if (use === undefined || use.holders > 0 || use.waiters > 0) return;
+    if (use.bucket?.isFull(this.#now) !== false) keys.delete(key);
   }
 
   #lineOf(keys: ReadonlyMap<string, KeyUse>): WaitingLine {
@@ -250,7 +285,6 @@ export class Admission {
     const share = this.#share(seat.tenant);
     // Who has not waited for anything is owed nothing.
     if (share.line.size === 0) share.had = Math.max(share.had, this.#had);
-    if (seat.key !== undefined) this.#use(share, seat.key);
     share.line.add(this.#waiter(seat));
   }
 

@@ -36,6 +36,10 @@ export class Bucket {
     return this.#fill(now) >= 1;
   }
 
+  isFull(now: number): boolean {
+    return this.#fill(now) === this.#rate.count;
+  }
+
   take(now: number): void {
     this.#left = this.#fill(now) - 1;
     this.#at = Math.max(now, this.#at ?? now);

@@ -165,6 +165,58 @@ describe("a queue", () => {
     assert.deepEqual(admitAll(admission, 1_000), ["a2"]);
   });
 
+  it("knows nothing any more of keys that have come and gone", () => {
+    const stays = seat("stays", { key: "stays" });
+    const admission = queue({ concurrency: 1 }, [stays]);
+    assert.deepEqual(admitAll(admission), ["stays"]);
+    for (let i = 0; i < 1_000; i++) {
+      admission.enter(seat(`${i}`, { key: `k${i}` }));
+      admission.leave(`${i}`);
+    }
+    assert.equal(admission.keys, 1);
+    admission.enter(seat("next", { key: "stays" }));
+    admission.leave("stays");
+    assert.equal(admission.keys, 1);
+    assert.deepEqual(admitAll(admission), ["next"]);
+    admission.configure({ ...limits, perKey: 2 });
+    admission.leave("next");
+    assert.equal(admission.keys, 0);
+  });
+
+  it("knows of keys that are held to a rate only until they may go as fast as can be", () => {
+    const admission = queue({ keyRate: { count: 10, perMs: 10_000 } }, []);
+    for (let now = 0; now < 1_000_000; now += 1_000) {
+      admission.elapse(now);
+      admission.enter(seat(`${now}`, { key: `k${now}`, since: now }));
+      admission.enter(seat(`not ${now}`, { key: `not ${now}`, since: now }));
+      admission.leave(`not ${now}`);
+      assert.deepEqual(admitAll(admission, now), [`${now}`]);
+      admission.leave(`${now}`);
+      assert.ok(admission.keys <= 25, `${admission.keys}`);
+    }
+    admission.elapse(1_010_000);
+    assert.equal(admission.keys, 0);
+  });
+
+  it("has a key that it knows nothing of go as fast as if it had been there from the first", () => {
+    const admission = queue({ perKey: 100, keyRate: { count: 10, perMs: 10_000 } }, []);
+    const many = (key: string, now: number) => {
+      for (let i = 0; i < 20; i++) admission.enter(seat(`${key} ${now} ${i}`, { key, since: now }));
+      admission.elapse(now);
+      const admitted = admitAll(admission, now);
+      for (let i = 0; i < 20; i++) admission.leave(`${key} ${now} ${i}`);
+      return admitted.length;
+    };
+    assert.equal(many("a", 0), 1);
+    assert.equal(many("b", 2_000), 3);
+    assert.equal(many("a", 2_000), 2);
+    admission.elapse(60_000);
+    assert.equal(admission.keys, 0);
+    assert.equal(many("a", 60_000), 10);
+    assert.equal(many("a", 61_000), 1);
+    assert.equal(many("c", 61_000), 10);
+  });
+
   it("lets nobody in while it is paused, whole or for a tenant, and goes on", () => {
     const admission = queue({ pausedTenants: ["acme"] }, [
       seat("a"),
@@ -222,6 +274,12 @@ describe("a queue", () => {
         assert.ok(times <= (what.includes(" ") ? most.perKey : most.perTenant), what);
       }
       assert.deepEqual([admission.running, admission.waiting], [running.size, waiting.size]);
+      const keys = new Set(
+        [...running.values(), ...waiting.values()].flatMap(({ tenant, key }) =>
+          key === undefined ? [] : [`${tenant} ${key}`]
+        ),
+      );
+      assert.equal(admission.keys, keys.size);
       // Nobody waits who could run.
       if (running.size < most.concurrency) {
         for (const { tenant, key } of waiting.values()) {
