@@ -104,11 +104,14 @@ export interface ReadOptions {
   readonly after?: number;
   /** The last sequence to read, inclusive. */
   readonly upTo?: number;
+  /**
+   * Whether what has lost its payload is given as well, with the reference for a body, which nobody
+   * can decode; otherwise it fails the read.
+   */
+  readonly withLost?: boolean;
 }
 
-export interface ReadThroughOptions {
-  /** Exclusive: the first record read is the first after it. */
-  readonly after?: number;
+export interface ReadThroughOptions extends Omit<ReadOptions, "upTo"> {
   /** A sequence that the leader has acknowledged. */
   readonly through: number;
 }

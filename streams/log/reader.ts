@@ -99,8 +99,12 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
   const { manager } = connection;
   const found = foundIn(connection.sealing);
 
-  const resolve = ({ entry, object }: Found) =>
+  const resolve = ({ entry, object }: Pick<Found, "entry" | "object">) =>
     object === undefined ? Effect.succeed(entry) : spill.fetch(entry, object);
+
+  /** The same, or what lies in its place if the payload is gone. */
+  const resolveWithLost = (found: Pick<Found, "entry" | "object">) =>
+    Effect.catchTag(resolve(found), "CorruptRecord", () => Effect.succeed(found.entry));
 
   /** The answer to a request for several messages. */
   const batch = (
@@ -155,12 +159,19 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
           return [entries, next] as const;
         }));
 
-  const read = reading(resolve);
+  const readIntact = reading(resolve);
+  const readWithLost = reading(resolveWithLost);
+  const read = (filter: Filter, options: ReadOptions = {}) =>
+    (options.withLost === true ? readWithLost : readIntact)(filter, options);
   const readSchedules = reading(({ entry, headers }) =>
     Effect.succeed({ entry, ...scheduleOf(headers) })
   );
 
-  const follow = (filter: Filter, { after = 0, upTo = Infinity }: ReadOptions = {}) => {
+  const follow = (
+    filter: Filter,
+    { after = 0, upTo = Infinity, withLost = false }: ReadOptions = {},
+  ) => {
+    const resolveIt = withLost ? resolveWithLost : resolve;
     return followStream(
       connection,
       {
@@ -177,7 +188,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
       Stream.mapArrayEffect((lot): Effect.Effect<Arr.NonEmptyReadonlyArray<Entry>, ReadError> =>
         lot[0].object === undefined
           ? Effect.succeed(lot)
-          : Effect.map(spill.fetch(lot[0], lot[0].object), Arr.of)
+          : Effect.map(resolveIt({ entry: lot[0], object: lot[0].object }), Arr.of)
       ),
       Stream.takeWhile((entry) => entry.sequence <= upTo),
     );

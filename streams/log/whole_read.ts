@@ -24,7 +24,7 @@ const sequenceOf = (entry: Entry | undefined): number => entry?.sequence ?? 0;
 export const make =
   ({ replicas, tail, lastSequence }: WholeReadOptions) =>
   (read: Log["Service"]["read"]): Log["Service"]["readThrough"] =>
-  (filter, { after = 0, through }) => {
+  (filter, { after = 0, through, ...options }) => {
     const lagging = new Unavailable({
       operation: `read ${filter.subject} through ${through}`,
       reason: "the replica that answers lags behind",
@@ -40,7 +40,7 @@ export const make =
 
     const attempt = Effect.gen(function* () {
       const entries = yield* Effect.map(
-        Stream.runCollect(read(filter, { after })),
+        Stream.runCollect(read(filter, { ...options, after })),
         (chunk) => Array.from(chunk),
       );
       const reached = sequenceOf(entries.at(-1));

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Option from "effect/Option";
 import * as Ref from "effect/Ref";
+import * as Stream from "effect/Stream";
 import { Timestamp } from "../../schema/ids.ts";
 import { Connection } from "../../streams/connection.ts";
 import { noFloors, raiseFloors, readFloors } from "../../streams/floor.ts";
@@ -144,6 +145,21 @@ describe("retention on a server", () => {
       assert.equal((yield* objects).length, 4);
       const error = yield* Effect.flip(log.last(gone, "log"));
       assert.equal(error._tag, "CorruptRecord");
+      const filter = executionFilter(gone, "log");
+      const { sequence: through } = yield* log.tail(0);
+      const all = { withLost: true };
+      for (
+        const lost of [
+          yield* collect(log.read(filter, all)),
+          yield* log.readThrough(filter, { ...all, through }),
+          yield* collect(Stream.take(log.follow(filter, all), 1)),
+        ]
+      ) {
+        assert.equal(lost.length, 1);
+        assert.equal(JSON.parse(new TextDecoder().decode(lost[0]!.body)).kind, "object");
+      }
+      const [intact] = yield* log.readThrough(executionFilter(kept, "log"), { ...all, through });
+      assert.deepEqual(intact!.body, large);
       assert.deepEqual([...(yield* log.lastSequences(gone, ["log", "mail"])).keys()], ["log"]);
       const last = Option.getOrThrow(yield* log.last(kept, "log"));
       assert.deepEqual(last.body, large);

@@ -119,6 +119,10 @@ export const makeAct = (log: Log["Service"], post: Post) => {
     return Effect.as(post.start(to, start), undefined);
   };
 
+  /** What has lost its payload is about to be forgotten, and tells as little as what is forgotten. */
+  const unlessLost = <A>(found: Effect.Effect<Option.Option<A>, ReadError>) =>
+    Effect.catchTag(found, "CorruptRecord", () => Effect.succeedNone);
+
   const depthOf = ({ cause }: { readonly cause?: Cause }): number => cause?.depth ?? 0;
 
   /** How many triggers led to what an execution did at a sequence, or to what started it. */
@@ -128,12 +132,12 @@ export const makeAct = (log: Log["Service"], post: Post) => {
     sequence: number,
   ): Effect.fn.Return<number, ReadError> {
     const address = post.addressOf(execution, tenant);
-    const start = Option.getOrUndefined(yield* post.findStart(address));
+    const start = Option.getOrUndefined(yield* unlessLost(post.findStart(address)));
     if (start === undefined) return 0;
     const filter = executionFilter(address, "mail");
-    const last = yield* log.last(address, "mail");
+    const last = yield* unlessLost(log.last(address, "mail"));
     const entry = Option.isSome(last) && last.value.sequence > sequence
-      ? (yield* log.readThrough(filter, { through: sequence })).findLast((entry) =>
+      ? (yield* log.readThrough(filter, { through: sequence, withLost: true })).findLast((entry) =>
         entry.sequence <= sequence
       )
       : Option.getOrUndefined(last);
@@ -144,7 +148,7 @@ export const makeAct = (log: Log["Service"], post: Post) => {
     let parent = start.record.parent;
     for (let i = 0; parent !== undefined && i < mostParents; i++) {
       const its = Option.getOrUndefined(
-        yield* post.findStart(post.addressOf(parent.execution, parent.tenant)),
+        yield* unlessLost(post.findStart(post.addressOf(parent.execution, parent.tenant))),
       );
       if (its === undefined) break;
       deepest = Math.max(deepest, depthOf(its.record));

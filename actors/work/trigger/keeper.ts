@@ -48,6 +48,12 @@ const firingsKept = 128;
 /** A trigger that falls behind by so much holds the feed back. */
 const inboxSize = 1_024;
 
+/** What cannot be read may be gone by then. */
+const unreadableAgain = Schedule.spaced("1 minute");
+
+const isUnreadable = ({ _tag }: KeepError): boolean =>
+  _tag === "CorruptRecord" || _tag === "UnsupportedRecordVersion";
+
 class Keeper {
   readonly #means: Means;
   readonly #tenant: Tenant;
@@ -96,16 +102,25 @@ class Keeper {
     });
   }
 
-  /** What cannot be read keeps one trigger from firing, and no other. */
+  /** What cannot be read keeps one trigger from firing while it is there, and no other. */
   #keepAlone(record: TriggerRecord, kept: Kept, beside: Beside): Effect.Effect<void, KeepError> {
-    const leave = (why: string) =>
-      Effect.logWarning(`the trigger ${record.id} cannot be kept: ${why}`);
-    return this.#keep(record, kept, beside).pipe(
-      Effect.catchTag(
-        ["CorruptRecord", "UnsupportedRecordVersion"],
-        (error) => leave(error.message),
-      ),
-      Effect.catchDefect((defect) => leave(String(defect))),
+    const { id } = record;
+    const warn = (why: string) => Effect.logWarning(`the trigger ${id} cannot be kept: ${why}`);
+    let isKnown = true;
+    const keeping = Effect.suspend(() => {
+      if (isKnown) {
+        isKnown = false;
+        return this.#keep(record, kept, beside);
+      }
+      return Effect.flatMap(
+        this.#triggers.held(this.#tenant, id),
+        ({ value }) => value === undefined ? this.#forget(id) : this.#keep(value, kept, beside),
+      );
+    });
+    return keeping.pipe(
+      Effect.tapError((error) => isUnreadable(error) ? warn(error.message) : Effect.void),
+      Effect.retry({ while: isUnreadable, schedule: unreadableAgain }),
+      Effect.catchDefect((defect) => warn(String(defect))),
     );
   }
 
@@ -139,12 +154,13 @@ class Keeper {
       );
       /** What is known already of each shard. */
       const known = new Map<number, number>();
-      // What is stored from here on comes by the feed as well.
+      // What is stored from here on comes by the feed as well. An end may have lost its payload while
+      // its execution is being removed, and is passed over.
       for (const filter of watching.filters) {
         const { sequence: through } = yield* log.tail(filter.shard);
         // Usage is counted from the first record that there is.
         const from = watching.feed === "budget" ? {} : after(record.seen[filter.shard]);
-        for (const entry of yield* log.readThrough(filter, { ...from, through })) {
+        for (const entry of yield* log.readThrough(filter, { ...from, through, withLost: true })) {
           known.set(filter.shard, entry.sequence);
           if (yield* this.#meet(record, yield* watching.next(entry))) return;
         }
@@ -312,7 +328,7 @@ class Keeper {
     from: number,
   ): Effect.Effect<void, ReadError> {
     return Stream.runForEach(
-      this.#means.log.follow(filter, { after: from }),
+      this.#means.log.follow(filter, { after: from, withLost: true }),
       (entry) =>
         Effect.forEach(
           this.#feeds[feed].wordsOf(entry.subject).flatMap((word) => [
