@@ -132,6 +132,9 @@ const make = Effect.gen(function* () {
         kind: "worker",
         body: new Uint8Array(),
         removes: true,
+        replaces: true,
+        // For those who follow; whoever was away longer notices by himself.
+        ttlSeconds: 1,
         guard: { after: revision },
       }).pipe(Effect.ignore)
     );

@@ -3,12 +3,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
+import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import * as Stream from "effect/Stream";
 import { ActorName, Lane } from "../../schema/ids.ts";
 import { Log } from "../../streams/log.ts";
 import { Sessions } from "../../streams/session.ts";
-import { workerAddress } from "../../streams/subjects.ts";
+import { subjectOf, workerAddress } from "../../streams/subjects.ts";
 import { body, type Run, uniqueWorker } from "./subject_matter.ts";
 
 const description = {
@@ -82,6 +83,20 @@ export const sessionSuite = (name: string, run: Run<Log | Sessions>): void => {
             return gone;
           })).pipe(Effect.flatMap(Fiber.join));
         }));
+      }));
+
+    test("of a worker that has gone, nothing stays", (sessions) =>
+      Effect.gen(function* () {
+        const log = yield* Log;
+        const worker = uniqueWorker();
+        const address = workerAddress(log.layout, worker);
+        const filter = { shard: address.shard, subject: subjectOf(address, "worker") };
+        yield* Effect.scoped(sessions.open({ worker, ttl: "30 seconds" }));
+        assert.equal(yield* sessions.isOpen(worker), false);
+        yield* log.next(filter, 0).pipe(
+          Effect.repeat({ until: Option.isNone, schedule: Schedule.spaced("20 millis") }),
+          Effect.timeout("15 seconds"),
+        );
       }));
 
     test("a record that is none of ours is passed over", (sessions) =>
