@@ -152,7 +152,20 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
           const { messages, more } = yield* page(filter, from, upTo);
           const within = messages.filter(({ entry }) => entry.sequence <= upTo);
           const last = messages.at(-1)?.entry.sequence;
-          const entries = yield* Effect.forEach(within, what);
+          const entries: Array<A> = [];
+          const taking = Effect.forEach(
+            within,
+            (each) => Effect.map(what(each), (entry) => void entries.push(entry)),
+            { discard: true },
+          );
+          // What comes before a payload that is gone is handed on before that is found out.
+          const failed = yield* Effect.as(taking, undefined).pipe(
+            Effect.catchIf(
+              () => entries.length > 0,
+              () => Effect.succeed(within[entries.length]!.entry.sequence),
+            ),
+          );
+          if (failed !== undefined) return [entries, Option.some(failed)] as const;
           const next = more && last !== undefined && last < upTo
             ? Option.some(last + 1)
             : Option.none();

@@ -3,10 +3,10 @@
  * reads what was stored since the floor, and remembers of each event only where it stands.
  */
 import * as Effect from "effect/Effect";
-import * as Stream from "effect/Stream";
 import type { Log, ReadError } from "../log.ts";
 import { outboxFilter } from "../subjects.ts";
 import { readFloor } from "./floor.ts";
+import { readOn } from "./read_on.ts";
 import { outboxRecord } from "./record.ts";
 
 export const count = Effect.fnUntraced(function* (
@@ -17,9 +17,11 @@ export const count = Effect.fnUntraced(function* (
   /** Of those that are open: until when they are claimed; 0 if they are not. */
   const claimedUntil = new Map<string, number>();
   const after = yield* readFloor(log, shard);
-  yield* Stream.runForEach(
-    log.read(outboxFilter(log.layout, shard, "outbox"), { after }),
-    Effect.fnUntraced(function* (entry) {
+  yield* readOn((after) => log.read(outboxFilter(log.layout, shard, "outbox"), { after }), {
+    after,
+    // Whoever publishes tells of it.
+    lost: () => Effect.void,
+    take: Effect.fnUntraced(function* (entry) {
       const { subject, at } = entry;
       const record = yield* Effect.catchTag(
         outboxRecord.decode(entry.body, entry),
@@ -44,7 +46,7 @@ export const count = Effect.fnUntraced(function* (
           claimedUntil.delete(subject);
       }
     }),
-  );
+  });
   let processing = 0;
   for (const until of claimedUntil.values()) if (until > now) processing++;
   return { pending: claimedUntil.size - processing, processing };

@@ -5,11 +5,11 @@
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
-import * as Stream from "effect/Stream";
 import { Timestamp } from "../../schema/ids.ts";
 import type { AppendError, Log, Message, ReadError } from "../log.ts";
 import { type Address, outboxAddressOf, outboxFilter } from "../subjects.ts";
 import type { DeadLetter, OutboxEventId } from "./event.ts";
+import { readOn } from "./read_on.ts";
 import { deadRecord, type OutboxRecord, outboxRecord } from "./record.ts";
 
 /** A dead letter, and where it lies. */
@@ -26,9 +26,10 @@ export const make = (log: Log["Service"]) => {
   const read = Effect.fnUntraced(function* (shard: number) {
     const letters = new Map<string, Found>();
     const gone = new Map<string, Array<number>>();
-    yield* Stream.runForEach(
-      log.read(outboxFilter(log.layout, shard, "dead")),
-      Effect.fnUntraced(function* (entry) {
+    yield* readOn((after) => log.read(outboxFilter(log.layout, shard, "dead"), { after }), {
+      after: 0,
+      lost: ({ message }) => Effect.logWarning(message),
+      take: Effect.fnUntraced(function* (entry) {
         const { subject, sequence, at } = entry;
         const address = outboxAddressOf(log.layout, shard, subject);
         const record = yield* Effect.catchTag(
@@ -52,7 +53,7 @@ export const make = (log: Log["Service"]) => {
         });
         if (left.length > 0) gone.set(subject, left);
       }),
-    );
+    });
     return { letters: [...letters.values()], gone: [...gone.values()] };
   });
 

@@ -9,18 +9,22 @@ import * as Metric from "effect/Metric";
 import * as PubSub from "effect/PubSub";
 import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
-import * as Stream from "effect/Stream";
-import type { UnsupportedRecordVersion } from "../../schema/errors.ts";
+import type { CorruptRecord, UnsupportedRecordVersion } from "../../schema/errors.ts";
 import type { Entry, Log, ReadError } from "../log.ts";
 import { skippedRecords } from "../metrics.ts";
 import { executionFilter, outboxAddressOf, outboxFilter } from "../subjects.ts";
 import { Backlog, type OpenEvent } from "./backlog.ts";
 import { readFloor, writeFloor } from "./floor.ts";
+import { readOn } from "./read_on.ts";
 import { outboxRecord } from "./record.ts";
 
 /** How many records are read before the floor is looked at again. */
 const floorEvery = 4_096;
 const retryEvery = "1 second";
+
+/** Nobody can publish it; its record stays, and says so to whoever looks at it. */
+const passOver = ({ message }: CorruptRecord) =>
+  Effect.andThen(Metric.update(skippedRecords, 1), Effect.logWarning(message));
 
 /** What a reader of the outbox knows, and how it learns more. */
 export interface Follower {
@@ -60,11 +64,7 @@ export const follow = Effect.fnUntraced(function* (
     const record = yield* Effect.catchTag(
       outboxRecord.decode(entry.body, entry),
       "CorruptRecord",
-      (error) =>
-        Metric.update(skippedRecords, 1).pipe(
-          Effect.andThen(Effect.logWarning(error.message)),
-          Effect.as(undefined),
-        ),
+      (error) => Effect.as(passOver(error), undefined),
     );
     if (record === undefined) return;
     const isNews = backlog.take({ address, sequence, at, record });
@@ -86,7 +86,14 @@ export const follow = Effect.fnUntraced(function* (
     });
     yield* Effect.suspend(() => read === 0 ? readFloor(log, shard) : Effect.succeed(read)).pipe(
       Effect.flatMap((after) =>
-        Stream.runForEach(log.follow(outboxFilter(layout, shard, "outbox"), { after }), step)
+        readOn((after) => log.follow(outboxFilter(layout, shard, "outbox"), { after }), {
+          after,
+          take: step,
+          lost: (error) => {
+            read = error.sequence;
+            return passOver(error);
+          },
+        })
       ),
       Effect.tapError((error) => Effect.logWarning(`the outbox is not read: ${error.message}`)),
       Effect.retry({
@@ -110,10 +117,11 @@ export const follow = Effect.fnUntraced(function* (
     isFull,
     makeRoom,
     refresh: ({ address, sequence }) =>
-      Stream.runForEach(
-        log.read(executionFilter(address, "outbox"), { after: sequence }),
-        takeIn,
-      ),
+      readOn((after) => log.read(executionFilter(address, "outbox"), { after }), {
+        after: sequence,
+        take: takeIn,
+        lost: passOver,
+      }),
     intact: Effect.suspend(() => problem === undefined ? Effect.void : Effect.fail(problem)),
   };
 });

@@ -6,8 +6,9 @@
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
-import type { Log, ReadError } from "../log.ts";
+import type { Entry, Log, ReadError } from "../log.ts";
 import { outboxFilter } from "../subjects.ts";
+import { readOn } from "./read_on.ts";
 import { outboxRecord } from "./record.ts";
 
 const atOnce = 16;
@@ -21,26 +22,35 @@ export const collect = Effect.fnUntraced(function* (
   if (limit <= 0) return 0;
   const records = new Map<string, Array<number>>();
   const over: Array<ReadonlyArray<number>> = [];
-  yield* log.read(outboxFilter(log.layout, shard, "outbox")).pipe(
-    // The log is in the order of time, so all that was over by then comes before whatever is later.
-    Stream.takeWhile(({ at }) => at <= until && over.length < limit),
-    Stream.runForEach(Effect.fnUntraced(function* (entry) {
+  const behind = ({ subject, sequence }: Pick<Entry, "subject" | "sequence">) => [
+    ...records.get(subject) ?? [],
+    sequence,
+  ];
+  const read = (after: number) =>
+    log.read(outboxFilter(log.layout, shard, "outbox"), { after }).pipe(
+      // The log is in the order of time, so all that was over by then comes before whatever is later.
+      Stream.takeWhile(({ at }) => at <= until && over.length < limit),
+    );
+  yield* readOn(read, {
+    after: 0,
+    // The event may be over for all that.
+    lost: (error) => Effect.sync(() => records.set(error.subject, behind(error))),
+    take: Effect.fnUntraced(function* (entry) {
       // The rest of a page that was read already.
       if (over.length >= limit) return;
-      const { subject, sequence } = entry;
-      const before = records.get(subject) ?? [];
+      const { subject } = entry;
       const record = Option.getOrUndefined(
         yield* Effect.option(outboxRecord.decode(entry.body, entry)),
       );
-      const all = [...before, sequence];
+      const all = behind(entry);
       if (record?.kind !== "sent" && record?.kind !== "deleted") {
         records.set(subject, all);
         return;
       }
       records.delete(subject);
       over.push(all);
-    })),
-  );
+    }),
+  });
   yield* Effect.forEach(
     over,
     (sequences) => Effect.forEach(sequences, (sequence) => log.remove(shard, sequence)),
