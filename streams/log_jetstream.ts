@@ -178,7 +178,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
       return message.body.length <= thresholdBytes
         ? submit(to, [outgoing(to, message, message.body, trace)], fiber.context)
         : Effect.flatMap(
-          stow(to, message, given.body.length),
+          stow(message.of ?? to, message, given.body.length),
           ({ body, headers }) =>
             submit(to, [outgoing(to, message, body, trace + headers)], fiber.context),
         );
@@ -198,7 +198,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
             return message.body.length <= thresholdBytes
               ? Effect.succeed(outgoing(to, message, message.body, trace))
               : Effect.map(
-                stow(to, message, given.body.length),
+                stow(message.of ?? to, message, given.body.length),
                 ({ body, headers }) => outgoing(to, message, body, trace + headers),
               );
           },
@@ -223,10 +223,11 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     follow: reader.follow,
     tail: reader.tail,
     purge,
-    dropPayloads: Effect.fnUntraced(function* (of: Address) {
-      const { at } = yield* reader.tail(of.shard);
-      return yield* spill.drop(of, at - giveUpAfterMs - answerTimeoutMs);
-    }),
+    dropPayloads: (of: Address) =>
+      spill.drop(
+        of,
+        Effect.map(reader.tail(of.shard), ({ at }) => at - giveUpAfterMs - answerTimeoutMs),
+      ),
     healSchedules: Healing.make(layout, reader, append, regained),
     remove,
   });

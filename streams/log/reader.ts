@@ -17,7 +17,7 @@ import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import { ServerRefused } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
-import type { Entry, Log, ReadError, ReadOptions } from "../log.ts";
+import type { Entry, Log, ReadError, ReadOptions, RemoveError, Tail } from "../log.ts";
 import type { Sealing } from "../sealing.ts";
 import {
   type Address,
@@ -290,7 +290,7 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
       : { sequence: message.seq, id: header(message.header, "Nats-Msg-Id") };
   };
 
-  const tail: Log["Service"]["tail"] = (shard) => {
+  const tail = (shard: number): Effect.Effect<Tail, RemoveError> => {
     const operation = `look up ${streamName(layout, shard)}`;
     const lookUp = async () => {
       const info = await manager.streams.info(streamName(layout, shard));

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect";
 import { CorruptRecord, PayloadTooLarge } from "../../schema/errors.ts";
 import { Connection } from "../connection.ts";
 import { isMissing } from "../drift.ts";
-import type { Entry } from "../log.ts";
+import type { Entry, RemoveError } from "../log.ts";
 import { randomMessageId } from "../message_id.ts";
 import { type Address, type Layout, shardRoot } from "../subjects.ts";
 import { collect } from "./direct.ts";
@@ -180,14 +180,17 @@ export const make = Effect.fnUntraced(function* (options: SpillOptions) {
     return { shard, subject, sequence, at, id, removed, body: sealing.open(body) };
   });
 
-  /** Deletes the objects of an execution, unless one was stored since; says whether they are gone. */
-  const drop = Effect.fnUntraced(function* ({ shard, tail, label }: Address, before: number) {
+  /** Deletes the objects of an execution, unless one was stored since `before`; says whether they are gone. */
+  const drop = Effect.fnUntraced(function* (
+    { shard, tail, label }: Address,
+    before: Effect.Effect<number, RemoveError>,
+  ) {
     const stream = streamOf(shard);
     const filter = chunksOf(shard, `${tail}.*`);
     const request = <A>(send: () => Promise<A>) => ask(`delete the payloads of ${label}`, send);
     const last = yield* request(() => manager.streams.getMessage(stream, { last_by_subj: filter }));
     if (last === null) return true;
-    if (last.time.getTime() >= before) return false;
+    if (last.time.getTime() >= (yield* before)) return false;
     const { state } = yield* request(() =>
       manager.streams.info(stream, { subjects_filter: filter })
     );

@@ -1,7 +1,7 @@
 /**
  * The dead letters of the log. One is written in the same step in which its event dies, and goes in
  * the same step in which that comes back or is removed, so that an event is never both. They are few,
- * and found by reading all of them.
+ * and found by reading all of them. A large payload lies with its event, and goes with that.
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";

@@ -165,6 +165,22 @@ describe("retention on a server", () => {
       assert.deepEqual(last.body, large);
     }));
 
+  test("what is stored for somebody else along with an execution does not go with it", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const [gone, kept] = [yield* newAddress, yield* newAddress];
+      const before = yield* objects;
+      const message = { kind: "log", of: kept, body: large } as const;
+      yield* log.append(gone, message);
+      yield* log.appendBatch(gone, [message, { kind: "mail", body: large }]);
+      yield* until("they are old enough", log.dropPayloads(gone));
+      for (const { body } of yield* collect(log.read(executionFilter(kept, "log")))) {
+        assert.deepEqual(body, large);
+      }
+      assert.equal(yield* log.dropPayloads(kept), true);
+      assert.deepEqual(yield* objects, before);
+    }));
+
   test("payloads can be fetched more often than a stream has consumers", () =>
     Effect.gen(function* () {
       const log = yield* Log;

@@ -10,13 +10,27 @@ import * as LogStore from "../../../streams/outbox/log_store.ts";
 import { OutboxStore } from "../../../streams/outbox/store.ts";
 import * as ServerClock from "../../../streams/server_clock.ts";
 import { outboxFilter, shardRoot } from "../../../streams/subjects.ts";
-import { claim, claimOne, idsOf, insert, newEvent } from "../../conformance/outbox/matter.ts";
+import {
+  claim,
+  claimOne,
+  idsOf,
+  insert,
+  newEvent,
+  until,
+} from "../../conformance/outbox/matter.ts";
 import { collect } from "../../conformance/log_suite/log_case.ts";
 import { countSkipped } from "../../conformance/event_store/matter.ts";
 import { scratchNamespace } from "../../fixtures/scratch_namespace.ts";
 import { leftovers } from "../../fixtures/server.ts";
 
 const large = (text: string) => newEvent({ payload: text.repeat(2_000) });
+
+const payloads = Effect.gen(function* () {
+  const { manager } = yield* Connection;
+  const stream = `OBJ_${shardRoot((yield* Log).layout, 0)}`;
+  const { state } = yield* Effect.promise(() => manager.streams.info(stream));
+  return state.messages;
+});
 
 /** As if the object store had never had them. */
 const losePayloads = Effect.gen(function* () {
@@ -84,6 +98,51 @@ describe("an event whose payload is gone", () => {
       const letters = yield* store.deadLetters({ limit: 10 });
       assert.deepEqual(letters.map(({ id }) => id), [other!.id]);
       yield* store.collectGarbage({ sentBefore: 0, limit: 100 });
+    })));
+});
+
+describe("a large payload", () => {
+  const { test } = scratchNamespace({ spillThresholdBytes: 1_024, giveUpAfter: "1 second" });
+
+  /** What is left, once so many events were removed. */
+  const collected = (count: number) =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const store = yield* OutboxStore;
+      let removed = 0;
+      yield* until(
+        Effect.map(
+          store.collectGarbage({ sentBefore: 0, limit: 100 }),
+          (more) => removed += more,
+        ),
+        (removed) => removed >= count,
+      );
+      assert.equal(removed, count);
+      assert.deepEqual(yield* collect(log.read(outboxFilter(log.layout, 0, "outbox"))), []);
+      return yield* payloads;
+    });
+
+  test("goes with its event, which stays until it can", () =>
+    onEmptyOutbox(Effect.gen(function* () {
+      const store = yield* OutboxStore;
+      yield* insert(large("a"), newEvent());
+      yield* store.markSent(yield* claim(2));
+      assert.ok((yield* payloads) > 0);
+      assert.equal(yield* store.collectGarbage({ sentBefore: 0, limit: 100 }), 1);
+      assert.equal(yield* collected(1), 0);
+    })));
+
+  test("of a dead letter goes when that was removed, or came back and was sent", () =>
+    onEmptyOutbox(Effect.gen(function* () {
+      const store = yield* OutboxStore;
+      const [removed, requeued] = yield* insert(large("a"), large("b"));
+      for (const each of yield* claim(2)) yield* store.deadLetter(each, "no");
+      assert.ok(yield* store.deleteDeadLetter(removed!.id));
+      assert.ok(yield* store.requeue(requeued!.id));
+      const claimed = yield* claimOne();
+      assert.deepEqual(claimed.event.payload, requeued!.payload);
+      yield* store.markSent([claimed]);
+      assert.equal(yield* collected(2), 0);
     })));
 });
 
