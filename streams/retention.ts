@@ -10,6 +10,8 @@ import * as Option from "effect/Option";
 import type { ExecutionId, Tenant, Timestamp } from "../schema/ids.ts";
 import type { BudgetName } from "../schema/budget.ts";
 import { type BudgetBell, budgetBell } from "../schema/budget_record.ts";
+import type { UnsupportedRecordVersion } from "../schema/errors.ts";
+import type { RecordCodec } from "../schema/record.ts";
 import { type RetentionRecord, retentionRecord } from "../schema/retention_record.ts";
 import { budgetOfBell } from "./budgets/places.ts";
 import type { AppendError, Entry, Log, ReadError } from "./log.ts";
@@ -70,15 +72,23 @@ export const removeLater = (
     body: retentionRecord.encode({ kind: "retention", life, end }),
   }));
 
-/** What a message on a `gc` subject says; nothing if it is not ours. */
-export const expiryOf = (layout: Layout, entry: Entry): Expiry | undefined => {
+/** What a body says; nothing if it is not ours. One of a later release is for those who can read it. */
+const said = <A>(
+  codec: RecordCodec<A>,
+  entry: Entry,
+): Effect.Effect<A | undefined, UnsupportedRecordVersion> =>
+  Effect.catchTag(codec.decode(entry.body, entry), "CorruptRecord", () => Effect.undefined);
+
+/** What a message on a `gc` subject says of an execution; nothing if it is not ours. */
+const expiryOf = Effect.fnUntraced(function* (
+  layout: Layout,
+  entry: Entry,
+): Effect.fn.Return<Expiry | undefined, UnsupportedRecordVersion> {
   const address = addressOfSubject(layout, entry.shard, entry.subject);
   const named = executionOfSubject(entry.subject);
-  const record = Option.getOrUndefined(
-    Effect.runSync(Effect.option(retentionRecord.decode(entry.body, entry))),
-  );
-  if (address === undefined || named === undefined || record === undefined) return undefined;
-  return {
+  if (address === undefined || named === undefined) return undefined;
+  const record = yield* said(retentionRecord, entry);
+  return record === undefined ? undefined : {
     address,
     // An address was found, so both have been checked.
     tenant: named.tenant as Tenant,
@@ -86,28 +96,28 @@ export const expiryOf = (layout: Layout, entry: Entry): Expiry | undefined => {
     ...record,
     sequence: entry.sequence,
   };
-};
+});
 
-const bellOf = (entry: Entry): Bell | undefined => {
+/** What a message on a `gc` subject says, of an execution or of a budget; nothing if it is not ours. */
+export const dueOf = Effect.fnUntraced(function* (
+  layout: Layout,
+  entry: Entry,
+): Effect.fn.Return<Due | undefined, UnsupportedRecordVersion> {
   const named = budgetOfBell(entry.subject);
-  const record = Option.getOrUndefined(
-    Effect.runSync(Effect.option(budgetBell.decode(entry.body, entry))),
-  );
-  return named === undefined || record === undefined
-    ? undefined
-    : { ...named, ...record, shard: entry.shard, sequence: entry.sequence };
-};
-
-/** What a message on a `gc` subject says, of an execution or of a budget. */
-export const dueOf = (layout: Layout, entry: Entry): Due | undefined =>
-  bellOf(entry) ?? expiryOf(layout, entry);
+  if (named === undefined) return yield* expiryOf(layout, entry);
+  const record = yield* said(budgetBell, entry);
+  return record && { ...named, ...record, shard: entry.shard, sequence: entry.sequence };
+});
 
 /** What the janitor was last told of an execution, and is not done with. */
 export const lastExpiry = (
   log: Log["Service"],
   address: Address,
 ): Effect.Effect<Expiry | undefined, ReadError> =>
-  Effect.map(
+  Effect.flatMap(
     log.last(address, "gc"),
-    Option.match({ onNone: () => undefined, onSome: (entry) => expiryOf(log.layout, entry) }),
+    Option.match({
+      onNone: () => Effect.undefined,
+      onSome: (entry) => expiryOf(log.layout, entry),
+    }),
   );

@@ -90,12 +90,18 @@ const make = Effect.gen(function* () {
     }));
 
   const givenBy = Effect.fnUntraced(function* (shard: number, message: JsMsg) {
-    const due = dueOf(layout, entryOf(shard, message));
+    const due = yield* dueOf(layout, entryOf(shard, message));
     if (due !== undefined) return [{ message, due }];
     skippedRecords.updateUnsafe(1, yield* Effect.context<never>());
     message.term();
     return [];
-  });
+  }, (found, _, message) =>
+    // Others can read what we cannot, and see to it.
+    Effect.catchTag(found, "UnsupportedRecordVersion", () =>
+      Effect.sync(() => {
+        message.nak(handleAgainMs);
+        return [];
+      })));
 
   const serveShard = <E extends { readonly message: string }>(
     shard: number,

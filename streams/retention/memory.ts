@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Fiber from "effect/Fiber";
 import * as Layer from "effect/Layer";
+import * as Option from "effect/Option";
 import * as Queue from "effect/Queue";
 import * as Stream from "effect/Stream";
 import { Log } from "../log.ts";
@@ -24,8 +25,8 @@ const make = Effect.gen(function* () {
     const filter = { shard, subject: `${shardRoot(log.layout, shard)}.gc.*.*.*.*` };
     yield* log.follow(filter).pipe(
       Stream.runForEach((entry) =>
-        Effect.sync(() => {
-          const due = dueOf(log.layout, entry);
+        Effect.map(Effect.option(dueOf(log.layout, entry)), (found) => {
+          const due = Option.getOrUndefined(found);
           if (due === undefined) skippedRecords.updateUnsafe(1, context);
           else Queue.offerUnsafe(waiting, due);
         })

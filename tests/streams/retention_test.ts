@@ -12,7 +12,7 @@ import { Timestamp } from "../../schema/ids.ts";
 import { Connection } from "../../streams/connection.ts";
 import { noFloors, raiseFloors, readFloors } from "../../streams/floor.ts";
 import { Log } from "../../streams/log.ts";
-import { type Due, Expiries, removeLater } from "../../streams/retention.ts";
+import { type Due, Expiries, lastExpiry, removeLater } from "../../streams/retention.ts";
 import { layerJetStream } from "../../streams/retention/jetstream.ts";
 import { executionFilter, keyedFilter, shardRoot, streamName } from "../../streams/subjects.ts";
 import { collect } from "../conformance/log_suite/log_case.ts";
@@ -110,6 +110,35 @@ describe("retention on a server", () => {
       );
       assert.deepEqual([only!.kind === "retention" && only!.end, others], [2, []]);
       yield* Fiber.interrupt(janitor);
+    }).pipe(Effect.provide(layerJetStream)));
+
+  test("what is of a later release is left to those who can read it", () =>
+    Effect.gen(function* () {
+      const log = yield* Log;
+      const { jetStream } = yield* Connection;
+      const [later, ours] = [yield* newAddress, yield* newAddress];
+      const { seq } = yield* publish(
+        `${later.root}.gc.${later.tail}`,
+        body('{"v":2,"kind":"retention"}'),
+      );
+      assert.equal((yield* Effect.flip(lastExpiry(log, later)))._tag, "UnsupportedRecordVersion");
+      const { at } = yield* log.tail(0);
+      yield* removeLater(log, ours, { life: 1, end: 2, at: Timestamp.make(at) });
+      const given = yield* Ref.make<ReadonlyArray<Due>>([]);
+      const janitor = yield* Effect.forkChild(
+        (yield* Expiries).serve((due) =>
+          Effect.as(Ref.update(given, (before) => [...before, ...due]), [])
+        ),
+      );
+      yield* until("ours came", Effect.map(Ref.get(given), ({ length }) => length === 1));
+      yield* Fiber.interrupt(janitor);
+      const consumer = yield* Effect.promise(() =>
+        jetStream.consumers.get(streamName(log.layout, 0), "gc")
+      );
+      const again = yield* Effect.promise(() => consumer.next({ expires: 10_000 }));
+      assert.equal(again?.seq, seq);
+      yield* Effect.promise(() => again!.ackAck());
+      yield* log.remove(0, seq);
     }).pipe(Effect.provide(layerJetStream)));
 
   test("floors only rise, whoever raises them, and leave one record", () =>

@@ -70,7 +70,7 @@ const called = Effect.gen(function* () {
   );
   const found = [];
   for (const entry of bells) {
-    const bell = dueOf(log.layout, entry);
+    const bell = yield* dueOf(log.layout, entry);
     assert.ok(bell?.kind === "bell");
     found.push(...(yield* calledBy(bell)).map(({ waiter }) => waiter.turn));
   }
