@@ -495,7 +495,9 @@ export class Activation {
       case "release":
         return this.#letGo("released");
       case "rest":
-        return this.#draining && this.#codeRun?.isBusy === false
+        // Code that has ended is about to be heard.
+        return this.#draining && this.#codeRun?.isBusy === false &&
+            this.#codeRun.exit === undefined
           ? this.#letGo("released")
           : Effect.void;
       case "retry":
@@ -741,7 +743,6 @@ export class Activation {
   #end(outcome: OutcomeRecord): Effect.Effect<never, Over | AppendError | ReadError> {
     return Effect.suspend(() => {
       const isAtRest = !this.#isUnderWay;
-      const started = this.#codeRun?.finishStarting ?? Effect.void;
       this.#codeRun?.abandon();
       const ending = {
         engine: this.#engine,
@@ -749,13 +750,11 @@ export class Activation {
         actor: this.#code.name,
         ownership: this.#ownership,
         deadlines: this.#deadlines,
-        // A child that is started behind the word that it is to stop would not hear it.
-        follow: (followUps: ReadonlyArray<FollowUp>) =>
-          Effect.andThen(started, this.#follow(followUps)),
+        follow: (followUps: ReadonlyArray<FollowUp>) => this.#follow(followUps),
+        started: this.#codeRun?.finishStarting ?? Effect.void,
         isAtRest,
       };
       return endWith(ending, outcome).pipe(
-        Effect.andThen(started),
         Effect.andThen(Effect.sync(() => this.#meter.end(outcome))),
         Effect.andThen(Effect.fail(new Over("ended"))),
       );

@@ -136,35 +136,46 @@ export const childrenOf = (
     },
   );
 
-  const beginChild = (name: string, verb: "call" | "spawn", options: ChildOptions) =>
-    performNamed(name, verb, (key, known, refused) => {
-      const execution = childOf(key, options);
-      const start = starting(key, verb === "call" ? key : endOf(key), options);
-      if (known !== undefined) {
-        // Nobody drops it with the call: that it is wanted is recorded.
-        if (host.isContinued) host.fork(start);
+  /** Goes on with what an owner before may not have done, whatever becomes of who asks for it. */
+  const goOn = (endKey: string, reach: () => Effect.Effect<void>): undefined => {
+    const end = host.operation(endKey);
+    if (host.isContinued && end !== undefined && end.settled === undefined) host.fork(reach());
+  };
+
+  const beginChild = (name: string, verb: "call" | "spawn", options: ChildOptions) => {
+    const endKeyOf = (key: string) => verb === "call" ? key : endOf(key);
+    const again = (key: string) => goOn(endKeyOf(key), () => starting(key, endKeyOf(key), options));
+    return performNamed(
+      name,
+      verb,
+      (key, known, refused) => {
+        if (known !== undefined) return again(key);
+        const execution = childOf(key, options);
+        const start = starting(key, endKeyOf(key), options);
+        const { actor, tenant, route, onParentEnd = "cancel" } = options;
+        host.submit(
+          {
+            kind: "calling",
+            key,
+            verb,
+            actor,
+            execution,
+            tenant,
+            ...(route === undefined ? {} : { route }),
+            onParentEnd,
+          },
+          () => {
+            if (verb === "spawn") begun.add(key);
+            host.fork(start);
+          },
+          refused,
+        );
         return undefined;
-      }
-      const { actor, tenant, route, onParentEnd = "cancel" } = options;
-      host.submit(
-        {
-          kind: "calling",
-          key,
-          verb,
-          actor,
-          execution,
-          tenant,
-          ...(route === undefined ? {} : { route }),
-          onParentEnd,
-        },
-        () => {
-          if (verb === "spawn") begun.add(key);
-          host.fork(start);
-        },
-        refused,
-      );
-      return undefined;
-    });
+      },
+      false,
+      again,
+    );
+  };
 
   const ended = (execution: string, result: OperationResult) => {
     if (result.type === "ended" && result.outcome.type === "success") {
@@ -185,23 +196,28 @@ export const childrenOf = (
       ([key, result]) => ended(childOf(key, options), result),
     );
 
-  const joining = (perform: Perform): Operations["join"] => (name, options) =>
-    Effect.flatMap(
-      perform(name, "call", (key, known, refused) => {
-        const reach = reaching(key, joinOther(key, options));
-        if (known !== undefined) {
-          if (host.isContinued) host.fork(reach);
+  const joining = (perform: Perform): Operations["join"] => (name, options) => {
+    const reachOf = (key: string) => reaching(key, joinOther(key, options));
+    const again = (key: string) => goOn(key, () => reachOf(key));
+    return Effect.flatMap(
+      perform(
+        name,
+        "call",
+        (key, known, refused) => {
+          if (known !== undefined) return again(key);
+          host.submit(
+            { kind: "calling", key, verb: "join", onParentEnd: "abandon", ...options },
+            () => host.fork(reachOf(key)),
+            refused,
+          );
           return undefined;
-        }
-        host.submit(
-          { kind: "calling", key, verb: "join", onParentEnd: "abandon", ...options },
-          () => host.fork(reach),
-          refused,
-        );
-        return undefined;
-      }),
+        },
+        false,
+        again,
+      ),
       ([, result]) => ended(options.execution, result),
     );
+  };
 
   const spawn: Operations["spawn"] = (name, options) =>
     Effect.map(child(name, "spawn", options), ([key]): Spawned => {

@@ -27,6 +27,8 @@ export interface EndOptions {
   readonly ownership: Ownership;
   readonly deadlines: Deadlines;
   readonly follow: (followUps: ReadonlyArray<FollowUp>) => Effect.Effect<void, AppendError>;
+  /** Has the children started that are being started, if that takes no longer than it may. */
+  readonly started: Effect.Effect<void>;
   /** Whether everything that was recorded as begun has been done. */
   readonly isAtRest: boolean;
 }
@@ -54,7 +56,7 @@ const removeIt = (
 
 /** Records an outcome, tells who waits for it, and gives the execution up. */
 export const endWith = Effect.fnUntraced(function* (options: EndOptions, outcome: OutcomeRecord) {
-  const { ownership, deadlines, follow, isAtRest } = options;
+  const { ownership, deadlines, follow, started, isAtRest } = options;
   const before = ownership.state;
   const command = { kind: "done", ...(yield* keep(options)) } as const;
   yield* Effect.catchTag(
@@ -70,13 +72,19 @@ export const endWith = Effect.fnUntraced(function* (options: EndOptions, outcome
   if (done === undefined) return;
   options.engine.count(executionsEnded(options.actor, done.record.outcome.type), 1);
   // What concerns the execution itself is stored one after another in any case.
-  const letGo = deadlines.takeBackAll(ownership).pipe(
+  const letGo = started.pipe(
+    Effect.andThen(deadlines.takeBackAll(ownership)),
     // It may be run again, and then awaits its children still.
     Effect.andThen(ownership.release(isAtRest)),
     Effect.andThen(removeIt(options, done.record)),
   );
   const followUps = afterEnd(before, done.record.outcome);
-  yield* followUps.length === 0
-    ? letGo
-    : Effect.all([follow(followUps), letGo], { concurrency: 2, discard: true });
+  const toStop = followUps.filter(({ type }) => type === "cancelChild");
+  const others = followUps.filter(({ type }) => type !== "cancelChild");
+  yield* followUps.length === 0 ? letGo : Effect.all([
+    follow(others),
+    // A child that is started behind the word that it is to stop would not hear it.
+    Effect.andThen(started, follow(toStop)),
+    letGo,
+  ], { concurrency: "unbounded", discard: true });
 });

@@ -104,6 +104,8 @@ export type Perform = (
   begin: Begin,
   /** A request to cancel ends it, and is still to be told to the code. */
   leavesCancel?: boolean,
+  /** What is done if the code awaits it no more before it was begun. */
+  dropped?: (key: string) => void,
 ) => Effect.Effect<readonly [key: string, result: Result], OperationError>;
 
 /** Why an operation did not succeed. */

@@ -42,7 +42,7 @@ export const operationsOf = (host: Host): Operations => {
   /** What is done again after it was continued is done anew. */
   const life = host.continuations === 0 ? `${host.life}` : `${host.life}.${host.continuations}`;
 
-  const perform: Perform = (name, kind, begin, leavesCancel = false) =>
+  const perform: Perform = (name, kind, begin, leavesCancel = false, dropped = () => {}) =>
     Effect.callback((resume) => {
       let key: string;
       try {
@@ -55,6 +55,7 @@ export const operationsOf = (host: Host): Operations => {
         key,
         kind,
         leavesCancel,
+        dropped: () => dropped(key),
         begin: (known) => {
           const fail = (failed: Effect.Effect<never, OperationError>) => {
             program.withdraw(key);
@@ -106,8 +107,8 @@ export const operationsOf = (host: Host): Operations => {
         }),
       );
 
-  const performNamed: Perform = (name, kind, begin) =>
-    Effect.flatMap(named(name), (name) => perform(name, kind, begin));
+  const performNamed: Perform = (name, ...operation) =>
+    Effect.flatMap(named(name), (name) => perform(name, ...operation));
 
   const run = (
     name: string,

@@ -26,6 +26,8 @@ export interface Request {
   /** Begins what the journal does not have yet, or goes on with what it has begun. */
   readonly begin: (known: Operation | undefined) => void;
   readonly deliver: (result: Result) => void;
+  /** The code awaits it no more, before it was begun or went on. */
+  readonly dropped: () => void;
   /** Whether what ends it, if it is a request to cancel, is told to the code by something else. */
   readonly leavesCancel: boolean;
 }
@@ -176,7 +178,9 @@ export class Program {
 
   /** The code does not await this any more. */
   withdraw(key: string): void {
+    const outstanding = this.#outstanding.get(key);
     this.#outstanding.delete(key);
+    if (outstanding?.begun === false && !this.#closed) outstanding.dropped();
   }
 
   /** Nothing reaches the code any more. */
@@ -233,7 +237,8 @@ export class Program {
   }
 
   #deliver(outstanding: Outstanding, order: number, result: Result): void {
-    this.#outstanding.delete(outstanding.key);
+    if (result.type === "cancelled") this.withdraw(outstanding.key);
+    else this.#outstanding.delete(outstanding.key);
     this.#delivered = Math.max(order, this.#delivered);
     outstanding.deliver(result);
   }

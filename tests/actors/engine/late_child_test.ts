@@ -60,22 +60,24 @@ it("an execution does not end before the children that it leaves behind are star
     }).pipe(Effect.scoped, Effect.provide(layerMemory())),
   ));
 
+const isStart = ({ kind, body }: Message): boolean =>
+  kind === "mail" && new TextDecoder().decode(body).includes('"kind":"start"');
+
+/** A log to which the child's start is under way for so long. */
+const slowlyStarting = (startMs: number) => (log: Log["Service"]): Log["Service"] => ({
+  ...log,
+  append: (to, message) =>
+    to.label === execution && isStart(message)
+      ? Effect.delay(log.append(to, message), startMs)
+      : log.append(to, message),
+});
+
 describe("a child whose start takes longer than its parent is let run", () => {
   /** Starts a parent that calls a child, whose start is under way for so long, and stops it. */
   const stopped = (startMs: number, force: boolean) =>
     new VirtualClock(Date.UTC(2026, 0, 1)).run(
       Effect.gen(function* () {
-        const log = yield* Log;
-        const isStart = (message: Message) =>
-          message.kind === "mail" &&
-          new TextDecoder().decode(message.body).includes('"kind":"start"');
-        const slow: Log["Service"] = {
-          ...log,
-          append: (to, message) =>
-            to.label === execution && isStart(message)
-              ? Effect.delay(log.append(to, message), startMs)
-              : log.append(to, message),
-        };
+        const slow = slowlyStarting(startMs)(yield* Log);
         yield* makeWorker({
           identity: WorkerInstanceId.make("w1"),
           actors: [
@@ -153,10 +155,16 @@ describe("a call that its parent drops in the turn in which it is made", () => {
     onParentEnd: "abandon",
   } as const;
   const children = { name: child, run: (weir) => weir.run("grow", () => Effect.void) } as ActorCode;
-  const drop = (weir: Operations) =>
-    Effect.exit(
-      Effect.all([weir.call("c", calling), Effect.fail("bad")], { concurrency: "unbounded" }),
-    );
+  /** What drops it fails at once, or is a step, which the second owner knows to have failed. */
+  const drop = (weir: Operations, isStep = false) => {
+    const check = weir.run("check", () => Effect.fail(new Error("bad")), {
+      retry: { attempts: 1 },
+    });
+    const both = isStep
+      ? [check, weir.call("c", calling)]
+      : [weir.call("c", calling), Effect.fail("bad")];
+    return Effect.exit(Effect.all(both, { concurrency: "unbounded" }));
+  };
   const ended = Effect.gen(function* () {
     const executions = yield* Executions;
     const statuses = yield* Effect.forEach(
@@ -190,25 +198,28 @@ describe("a call that its parent drops in the turn in which it is made", () => {
     assert.deepEqual([attempts, result, stuck], [2, ["completed", "completed"], []]);
   });
 
-  it("starts its child after an owner that died before it did", async () => {
-    const code: ActorCode = {
-      name: parent,
-      run: (weir) => Effect.andThen(drop(weir), weir.run("work", () => Effect.void)),
-    };
-    const { result, stuck } = await onMortals((hire) =>
-      Effect.gen(function* () {
-        const executions = yield* Executions;
-        const options = { actors: [children, code] };
-        const first = yield* hire("first", options, (process) => {
-          void process.killAt("c", "after");
-        });
-        yield* executions.start(parent, acme, undefined, { id: "p", unserved: true });
-        yield* untilDead(first);
-        yield* hire("second", options);
-        yield* Effect.sleep("10 minutes");
-        return yield* ended;
-      })
-    );
-    assert.deepEqual([result, stuck], [["completed", "completed"], []]);
-  });
+  for (const isStep of [false, true]) {
+    const name = isStep ? "for a step that has failed" : "at once";
+    it(`starts its child after an owner that died before it did, dropped ${name}`, async () => {
+      const code: ActorCode = {
+        name: parent,
+        run: (weir) => Effect.andThen(drop(weir, isStep), weir.run("work", () => Effect.void)),
+      };
+      const { result, stuck } = await onMortals((hire) =>
+        Effect.gen(function* () {
+          const executions = yield* Executions;
+          const options = { actors: [children, code] };
+          const first = yield* hire("first", options, (process) => {
+            void process.killAt(isStep ? "check" : "c", "after");
+          }, slowlyStarting(1_000));
+          yield* executions.start(parent, acme, undefined, { id: "p", unserved: true });
+          yield* untilDead(first);
+          yield* hire("second", options);
+          yield* Effect.sleep("10 minutes");
+          return yield* ended;
+        })
+      );
+      assert.deepEqual([result, stuck], [["completed", "completed"], []]);
+    });
+  }
 });
