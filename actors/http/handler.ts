@@ -191,7 +191,21 @@ export const makeHandler = (
     checkControl(route);
   };
 
-  const serve = async (request: Request, seen: (verb: string) => void): Promise<Response> => {
+  /** Tells whoever runs the server of what is no client's doing. */
+  const report = (error: unknown, id: string, verb: string): void => {
+    if (error instanceof Refusal || !problemOf(error).isOurs) return;
+    try {
+      onError?.(error, { id, verb });
+    } catch {
+      // Whoever is told must not fail the answer.
+    }
+  };
+
+  const serve = async (
+    request: Request,
+    id: string,
+    seen: (verb: string) => void,
+  ): Promise<Response> => {
     const { pathname, searchParams } = new URL(request.url);
     const preflight = cors.preflight(request, router.methods(pathname));
     if (preflight !== undefined) return preflight;
@@ -217,6 +231,7 @@ export const makeHandler = (
       path,
       query,
       body,
+      tell: (error) => report(error, id, route.verb),
       weir: weirFor === undefined || route.access === "anybody"
         ? weir
         : await weirFor(caller, request),
@@ -227,21 +242,14 @@ export const makeHandler = (
 
   /** The answer to whatever went wrong, of which a client is told what it may know. */
   const refuse = (error: unknown, id: string, verb: string): Response => {
-    const { isOurs, ...answer } = problemOf(error);
-    if (isOurs && !(error instanceof Refusal)) {
-      try {
-        onError?.(error, { id, verb });
-      } catch {
-        // Whoever is told must not fail the answer.
-      }
-    }
-    return responseOf(answer);
+    report(error, id, verb);
+    return responseOf(problemOf(error));
   };
 
   return async (request) => {
     const id = requestIdOf(request);
     let verb = "none";
-    const response = await serve(request, (found) => verb = found)
+    const response = await serve(request, id, (found) => verb = found)
       .catch((error) => refuse(error, id, verb));
     const headers = new Headers(response.headers);
     headers.set("x-request-id", id);

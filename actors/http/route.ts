@@ -56,6 +56,8 @@ export interface Call<Name extends string = never, Query = unknown, Body = unkno
   readonly path: Readonly<Record<Name, string>>;
   readonly query: Query;
   readonly body: Body;
+  /** Tells whoever runs the server of what goes wrong once the answer has begun. */
+  readonly tell: (error: unknown) => void;
 }
 
 /** On whose behalf a client does something. */

@@ -327,6 +327,45 @@ describe("who may do what over HTTP", () => {
     assert.equal(errors.length, 1);
   });
 
+  it("tells its operator what goes wrong once an answer has begun", async () => {
+    const failure = new Unavailable({ operation: "read", reason: "a secret", landed: "no" });
+    const errors: Array<unknown> = [];
+    const failing = () => ({
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(failure) }),
+    });
+    let asked = 0;
+    const completions = () => ({
+      [Symbol.asyncIterator]: () => ({
+        // The first is the judged start, and what follows comes once the answer has begun.
+        next: () =>
+          asked++ === 0
+            ? Promise.resolve({ done: false, value: { type: "tick", cursor: "c" } })
+            : Promise.reject(failure),
+      }),
+    });
+    const handler = weirHandler({
+      weir: {
+        ...weir,
+        completions: completions as unknown as typeof weir.completions,
+        get: (() => ({
+          describe: () => Promise.resolve(undefined),
+          output: failing,
+        })) as unknown as typeof weir.get,
+      },
+      open: true,
+      onError: (error, { id, verb }) => errors.push([error, id, verb]),
+    });
+    const headers = { "x-request-id": "r-3" };
+    for (const path of ["/v1/streams/completions", "/api/v1/runs/order%2Fo-1/outputs/text"]) {
+      const response = await handler(new Request(`http://weir.test${path}`, { headers }));
+      assert.equal(response.status, 200);
+      const text = await response.text();
+      assert.match(text, /event: error/);
+      assert.ok(!text.includes("secret"), text);
+    }
+    assert.deepEqual(errors, [[failure, "r-3", "streams"], [failure, "r-3", "runs.output"]]);
+  });
+
   it("refuses tokens that could be guessed, and repeats none", () => {
     for (const token of ["", "short", "with spaces in between", "ünïcödé-ünïcödé-x"]) {
       assert.throws(() => bearer([{ token, principal: "ana" }]), (error: unknown) => {

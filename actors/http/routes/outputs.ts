@@ -39,6 +39,7 @@ const streamOf = (
   frames: AsyncIterator<OutputFrame>,
   request: Request,
   heartbeatMs: number,
+  tell: (error: unknown) => void,
 ): ReadableStream<Uint8Array> => {
   const encoder = new TextEncoder();
   let isOver = false;
@@ -76,6 +77,7 @@ const streamOf = (
         if (done === true || isOver) return await close(ended);
         controller.enqueue(encoder.encode(messageOf(value)));
       } catch (error) {
+        tell(error);
         await close(`event: error\ndata: ${JSON.stringify(problemOf(error).body.error)}\n\n`);
       }
     },
@@ -99,7 +101,7 @@ export const outputRoutes = (heartbeatMs = 15_000): ReadonlyArray<Route> => [
       await run.describe();
       const after = request.headers.get("last-event-id") || cursor;
       const frames = run.output(name, after === undefined ? {} : { after });
-      const body = streamOf(frames[Symbol.asyncIterator](), request, heartbeatMs);
+      const body = streamOf(frames[Symbol.asyncIterator](), request, heartbeatMs, call.tell);
       return new Response(body, { headers });
     },
   }),

@@ -59,21 +59,23 @@ export const streamRoutes = (
     query: StreamQuery,
     headers: { "last-event-id": "Where a client goes on that was there before" },
     answers: { 200: { description: "Events without end", mediaType: "text/event-stream" } },
-    handle: async ({ request, weir, tenant, path: { family } }) => {
+    handle: async ({ request, weir, tenant, path: { family }, tell }) => {
       if (!isFamily(family)) {
         throw notFound(
           "Ask for leaseHistory, completions, signalDeliveries or instanceTags.",
         );
       }
       let failure: unknown;
+      let hasBegun = false;
       const bridge = handlerOf({
         weir: sourcesOf(weir, tenant),
         path: `${base}/v1/streams`,
         ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
-        onError: (error) => failure = error,
+        onError: (error) => hasBegun ? tell(error) : failure = error,
       });
       const response = await bridge(request);
-      if (response.ok) return response;
+      hasBegun = response.ok;
+      if (hasBegun) return response;
       // Which this door tells in its own way, and its operator whole.
       if (response.status >= 500) throw failure;
       throw await refusalOf(response);

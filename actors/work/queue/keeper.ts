@@ -89,7 +89,9 @@ class Keeper {
   }
 
   readonly run = Effect.gen({ self: this }, function* () {
-    const { post, control } = this.#means;
+    const { clock, post, control } = this.#means;
+    // Rates fill from now on, and not from the beginning of time.
+    this.#admission.elapse(yield* clock.now);
     yield* control.listen(() => this.#sortAnew());
     const { seats, through } = yield* post.seats.read(this.#queue);
     const beside = yield* FiberSet.make<void, LookError>();

@@ -4,6 +4,7 @@ import { describe } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Stream from "effect/Stream";
 import { layerMemory } from "../../../actors/layer.ts";
+import * as Queues from "../../../actors/queues.ts";
 import * as Post from "../../../actors/engine/post.ts";
 import { signal as defineSignal } from "../../../actors/signal.ts";
 import { Lane, Timestamp } from "../../../schema/ids.ts";
@@ -90,6 +91,24 @@ describe("a keeper", () => {
       yield* signal(second, "go");
       yield* resultOf(first);
       yield* resultOf(second);
+    }));
+
+  test("lets nobody of a key begin before his time because it is told something", (stage) =>
+    Effect.gen(function* () {
+      let ran = 0;
+      const brief = stage.actor("brief", () => ++ran);
+      yield* stage.work([brief], kept);
+      const queue = { name: stage.name("q"), key: "k" };
+      yield* Queues.configure(queue.name, { perKey: 9, keyRate: { count: 6, per: "1 hour" } });
+      for (let i = 0; i < 9; i++) yield* stage.start(brief, undefined, { id: `b-${i}`, queue });
+      yield* Effect.sleep("1 minute");
+      const atFirst = ran;
+      yield* Queues.steerTenants(queue.name, "pause", ["somebody-else"]);
+      yield* Effect.sleep("1 minute");
+      // It begins with room for one, whoever keeps it.
+      assert.deepEqual([atFirst, ran], [1, 2]);
+      yield* Effect.sleep("10 hours");
+      assert.equal(ran, 9);
     }));
 
   test("gives up the seat that is taken late for what has ended", (stage) =>
