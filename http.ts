@@ -1,7 +1,8 @@
 /**
- * Weir over HTTP, in handlers that any server of web-standard requests can mount: executions, tasks
- * and schedules as JSON, and the four families as server-sent events. Nobody is let in who was not
- * asked for; nothing is read that the client does not take, and nothing outlives its request.
+ * Weir over HTTP, in handlers that any server of web-standard requests can mount: everything that
+ * the promise door offers to clients as JSON, but for the event store, and the four families as
+ * server-sent events. `weirHandler` lets nobody in unless `authorize` or `open` says so; nothing is
+ * read that the client does not take, and nothing outlives its request.
  *
  * @module
  */
@@ -55,7 +56,8 @@ export const eventStreams = (
 ): (request: Request) => Promise<Response> => handlerOf(options);
 
 /**
- * Answers everything: `/api/v1` for executions, tasks and schedules, `/v1/streams` for events,
+ * Answers everything: `/api/v1` for executions, tasks, schedules, triggers, queues, budgets and the
+ * engine, `/api/v2` for tenants, grants, ledgers and remote workers, `/v1/streams` for events,
  * `/healthz`, `/ready`, `/metrics`, and `/openapi.json`, which describes all of it.
  *
  * **Example** (A task over HTTP)

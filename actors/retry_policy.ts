@@ -18,7 +18,10 @@ export interface RetryPolicy {
   readonly maxDelay?: Duration.Input;
   /** Whether pauses are shortened at random, by up to half, so that crowds part; true if left out. */
   readonly jitter?: boolean;
-  /** Which failures are worth another try; all that do not say otherwise, if left out. */
+  /**
+   * Which failures are worth another try; all that do not say otherwise, if left out, and none if it
+   * throws.
+   */
   readonly retryIf?: (failure: Failure) => boolean;
 }
 

@@ -18,7 +18,8 @@ export interface SignalDefinition<A> {
 }
 
 /**
- * Names a signal. With a schema, payloads are checked before they are sent.
+ * Names a signal. With a schema, payloads are checked before they are sent. Names that begin with
+ * `weir.` are the runtime's, and refused when the signal is sent.
  *
  * **Example** (A signal)
  *

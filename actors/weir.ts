@@ -124,7 +124,7 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
    * not for principals.
    */
   readonly server: { readonly url: string } | undefined;
-  /** How much of what may be used, counted exactly and durably. */
+  /** How much is used of what may be, counted exactly and durably. */
   readonly budgets: BudgetVerbs;
   /** What happened, per execution; durable, ordered and never changed. */
   readonly events: Events;

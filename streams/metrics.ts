@@ -68,8 +68,8 @@ export const connectionChanges = labelled(
   "to",
 );
 
-/** Records that a reader met and passed over, because they cannot be what their subject says. */
+/** Records that a reader passed over: they cannot be what their subject says, or lost their payload. */
 export const skippedRecords = Metric.counter("weir_skipped_records", {
-  description: "Malformed records that a reader passed over",
+  description: "Records that a reader passed over: malformed, or without their payload",
   incremental: true,
 });

@@ -33,7 +33,10 @@ export interface HandlerOptions {
    * other name the payload is any, and it is sent by whoever may send signals.
    */
   readonly signals?: ReadonlyArray<AnySignal>;
-  /** Asked before anything is read. Without it, and without `open`, only `/healthz` is answered. */
+  /**
+   * Asked before anything is read. Without it, and without `open`, only `/healthz` and tokens of
+   * signals are answered.
+   */
   readonly authorize?: AuthorizeVerb;
   /** The connection that acts for a caller; `weir` itself, if left out. */
   readonly weirFor?: (caller: Caller, request: Request) => ServedWeir | Promise<ServedWeir>;
@@ -44,7 +47,10 @@ export interface HandlerOptions {
   readonly grants?: boolean;
   /** Whether everybody is let in, if there is no `authorize`; only where nobody else can connect. */
   readonly open?: boolean;
-  /** Whether the course of executions may be changed: cancel, pause, resume, retry, schedules. */
+  /**
+   * Whether anything may be steered: executions, schedules, triggers, remote workers, the engine,
+   * queues, subscriptions, budgets, tenants and grants.
+   */
   readonly control?: boolean;
   /** What all paths begin with, like `/weir`; nothing, if left out. */
   readonly base?: string;

@@ -1,5 +1,5 @@
 /**
- * `weir serve`: executions over HTTP, for programs that are in no TypeScript. It listens where only
+ * `weir serve`: executions over HTTP, for programs that are not written in TypeScript. It listens where only
  * this machine can connect, and lets in whoever has a token, unless it is told otherwise.
  */
 import * as Effect from "effect/Effect";
