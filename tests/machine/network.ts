@@ -102,13 +102,14 @@ export const openLink = (): Link => {
         tc("qdisc", "add", "dev", device, "root", "handle", "1:", "htb", "default", "1");
         tc("class", "add", "dev", device, "parent", "1:", "classid", "1:1", ...rate);
         tc("class", "add", "dev", device, "parent", "1:", "classid", "1:2", ...rate);
-        tc("qdisc", "add", "dev", device, "parent", "1:2", "pfifo", "limit", "0");
+        // Lost in silence: where the kernel hears of a loss of its own, it forgets who was to connect.
+        tc("qdisc", "add", "dev", device, "parent", "1:2", "blackhole");
         tc("filter", "add", "dev", device, "parent", "1:", "bpf", "bytecode", drawing(percent));
       }
     },
     lostPackets: () => {
       const dropped = ends.map(({ at, device }) =>
-        /qdisc pfifo .*?dropped (\d+)/s.exec(
+        /qdisc blackhole .*?dropped (\d+)/s.exec(
           execFileSync("tc", [...at, "-s", "qdisc", "show", "dev", device], { encoding: "utf8" }),
         )
       );

@@ -224,11 +224,10 @@ it("over bad lines, executions of three steps that signals bring about end as th
       serve: { residentGrace: "100 millis" },
     });
     const { weir, actors: { gather }, effects } = scene;
+    for (const { lose } of links) lose(5);
     const workers = await Promise.all(
       links.map(({ network }, i) => scene.launch(`worker-${i}`, { url: relays[i]!.url, network })),
     );
-    // Whoever cannot connect in the first place ends, as is right.
-    for (const { lose } of links) lose(5);
     const signals = [1, 2, 3];
     const runs = await Promise.all(
       Array.from({ length: onBadLines }, async (_, i) => {
