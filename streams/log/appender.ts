@@ -32,6 +32,14 @@ import {
   type Refusal,
 } from "./wire.ts";
 
+/** What was stored next under a subject. */
+export interface Following {
+  readonly sequence: number;
+  readonly id: string | undefined;
+  /** Whether it removed what was there before it. */
+  readonly replaces: boolean;
+}
+
 export interface AppenderOptions {
   readonly stream: string;
   /** Whether appends that wait for the disk share a commit, or each goes by itself. */
@@ -48,11 +56,13 @@ export interface AppenderOptions {
    * Reads the first record that the leader has on a subject after a sequence: what became of an
    * attempt whose guard its own storing has broken.
    */
-  readonly firstAfter: (
-    subject: string,
-    after: number,
-  ) => Promise<{ readonly sequence: number; readonly id: string | undefined } | undefined>;
+  readonly firstAfter: (subject: string, after: number) => Promise<Following | undefined>;
 }
+
+/** Whether what was there is gone: it may have been seen by whoever removed it. */
+const isReplaced = (found: Following | undefined): boolean => found?.replaces !== false;
+
+const replacedSince = "what it may have written was replaced";
 
 /** What travels under one reply token: one unit, or a batch that several share. */
 type Flight = AppendUnit | ReadonlyArray<AppendUnit>;
@@ -346,8 +356,11 @@ export class Appender {
     // The attempt in doubt may itself have moved the subject on: then it is the very next record.
     const after = expectedSequence(message.guard!);
     this.#readBack(unit, message.subject, after, (found) => {
-      if (found?.id === message.id) this.#succeed(unit, found.sequence, false);
-      else this.#finish(unit, Exit.fail(this.#guardError(unit, message, actual)));
+      if (found?.id === message.id) return this.#succeed(unit, found.sequence, false);
+      const error = isReplaced(found)
+        ? this.#unavailable(unit, replacedSince)
+        : this.#guardError(unit, message, actual);
+      this.#finish(unit, Exit.fail(error));
     });
   }
 
@@ -370,8 +383,11 @@ export class Appender {
     const place = sequence + unit.messages.length - 1;
     this.#readBack(unit, last.subject, place - 1, (found) => {
       const isWhole = found?.sequence === place && found.id === last.id;
-      if (isWhole) this.#succeed(unit, sequence, duplicate);
-      else this.#finish(unit, Exit.fail(this.#refused(partlyKnown)));
+      if (isWhole) return this.#succeed(unit, sequence, duplicate);
+      const error = unit.inDoubt && isReplaced(found)
+        ? this.#unavailable(unit, replacedSince)
+        : this.#refused(partlyKnown);
+      this.#finish(unit, Exit.fail(error));
     });
   }
 
@@ -379,9 +395,7 @@ export class Appender {
     unit: AppendUnit,
     subject: string,
     after: number,
-    then: (
-      found: { readonly sequence: number; readonly id: string | undefined } | undefined,
-    ) => void,
+    then: (found: Following | undefined) => void,
   ): void {
     const reading = this.#nextReading++;
     const finish = (act: () => void) => {

@@ -285,9 +285,11 @@ export const make = Effect.fnUntraced(function* (layout: Layout, replicas: numbe
 
   const firstAfter = async (shard: number, subject: string, after: number) => {
     const message = await nextStored(shard, subject, after);
-    return message === null
-      ? undefined
-      : { sequence: message.seq, id: header(message.header, "Nats-Msg-Id") };
+    return message === null ? undefined : {
+      sequence: message.seq,
+      id: header(message.header, "Nats-Msg-Id"),
+      replaces: header(message.header, "Nats-Rollup") !== undefined,
+    };
   };
 
   const tail = (shard: number): Effect.Effect<Tail, RemoveError> => {

@@ -20,6 +20,8 @@ export interface Stored {
   readonly sequence: number;
   readonly subject: string;
   readonly id: string;
+  /** Whether it removed what was there before it. */
+  readonly replaces: boolean;
 }
 
 type Answer = (message: { readonly subject: string; readonly data: Uint8Array }) => void;
@@ -35,8 +37,11 @@ const headersOf = (text: string): ReadonlyMap<string, string> =>
   );
 
 export class AppendServer {
+  /** All that were stored, also those that were replaced. */
   readonly records: Array<Stored> = [];
   readonly #choices: Choices;
+  /** With one replica a guard on a message's own subject is looked at before its id is. */
+  readonly #looksAtGuardsFirst: boolean;
   readonly #ids = new Map<string, number>();
   readonly #last = new Map<string, number>();
   readonly #batches = new Map<string, Array<Published>>();
@@ -48,6 +53,7 @@ export class AppendServer {
 
   constructor(choices: Choices) {
     this.#choices = choices;
+    this.#looksAtGuardsFirst = choices.oneIn(2);
   }
 
   /** As much of a connection as appends need. */
@@ -83,18 +89,18 @@ export class AppendServer {
   }
 
   /** Stores what somebody else has written. */
-  store(subject: string, id: string): number {
+  store(subject: string, id: string, replaces = false): number {
     const sequence = this.records.length + 1;
-    this.records.push({ sequence, subject, id });
+    this.records.push({ sequence, subject, id, replaces });
     this.#last.set(subject, sequence);
     this.#ids.set(id, sequence);
     return sequence;
   }
 
   firstAfter(subject: string, after: number): Promise<Stored | undefined> {
-    return Promise.resolve(
-      this.records.find((record) => record.subject === subject && record.sequence > after),
-    );
+    const under = this.records.filter((record) => record.subject === subject);
+    const there = under.slice(Math.max(0, under.findLastIndex(({ replaces }) => replaces)));
+    return Promise.resolve(there.find(({ sequence }) => sequence > after));
   }
 
   /** The next of what was published arrives. */
@@ -144,6 +150,16 @@ export class AppendServer {
       if (isAlone && this.#choices.oneIn(2)) return answer(undefined);
       return refuse(10164, "an append with the same guard is under way");
     }
+    const brokenGuards = (onlyOwn: boolean) =>
+      messages.flatMap(({ subject, headers }) => {
+        const expected = headers.get("Nats-Expected-Last-Subject-Sequence");
+        const other = headers.get("Nats-Expected-Last-Subject-Sequence-Subject");
+        if (expected === undefined || (onlyOwn && other !== undefined)) return [];
+        const actual = this.lastSequence(other ?? subject);
+        return actual === Number(expected) ? [] : [`wrong last sequence: ${actual}`];
+      });
+    const [broken] = brokenGuards(true);
+    if (this.#looksAtGuardsFirst && broken !== undefined) return refuse(10071, broken);
     const known = ids.map((id) => this.#ids.get(id)).filter((sequence) => sequence !== undefined);
     if (known.length > 0) {
       if (!isAlone) return refuse(10201, "batch publish contains duplicate message id");
@@ -152,14 +168,11 @@ export class AppendServer {
     if (messages.some(({ headers }) => headers.has("Nats-Expected-Last-Msg-Id"))) {
       return refuse(10070, "wrong last msg ID");
     }
-    for (const { subject, headers } of messages) {
-      const expected = headers.get("Nats-Expected-Last-Subject-Sequence");
-      if (expected === undefined) continue;
-      const guarded = headers.get("Nats-Expected-Last-Subject-Sequence-Subject") ?? subject;
-      const actual = this.lastSequence(guarded);
-      if (actual !== Number(expected)) return refuse(10071, `wrong last sequence: ${actual}`);
-    }
-    const sequences = messages.map(({ subject }, i) => this.store(subject, ids[i]!));
+    const [anyBroken] = brokenGuards(false);
+    if (anyBroken !== undefined) return refuse(10071, anyBroken);
+    const sequences = messages.map(({ subject, headers }, i) =>
+      this.store(subject, ids[i]!, headers.has("Nats-Rollup"))
+    );
     answer({ stream, seq: sequences.at(-1) });
   }
 }

@@ -93,7 +93,9 @@ class Schedule {
   }
 
   #disturb(): void {
-    switch (this.#choices.below(16)) {
+    switch (this.#choices.below(17)) {
+      case 16:
+        return this.#goAhead();
       case 15:
         return this.#disconnect();
       case 14:
@@ -129,13 +131,16 @@ class Schedule {
     writer.left--;
     const { address, fence } = writer;
     const name = `append ${this.#appends.length} of ${address.label}`;
-    const isOwner = !this.#choices.oneIn(4);
+    const kind = this.#choices.oneIn(4) ? this.#choices.of(["mail", "event"] as const) : "log";
+    const subject = `appends.${kind}.${address.tail}`;
+    const onTheLast = { after: this.#server.lastSequence(subject) };
+    const replaces = kind === "event" && this.#choices.oneIn(2);
     const messages = Array.from({ length: this.#choices.oneIn(4) ? 2 : 1 }, (_, i): Outgoing => ({
-      subject: `appends.${isOwner ? "log" : "mail"}.${address.tail}`,
+      subject,
       body: new Uint8Array([i]),
-      id: isOwner ? fence.nextId() : `${name}, ${i}`,
-      guard: isOwner ? fence : undefined,
-      extraHeaders: "",
+      id: kind === "log" ? fence.nextId() : `${name}, ${i}`,
+      guard: kind === "log" ? fence : kind === "event" && i === 0 ? onTheLast : undefined,
+      extraHeaders: replaces && i === 0 ? "Nats-Rollup: sub\r\n" : "",
       onStored: undefined,
     }));
     const append: Append = { name, writer, ids: messages.map(({ id }) => id), exit: undefined };
@@ -150,6 +155,14 @@ class Schedule {
       }),
     );
     return true;
+  }
+
+  /** Somebody else is first under a subject, or puts something in the place of what is there. */
+  #goAhead(): void {
+    const { address } = this.#choices.of(this.#writers);
+    const id = `rival ${this.#server.records.length}`;
+    this.#server.store(`appends.event.${address.tail}`, id, this.#choices.oneIn(2));
+    this.#say(`${id} is ahead in ${address.label}`);
   }
 
   #disconnect(): void {

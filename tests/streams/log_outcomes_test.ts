@@ -223,6 +223,45 @@ const outcomes = (durability: Durability) => {
     }
   });
 
+  describe("an event on the last one, when a rival has written on during an outage", () => {
+    const tests = [
+      ["answer", 1, "adds to it", "written"],
+      ["answer", 1, "replaces it", "unknown"],
+      ["answer", 2, "replaces it", "unknown"],
+      ["append", 1, "adds to it", "not written"],
+      ["append", 1, "replaces it", "unknown"],
+    ] as const;
+    for (const [lost, events, rival, told] of tests) {
+      const what = events === 1 ? "an event" : "a batch";
+      withLog(`${what} whose ${lost} is lost is ${told} if the rival ${rival}`, async (log) => {
+        const { client, witness } = log;
+        const execution = await witness.runPromise(newExecution);
+        const after = await witness.runPromise(append(execution, message("event", { after: 0 })));
+        const outage = log.outage(lost);
+        const write = begin(
+          client,
+          append(
+            execution,
+            message("event", { after }, "mine"),
+            ...(events === 1 ? [] : [message("event", undefined, "mine")]),
+          ).pipe(
+            Effect.as("written"),
+            Effect.catchTags({
+              SequenceConflict: () => Effect.succeed("not written"),
+              Unavailable: ({ landed }) => Effect.succeed(landed),
+            }),
+          ),
+        );
+        await outage;
+        const replaces = rival === "replaces it";
+        const theirs = { ...message("event", undefined, "theirs"), replaces };
+        await witness.runPromise(append(execution, theirs));
+        log.recovery();
+        assert.equal(await write, told);
+      });
+    }
+  });
+
   describe("an outage longer than the deadline", () => {
     withLog(
       "what was sent may be there, what was not is not, and both are told",
