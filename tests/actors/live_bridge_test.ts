@@ -4,13 +4,8 @@ import { after, before, describe, it } from "node:test";
 import { eventStreams } from "../../http.ts";
 import { actor, connect, type Weir } from "../../mod.ts";
 import { type Proxy, startProxy } from "../fixtures/proxy.ts";
-import {
-  eventually,
-  leftovers,
-  type ScratchServer,
-  scratchServer,
-  withConnection,
-} from "../fixtures/server.ts";
+import { readersOf } from "../fixtures/readers.ts";
+import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 
 const order = actor("order", (_, n: number) => n);
 const deadlineMs = 60_000;
@@ -34,20 +29,7 @@ describe("the live bridge on a server", () => {
     await server.stop();
   });
 
-  /** Consumers that only a reader of completions has. */
-  const readers = async (): Promise<number> => {
-    const listed = await withConnection(server.url, async (nats) => {
-      const answer = await nats.request("$JS.API.CONSUMER.LIST.KV_weir");
-      return answer.json<{
-        readonly consumers: ReadonlyArray<{
-          readonly config: { readonly filter_subject?: string; readonly durable_name?: string };
-        }>;
-      }>();
-    });
-    return listed!.consumers.filter(({ config }) =>
-      config.durable_name === undefined && config.filter_subject?.includes(".done.")
-    ).length;
-  };
+  const readers = () => readersOf(server.url, ".done.");
   const untilReaders = (count: number) =>
     eventually(
       `${count} read at the server`,

@@ -8,13 +8,8 @@ import { Log } from "../../streams/log.ts";
 import { executionFilter, subjectOf } from "../../streams/subjects.ts";
 import { begin, type Client, message, newExecution, openClient } from "../fixtures/log_client.ts";
 import { type Proxy, startProxy } from "../fixtures/proxy.ts";
-import {
-  eventually,
-  leftovers,
-  type ScratchServer,
-  scratchServer,
-  withConnection,
-} from "../fixtures/server.ts";
+import { readersOf } from "../fixtures/readers.ts";
+import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 
 let server: ScratchServer;
 let proxy: Proxy;
@@ -62,17 +57,7 @@ it("a follower goes on at once though nobody answers for its consumer after a br
 
 it("whoever stops before he hears of his consumer leaves none", async () => {
   const execution = await witness.runPromise(newExecution);
-  const followers = async () => {
-    const { subject } = executionFilter(execution);
-    const listed = await withConnection(
-      server.url,
-      async (nats) =>
-        (await nats.request("$JS.API.CONSUMER.LIST.KV_weir")).json<
-          { readonly consumers: ReadonlyArray<{ readonly config: Record<string, unknown> }> }
-        >(),
-    );
-    return listed!.consumers.filter(({ config }) => config["filter_subject"] === subject);
-  };
+  const followers = () => readersOf(server.url, executionFilter(execution).subject);
   let isAsked = false;
   proxy.toServer = ({ words: [subject = ""] }) => {
     isAsked ||= subject.startsWith("$JS.API.CONSUMER.CREATE.");
@@ -83,11 +68,11 @@ it("whoever stops before he hears of his consumer leaves none", async () => {
     Effect.raceFirst(
       Effect.flatMap(Log, (log) => Stream.runDrain(log.follow(executionFilter(execution)))),
       Effect.promise(() =>
-        eventually("it is there", async () => (await followers()).length === 1 || undefined)
+        eventually("it is there", async () => await followers() === 1 || undefined)
       ),
     ),
   );
-  await eventually("it is gone", async () => (await followers()).length === 0 || undefined);
+  await eventually("it is gone", async () => await followers() === 0 || undefined);
   proxy.toServer = proxy.toClient = () => "pass";
   proxy.cut();
 });

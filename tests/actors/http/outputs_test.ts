@@ -3,13 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { weirHandler } from "../../../http.ts";
 import { actor, connect, signal, type Weir } from "../../../mod.ts";
-import {
-  eventually,
-  leftovers,
-  type ScratchServer,
-  scratchServer,
-  withConnection,
-} from "../../fixtures/server.ts";
+import { readersOf } from "../../fixtures/readers.ts";
+import { eventually, leftovers, type ScratchServer, scratchServer } from "../../fixtures/server.ts";
 
 const go = signal<string>("go");
 const talks = actor("talks", async (ctx) => {
@@ -31,21 +26,11 @@ describe("the outputs on a server", () => {
     await server.stop();
   });
 
-  /** Consumers that only a reader of frames has. */
-  const readers = async (): Promise<number> => {
-    const listed = await withConnection(server.url, async (nats) => {
-      const answer = await nats.request("$JS.API.CONSUMER.LIST.KV_weir");
-      return answer.json<{
-        readonly consumers: ReadonlyArray<{
-          readonly config: { readonly filter_subject?: string };
-        }>;
-      }>();
-    });
-    return listed!.consumers.filter(({ config }) => config.filter_subject?.includes(".out."))
-      .length;
-  };
   const untilReaders = (count: number) =>
-    eventually(`${count} read at the server`, async () => await readers() === count || undefined);
+    eventually(
+      `${count} read at the server`,
+      async () => await readersOf(server.url, ".out.") === count || undefined,
+    );
 
   it("a client that goes away leaves no consumer, however it goes", async () => {
     const run = await weir.start(talks, undefined, { id: "a" });
