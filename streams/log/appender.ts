@@ -357,7 +357,8 @@ export class Appender {
     const after = expectedSequence(message.guard!);
     this.#readBack(unit, message.subject, after, (found) => {
       if (found?.id === message.id) return this.#succeed(unit, found.sequence, false);
-      const error = isReplaced(found)
+      // A fence is lost either way, and says itself that its write may have landed.
+      const error = isReplaced(found) && !(message.guard instanceof Fence)
         ? this.#unavailable(unit, replacedSince)
         : this.#guardError(unit, message, actual);
       this.#finish(unit, Exit.fail(error));

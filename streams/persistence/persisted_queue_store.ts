@@ -60,6 +60,9 @@ const askForMs = 30_000;
 /** Before the server is asked again that did not answer, or somebody else settles something. */
 const askAgainMs = 100;
 
+/** How many may wait for an element at once; of whoever is above the server turns away, without a word. */
+const mostWaiting = 65_536;
+
 const deadLetterTag = "~effect/persistence/PersistedQueue/DeadLetter";
 
 /** What Effect's queue fails with when the element cannot be decoded, now or ever. */
@@ -117,7 +120,10 @@ const make = Effect.fnUntraced(function* (
     };
     const { config } = yield* findOrCreate(
       ask(`look up ${name}`, () => manager.consumers.info(stream, name)),
-      ask(`create ${name}`, () => manager.consumers.add(stream, expected)),
+      ask(
+        `create ${name}`,
+        () => manager.consumers.add(stream, { ...expected, max_waiting: mostWaiting }),
+      ),
     );
     yield* refuseDrift(`${stream} consumer ${name}`, { ...expected }, { ...config });
     return yield* ask(`open ${name}`, () => jetStream.consumers.get(stream, name));

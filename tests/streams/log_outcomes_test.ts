@@ -223,6 +223,22 @@ const outcomes = (durability: Durability) => {
     }
   });
 
+  withLog("an owner whose lease a rival has replaced during an outage has lost it", async (log) => {
+    const { client, witness } = log;
+    const execution = await witness.runPromise(newExecution);
+    const { fence } = await client.runPromise(own(execution));
+    const outage = log.outage("answer");
+    const renewal = begin(client, Effect.flip(append(execution, message("lease", fence))));
+    await outage;
+    const theirs = { ...message("lease", undefined, "theirs"), replaces: true };
+    await witness.runPromise(append(execution, theirs));
+    log.recovery();
+    const error = await renewal;
+    assert.ok(error._tag === "StaleFence");
+    assert.equal(error.landed, "unknown");
+    assert.ok(fence.lost);
+  });
+
   describe("an event on the last one, when a rival has written on during an outage", () => {
     const tests = [
       ["answer", 1, "adds to it", "written"],

@@ -20,7 +20,7 @@ import { layerJetStream } from "../../streams/log_jetstream.ts";
 import { layer as layerStore } from "../../streams/persistence/persisted_queue_store.ts";
 import * as ServerClock from "../../streams/server_clock.ts";
 import { persistedQueueStoreSuite } from "../../testing/suites/persisted_queue_store.ts";
-import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+import { eventually, leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 
 const lockExpiration = "2 seconds";
 const takeOptions = {
@@ -100,6 +100,27 @@ describe("a persisted queue on JetStream, 2 shards", () => {
         log.read({ shard: 1, subject: `${namespace}-1.try.>` }),
       );
       assert.equal(tries.length + elsewhere.length, 1);
+    }).pipe(Effect.scoped));
+
+  test("more can wait than a server keeps waiting unless it is told", (namespace) =>
+    Effect.gen(function* () {
+      const { store, context } = yield* connected(namespace);
+      const { manager } = Context.get(context, Connection.Connection);
+      const waiting = 600;
+      const takers = yield* Effect.forEach(
+        Array.from({ length: waiting }),
+        () => Effect.forkScoped(Effect.scoped(store.take(takeOptions))),
+      );
+      const streams = [`KV_${namespace}`, `KV_${namespace}-1`];
+      yield* Effect.promise(() =>
+        eventually("all wait at the server", async () => {
+          const listed = await Promise.all(
+            streams.map((stream) => manager.consumers.list(stream).next()),
+          );
+          return listed.flat().some(({ num_waiting }) => num_waiting === waiting) || undefined;
+        })
+      );
+      yield* Fiber.interruptAll(takers);
     }).pipe(Effect.scoped));
 
   const frozenTaker = Effect.fnUntraced(function* (namespace: string) {
