@@ -7,7 +7,7 @@ import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import type { InvalidInput } from "../schema/errors.ts";
 import type { Tenant } from "../schema/ids.ts";
-import { fromZero } from "./engine/duration.ts";
+import { keptFor } from "./engine/duration.ts";
 
 /** How long something is kept. */
 export type Keep = Duration.Input | "forever";
@@ -25,9 +25,7 @@ const defaultKeep: Keep = "7 days";
 const forever = Infinity;
 
 const millisOf = (keep: Keep): Effect.Effect<number, InvalidInput> =>
-  keep === "forever"
-    ? Effect.succeed(forever)
-    : fromZero("keep", keep, 'expected a duration, like 30 days, or "forever"');
+  keep === "forever" ? Effect.succeed(forever) : keptFor("keep", keep);
 
 /** For how many milliseconds an execution is kept; `Infinity` means for ever. */
 export type KeepMs = (tenant: Tenant, actor: string) => number;

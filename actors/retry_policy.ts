@@ -4,6 +4,7 @@
  */
 import * as Duration from "effect/Duration";
 import type { Failure } from "../schema/failure.ts";
+import { longestMs } from "./engine/duration.ts";
 
 export interface RetryPolicy {
   /** Tries in all, the first one included; 4 if left out, 1 for none but the first. */
@@ -14,7 +15,10 @@ export interface RetryPolicy {
   readonly delay?: Duration.Input;
   /** 2 if left out. */
   readonly factor?: number;
-  /** The longest pause; a minute if left out, or the first pause if that is longer. */
+  /**
+   * The longest pause; a minute if left out, or the first pause if that is longer. No pause is longer
+   * than a hundred years.
+   */
   readonly maxDelay?: Duration.Input;
   /** Whether pauses are shortened at random, by up to half, so that crowds part; true if left out. */
   readonly jitter?: boolean;
@@ -52,6 +56,6 @@ const pauseOf = (
   // A power may be infinite, and none at all of that is nothing.
   const grown = first === 0 ? 0 : first * (backoff === "fixed" ? 1 : factor ** (tries - 1));
   const longest = policy.maxDelay === undefined ? Math.max(first, 60_000) : millis(policy.maxDelay);
-  const capped = Math.min(grown, longest);
+  const capped = Math.min(grown, longest, longestMs);
   return Math.round(policy.jitter === false ? capped : capped * (1 - random / 2));
 };

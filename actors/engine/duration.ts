@@ -9,33 +9,73 @@ import { InvalidInput } from "../../schema/errors.ts";
 import { shown } from "../../schema/ids.ts";
 
 /** A hundred years. */
-const longestMs = 36_525 * 24 * 60 * 60 * 1000;
+export const longestMs = 36_525 * 24 * 60 * 60 * 1000;
+
+const lengthOf = (input: Duration.Input): number => {
+  const duration = Duration.fromInput(input);
+  return Option.isNone(duration) || Number.isNaN(input) ? NaN : Duration.toMillis(duration.value);
+};
+
+const checked = (
+  what: string,
+  input: Duration.Input,
+  isRight: (millis: number) => boolean,
+  rule: string,
+): Effect.Effect<number, InvalidInput> => {
+  const millis = lengthOf(input);
+  return isRight(millis)
+    ? Effect.succeed(millis)
+    : Effect.fail(new InvalidInput({ what, value: shown(input), rule }));
+};
 
 /** How many milliseconds it lasts. */
 export const millisOf = (
   what: string,
   input: Duration.Input,
-): Effect.Effect<number, InvalidInput> => {
-  const duration = Duration.fromInput(input);
-  const millis = Option.isSome(duration) ? Duration.toMillis(duration.value) : NaN;
-  return millis <= longestMs && !Number.isNaN(input) ? Effect.succeed(millis) : Effect.fail(
-    new InvalidInput({
-      what,
-      value: shown(input),
-      rule: "expected a duration of at most a hundred years, like 5 minutes, or milliseconds",
-    }),
+): Effect.Effect<number, InvalidInput> =>
+  checked(
+    what,
+    input,
+    (millis) => millis <= longestMs,
+    "expected a duration of at most a hundred years, like 5 minutes, or milliseconds",
   );
-};
+
+/** The same in whole milliseconds, of which it has to last some, if it is given. */
+export const wholeMillis = (
+  what: string,
+  input: Duration.Input | undefined,
+  least = 0,
+): Effect.Effect<number | undefined, InvalidInput> =>
+  input === undefined ? Effect.undefined : Effect.map(
+    checked(
+      what,
+      input,
+      (millis) => millis >= least && millis <= longestMs,
+      `expected a duration from ${least} ms to a hundred years, like 5 minutes`,
+    ),
+    Math.ceil,
+  );
 
 /** How many milliseconds it lasts: what a process waits for, for ever at most, and of no calendar. */
 export const fromZero = (
   what: string,
   input: Duration.Input,
-  rule = "expected a duration from 0 on, like 5 seconds, or milliseconds",
-): Effect.Effect<number, InvalidInput> => {
-  const duration = Duration.fromInput(input);
-  const millis = Option.isSome(duration) ? Duration.toMillis(duration.value) : NaN;
-  return millis >= 0 && !Number.isNaN(input)
-    ? Effect.succeed(millis)
-    : Effect.fail(new InvalidInput({ what, value: shown(input), rule }));
-};
+): Effect.Effect<number, InvalidInput> =>
+  checked(
+    what,
+    input,
+    (millis) => millis >= 0,
+    "expected a duration from 0 on, like 5 seconds, or milliseconds",
+  );
+
+/** How many milliseconds something is kept for, if not for ever. */
+export const keptFor = (
+  what: string,
+  input: Duration.Input,
+): Effect.Effect<number, InvalidInput> =>
+  checked(
+    what,
+    input,
+    (millis) => millis >= 0 && (millis <= longestMs || millis === Infinity),
+    'expected a duration of at most a hundred years, like 30 days, or "forever"',
+  );

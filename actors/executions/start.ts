@@ -4,7 +4,6 @@
  * beginning.
  */
 import { randomUUID } from "node:crypto";
-import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
@@ -35,6 +34,7 @@ import type { Mailboxes } from "../../streams/mailbox.ts";
 import { queueActor, queueTenant } from "../../streams/seats.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { belowKey } from "../core/state.ts";
+import { wholeMillis } from "../engine/duration.ts";
 import type { Executions, Named, StartOptions } from "../executions.ts";
 import { belowTag, Tags } from "../tags.ts";
 import { traced } from "../traced.ts";
@@ -45,16 +45,6 @@ import { checkSignal, signalMail } from "./signals.ts";
 import { taskOf, type TaskOptions } from "./task.ts";
 
 const Priority = Schema.Int.check(Schema.isBetween({ minimum: -1_000, maximum: 1_000 }));
-
-const positive = (what: string, input: Duration.Input | undefined) => {
-  if (input === undefined) return Effect.undefined;
-  const duration = Option.map(Duration.fromInput(input), Duration.toMillis);
-  return Option.isSome(duration) && duration.value >= 0 && Number.isFinite(duration.value)
-    ? Effect.succeed(duration.value)
-    : Effect.fail(
-      new InvalidInput({ what, value: String(input), rule: "expected a duration, like 5 minutes" }),
-    );
-};
 
 /** So many executions may be below each other. */
 const deepest = 8;
@@ -127,8 +117,8 @@ export const makeStart = (
     if (!isOwn) yield* parse(ForeignActorName, "actor name", actor);
     const { execution } = yield* namedExecution(actor, id);
     const value = yield* (input === undefined ? Effect.undefined : parse(Json, "input", input));
-    const delayMs = yield* positive("delay", options.delay);
-    const deadlineMs = yield* positive("deadline", options.deadline);
+    const delayMs = yield* wholeMillis("delay", options.delay);
+    const deadlineMs = yield* wholeMillis("deadline", options.deadline);
     const required = requires === undefined
       ? undefined
       : yield* parse(Requires, "requires", requires);

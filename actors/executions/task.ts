@@ -2,9 +2,8 @@
  * What people say of a task, checked and as its start holds it. Everything is refused here that the
  * engine could not do later; what must be there before is looked for by whoever starts it.
  */
-import * as Duration from "effect/Duration";
+import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
-import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
 import { type ExecutionId, parse } from "../../schema/ids.ts";
@@ -22,6 +21,7 @@ import {
   TaskRetry,
 } from "../../schema/task.ts";
 import { stackOf } from "../../streams/budgets/input.ts";
+import { wholeMillis } from "../engine/duration.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
 
 export interface ScheduleOptions {
@@ -85,32 +85,11 @@ const Description = Schema.String.check(
   Schema.isMaxLength(2_000, { expected: "a text of at most 2,000 characters" }),
 );
 
-const wholeMillis = (
-  what: string,
-  input: Duration.Input | undefined,
-  least: number,
-): Effect.Effect<number | undefined, InvalidInput> => {
-  if (input === undefined) return Effect.undefined;
-  const millis = Option.match(Duration.fromInput(input), {
-    onNone: () => NaN,
-    onSome: Duration.toMillis,
-  });
-  return Number.isSafeInteger(Math.ceil(millis)) && millis >= least
-    ? Effect.succeed(Math.ceil(millis))
-    : Effect.fail(
-      new InvalidInput({
-        what,
-        value: String(input),
-        rule: `expected a duration of at least ${least} ms, like 5 minutes`,
-      }),
-    );
-};
-
 const retryOf = Effect.fnUntraced(function* (
   { attempts = 4, backoff, delay, factor, maxDelay, jitter }: Omit<RetryPolicy, "retryIf">,
 ) {
-  const delayMs = yield* wholeMillis("retry delay", delay, 0);
-  const maxDelayMs = yield* wholeMillis("longest retry delay", maxDelay, 0);
+  const delayMs = yield* wholeMillis("retry delay", delay);
+  const maxDelayMs = yield* wholeMillis("longest retry delay", maxDelay);
   return yield* parse(TaskRetry, "retry", {
     attempts,
     ...(backoff === undefined ? {} : { backoff }),

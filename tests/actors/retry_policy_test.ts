@@ -65,6 +65,16 @@ describe("an execution whose attempt fails", () => {
     assert.deepEqual([runs, status], [1, "failed"]);
   });
 
+  for (const delay of [Infinity, "1000000000 days"] as const) {
+    it(`waits for its next attempt, and is not begun over and over, if that is ${delay} away`, async () => {
+      const { runs, status } = await played(
+        { retry: { attempts: 3, delay } },
+        () => new Error("no"),
+      );
+      assert.deepEqual([runs, status], [1, "delayed"]);
+    });
+  }
+
   it("is tried as often as it may be if its failure is too large to be recorded", async () => {
     const { runs, status, outcome } = await played(
       { retry: { attempts: 3 } },

@@ -105,6 +105,27 @@ describe("a mistake of the first day", () => {
     it(`${name} is told with what to do`, async () => assert.match(await failureOf(run), says));
   }
 
+  it("a time that no calendar holds is refused before anything is stored", async () => {
+    await using weir = await inMemory();
+    await assert.rejects(
+      weir.worker([actor("kept", { keep: Number.MAX_SAFE_INTEGER }, () => 1)]),
+      /InvalidInput: keep "9007199254740991".*at most a hundred years, like 30 days, or "forever"/,
+    );
+    await weir.worker([echo]);
+    const late = "1000000000 days";
+    for (const options of [{ delay: late }, { deadline: late }] as const) {
+      await assert.rejects(
+        weir.start(echo, 1, { id: "one", ...options }),
+        /InvalidInput: \w+ "1000000000 days".*to a hundred years/,
+      );
+    }
+    await assert.rejects(
+      weir.submit(echo, 1, { timeout: late }),
+      /InvalidInput: timeout "1000000000 days".*from 1 ms to a hundred years/,
+    );
+    assert.equal(await (await weir.start(echo, 2, { id: "one" })).result(), 2);
+  });
+
   it("a context that is used when its function has ended refuses", async () => {
     let used: Promise<unknown> | undefined;
     let pass = () => {};
