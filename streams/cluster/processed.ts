@@ -34,7 +34,12 @@ export const make = (log: Log["Service"]) => {
   const remove = Effect.fnUntraced(function* (entity: Address, entry: Entry, request: number) {
     const requestId = requestOfReply(entry.subject);
     const found = yield* Stream.runHead(
-      log.read(callsFilter(layout, entry.shard), { after: request - 1, upTo: request }),
+      // Whoever began may have ended when only its payload was gone.
+      log.read(callsFilter(layout, entry.shard), {
+        after: request - 1,
+        upTo: request,
+        withLost: true,
+      }),
     );
     if (Option.isSome(found)) {
       if (!(yield* log.dropPayloads(addressOf(entity, found.value.subject)))) return;
@@ -62,13 +67,15 @@ export const make = (log: Log["Service"]) => {
       replaces: true,
     });
     yield* remove(entity, { ...entry, sequence }, request);
-  }, Effect.catchTag("SequenceConflict", () => Effect.void));
+    // What cannot be read stays.
+  }, Effect.catchTag(["SequenceConflict", "CorruptRecord"], () => Effect.void));
 
-  /** Removes what ended up to a time, in the shard with a key. */
+  /** Removes what ended up to a time, in the shard with a key; what fails is left to the next time. */
   return (key: string, upTo: number) =>
-    log.read(shardFilter(layout, key, "reply")).pipe(
+    log.read(shardFilter(layout, key, "reply"), { withLost: true }).pipe(
       Stream.takeWhile(({ at }) => at <= upTo),
       Stream.runForEach(retire),
+      Effect.catch((error) => Effect.logWarning("processed requests were not removed", error)),
       Effect.annotateLogs("shard", lockAddress(layout, key).label),
     );
 };

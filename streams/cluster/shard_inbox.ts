@@ -88,12 +88,19 @@ export const make = Effect.fnUntraced(function* (
   const isCurrent = ({ key, fence }: ShardCalls): boolean =>
     fence?.lost !== true && locks.fenceOf(key) === fence;
 
-  const skip = Metric.update(skippedRecords, 1);
+  const skip = ({ subject, sequence }: Entry, error: unknown) =>
+    Effect.andThen(
+      Metric.update(skippedRecords, 1),
+      Effect.logWarning(
+        `message ${sequence} at ${subject} is passed over: nobody can read it`,
+        error,
+      ),
+    );
 
   const callOf = (entry: Entry) =>
     entry.removed ? Effect.undefined : clusterCallRecord.decode(entry.body, entry).pipe(
       // Also what a newer release wrote: that it does not know it is no reason to stop for all others.
-      Effect.catch(() => Effect.as(skip, undefined)),
+      Effect.catch((error) => Effect.as(skip(entry, error), undefined)),
     );
 
   const addRequest = (
@@ -112,7 +119,7 @@ export const make = Effect.fnUntraced(function* (
   const addAgain = Effect.fnUntraced(function* (shard: ShardCalls, at: number, sequence: number) {
     const filter = callsFilter(layout, at);
     const found = yield* Stream.runHead(
-      log.read(filter, { after: sequence - 1, upTo: sequence }),
+      log.read(filter, { after: sequence - 1, upTo: sequence, withLost: true }),
     );
     if (Option.isNone(found)) return;
     const record = yield* callOf(found.value);
@@ -181,7 +188,10 @@ export const make = Effect.fnUntraced(function* (
   const follow = (position: Position) =>
     Effect.suspend(() =>
       Stream.runForEach(
-        log.follow(callsFilter(layout, position.shard), { after: position.seen }),
+        log.follow(callsFilter(layout, position.shard), {
+          after: position.seen,
+          withLost: true,
+        }),
         (entry) => position.turn.withPermit(receive(position, entry)),
       )
     ).pipe(
@@ -216,43 +226,53 @@ export const make = Effect.fnUntraced(function* (
           position.seen = through;
           continue;
         }
-        const entries = yield* log.readThrough(filter, { after, through });
+        const entries = yield* log.readThrough(filter, { after, through, withLost: true });
         for (const entry of entries) yield* receive(position, entry);
         // It may have been removed since.
         position.seen = Math.max(position.seen, through);
       }
     }));
 
-  /** The requests that have an exit, and the chunks of those that do not. */
+  /** The requests that have an exit, where they are, and the chunks of those that have none. */
   const repliesOf = Effect.fnUntraced(function* (entries: ReadonlyArray<Entry>) {
     const done = new Set<string>();
+    const places = new Set<number>();
     const chunks = new Map<string, ReadonlyArray<Reply.ChunkEncoded>>();
     for (const entry of entries) {
       const requestId = requestOfReply(entry.subject);
       const record = yield* clusterReplyRecord.decode(entry.body, entry).pipe(
         // Nobody knows what it was, and what was done is not done again.
-        Effect.catchTag("CorruptRecord", () => Effect.as(skip, { kind: "retired" as const })),
+        Effect.catchTag(
+          "CorruptRecord",
+          (error) => Effect.as(skip(entry, error), { kind: "retired", request: 0 } as const),
+        ),
       );
       if (record.kind === "chunk") {
         const chunk = record.reply as unknown as Reply.ChunkEncoded;
         chunks.set(requestId, [...chunks.get(requestId) ?? [], chunk]);
       } else if (record.kind === "cleared") {
         done.delete(requestId);
+        places.delete(record.request);
         chunks.delete(requestId);
-      } else done.add(requestId);
+      } else {
+        done.add(requestId);
+        places.add(record.request);
+      }
     }
-    return { done, chunks };
+    return { done, places, chunks };
   });
 
   /** Reads all that a shard has, apart from what it is done with: 2 requests, if it has little. */
   const read = Effect.fnUntraced(function* (shard: ShardCalls, through: number) {
     const [replies, messages] = yield* Effect.all([
-      log.readThrough(shardFilter(layout, shard.key, "reply"), { through }),
-      log.readThrough(shardFilter(layout, shard.key, "call"), { through }),
+      log.readThrough(shardFilter(layout, shard.key, "reply"), { through, withLost: true }),
+      log.readThrough(shardFilter(layout, shard.key, "call"), { through, withLost: true }),
     ], { concurrency: 2 });
-    const { done, chunks } = yield* repliesOf(replies);
+    const { done, places, chunks } = yield* repliesOf(replies);
     for (const entry of messages) {
       if (entry.sequence > through) break;
+      // Also that of which a sweep has removed the payload already.
+      if (places.has(entry.sequence)) continue;
       const record = yield* callOf(entry);
       if (record === undefined || (record.kind !== "cleared" && done.has(record.requestId))) {
         continue;

@@ -19,13 +19,16 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Fiber from "effect/Fiber";
 import * as Layer from "effect/Layer";
+import * as Logger from "effect/Logger";
 import * as Option from "effect/Option";
 import * as Rpc from "effect/rpc/Rpc";
 import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import type * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
+import { Unavailable } from "../../schema/errors.ts";
 import { Namespace } from "../../schema/ids.ts";
+import { callsFilter } from "../../streams/cluster/places.ts";
 import * as Storage from "../../streams/cluster/storage.ts";
 import * as Wakes from "../../streams/cluster/wakes.ts";
 import * as Connection from "../../streams/connection.ts";
@@ -48,6 +51,7 @@ import {
 import { shardsOf } from "../../testing/suites/runner_storage.ts";
 import { VirtualClock } from "../../testing/virtual_clock.ts";
 import { counted, processOf, runnerProcess } from "../fixtures/cluster_storages.ts";
+import { type IsLost, losing } from "../fixtures/losing_log.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 
 type Needed = Log | ServerClock.ServerClock | Scope.Scope;
@@ -358,6 +362,87 @@ describe("a cluster on the log in memory", () => {
       yield* Effect.sleep("1 second");
       yield* Deferred.succeed(gate, undefined);
       assert.deepEqual(yield* Fiber.join(reading), [earlier, meanwhile].map(idOf));
+    }),
+  );
+
+  test(
+    "a request that has lost its payload is passed over with a warning, and no other is",
+    Effect.gen(function* () {
+      const [lost, swept, open] = [plain(1), plain(2), plain(3)];
+      const client = yield* runnerProcess("client", one);
+      for (const request of [lost, swept, open]) yield* client.messages.saveRequest(request);
+      yield* read(client.messages);
+      yield* client.messages.saveReply(exitOf(swept, Exit.succeed("done")));
+      yield* client.runners.releaseAll(client.address);
+      const isLost: IsLost = (kind, name) => kind === "call" && name !== `${idOf(open)}`;
+      const log = losing(isLost)(yield* Log);
+      const warnings: Array<string> = [];
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel === "Warn") warnings.push(String(message));
+      });
+      const owner = yield* Effect.provideService(runnerProcess("owner", one), Log, log);
+      const found = yield* Effect.provide(read(owner.messages), Logger.layer([logger]));
+      assert.deepEqual(found, [idOf(open)]);
+      assert.equal(warnings.length, 1);
+      assert.match(warnings[0]!, new RegExp(`${idOf(lost)} is passed over`));
+    }),
+  );
+
+  test(
+    "a sweep that ended between a payload and its request spoils no shard and is taken up again",
+    Effect.gen(function* () {
+      const shards = shardsOf(1, 2);
+      const known = yield* Log;
+      const callsLeft = Effect.map(
+        Stream.runCollect(known.read(callsFilter(known.layout, 0))),
+        (entries) => Array.from(entries, ({ sequence }) => sequence),
+      );
+      const dropped = new Set<string>();
+      let stuck: number | undefined;
+      const reason = "it is away";
+      const away = new Unavailable({ operation: "remove", reason, landed: "no" });
+      const log: Log["Service"] = {
+        ...losing((kind, name) => kind === "call" && dropped.has(name))(known),
+        dropPayloads: ({ tail }) =>
+          Effect.sync(() => {
+            dropped.add(tail.slice(tail.lastIndexOf(".") + 1));
+            return true;
+          }),
+        remove: (shard, sequence) =>
+          sequence === stuck ? Effect.fail(away) : known.remove(shard, sequence),
+      };
+      const ownerOf = (host: string) =>
+        runnerProcess(host, shards, { keepProcessed: "1 hour" }).pipe(
+          Effect.provideService(Log, log),
+          Effect.map(({ messages, runners, address }) => ({
+            messages,
+            pass: Effect.repeat(
+              Effect.andThen(Effect.sleep("10 seconds"), runners.refresh(address, shards)),
+              { times: 450 },
+            ),
+            leave: runners.releaseAll(address),
+          })),
+        );
+      const [ended, open, elsewhere] = [plain(1), plain(2), plain(3, addressOf("b", 2))];
+      yield* Effect.scoped(Effect.gen(function* () {
+        const { messages, pass, leave } = yield* ownerOf("first");
+        for (const request of [ended, open, elsewhere]) yield* messages.saveRequest(request);
+        yield* messages.unprocessedMessages(shards);
+        for (const request of [ended, elsewhere]) {
+          yield* messages.saveReply(exitOf(request, Exit.succeed("done")));
+        }
+        const calls = yield* callsLeft;
+        stuck = calls[0];
+        yield* pass;
+        assert.deepEqual(yield* callsLeft, calls.slice(0, 2));
+        yield* leave;
+      }));
+      const { messages, pass } = yield* ownerOf("second");
+      assert.deepEqual((yield* messages.unprocessedMessages(shards)).map(idOf), [idOf(open)]);
+      const [, kept] = yield* callsLeft;
+      stuck = undefined;
+      yield* pass;
+      assert.deepEqual(yield* callsLeft, [kept]);
     }),
   );
 

@@ -2,14 +2,10 @@
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import * as Effect from "effect/Effect";
-import * as Option from "effect/Option";
-import * as Stream from "effect/Stream";
 import { layerMemory } from "../../../actors/layer.ts";
 import { signal as defineSignal } from "../../../actors/signal.ts";
 import * as Triggers from "../../../actors/triggers.ts";
-import { CorruptRecord } from "../../../schema/errors.ts";
-import { type Entry, Log } from "../../../streams/log.ts";
-import { type Kind, kindOfSubject } from "../../../streams/subjects.ts";
+import { Log } from "../../../streams/log.ts";
 import { VirtualClock } from "../../../testing/virtual_clock.ts";
 import {
   engineTests,
@@ -19,47 +15,13 @@ import {
   untilStatus,
 } from "../../conformance/engine/stage.ts";
 import { type Run, uniqueTenant } from "../../conformance/subject_matter.ts";
+import { type IsLost, losing } from "../../fixtures/losing_log.ts";
 
 const run: Run<Services> = (effect) =>
   new VirtualClock(Date.UTC(2026, 0, 1)).run(Effect.provide(effect, layerMemory()));
 
 const go = defineSignal("go");
 const kept = { triggers: true } as const;
-
-type IsLost = (kind: Kind, name: string) => boolean;
-
-/** A log in which payloads of some records are gone, as one on a server would answer. */
-const losing = (isLost: IsLost) => (log: Log["Service"]): Log["Service"] => {
-  const isGone = ({ subject }: Entry) => {
-    const tokens = subject.split(".");
-    return isLost(kindOfSubject(subject) as Kind, tokens[tokens.length - 1]!);
-  };
-  const read = (withLost: boolean) => (entry: Entry): Effect.Effect<Entry, CorruptRecord> => {
-    if (!isGone(entry)) return Effect.succeed(entry);
-    const { subject, sequence } = entry;
-    return withLost
-      ? Effect.succeed({ ...entry, body: new TextEncoder().encode('{"v":1,"kind":"object"}') })
-      : Effect.fail(new CorruptRecord({ subject, sequence, reason: "its payload is gone" }));
-  };
-  const one = Option.match({
-    onNone: () => Effect.succeedNone,
-    onSome: (entry: Entry) => Effect.asSome(read(false)(entry)),
-  });
-  return Log.of({
-    ...log,
-    first: (...of) => Effect.flatMap(log.first(...of), one),
-    last: (...of) => Effect.flatMap(log.last(...of), one),
-    read: (filter, options = {}) =>
-      Stream.mapEffect(log.read(filter, options), read(options.withLost === true)),
-    readThrough: (filter, options) =>
-      Effect.flatMap(
-        log.readThrough(filter, options),
-        Effect.forEach(read(options.withLost === true)),
-      ),
-    follow: (filter, options = {}) =>
-      Stream.mapEffect(log.follow(filter, options), read(options.withLost === true)),
-  });
-};
 
 describe("triggers", () => {
   const test = engineTests(run);
