@@ -95,11 +95,13 @@ const make = Effect.fnUntraced(function* (options: MessageStorageOptions) {
       );
     },
     unprocessedMessagesById: (ids, now) =>
-      Effect.sync(() =>
-        ids.flatMap((id) => inbox.call(`${id}`) ?? [])
-          .sort((one, other) => one.sequence - other.sequence)
-          .flatMap((call) => readyOf(call, now) ?? [])
-          .map(unprocessedOf)
+      Effect.suspend(() => inbox.open(ids.flatMap((id) => inbox.call(`${id}`) ?? []))).pipe(
+        Effect.map((calls) =>
+          calls.toSorted((one, other) => one.sequence - other.sequence)
+            .flatMap((call) => readyOf(call, now) ?? [])
+            .map(unprocessedOf)
+        ),
+        failed,
       ),
     resetRequests: (ids) => {
       const requestIds = new Set(ids.map(String));

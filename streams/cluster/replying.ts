@@ -82,7 +82,10 @@ export const make = (
       return yield* new InvalidInput({ what: "reply", value: reply.id, rule });
     }
     if (call.uncertain) {
-      if (yield* settled(entity, reply)) return note(call, reply);
+      const isStored = yield* settled(entity, reply).pipe(
+        Effect.tapErrorTag("AlreadyExists", () => inbox.open([call])),
+      );
+      if (isStored) return note(call, reply);
       call.uncertain = false;
     }
     const lock = lockAddress(layout, shard.key);

@@ -45,6 +45,7 @@ export interface Unprocessed {
 
 /** One that may be read now. */
 export interface Found {
+  readonly call: Call;
   readonly readable: Readable;
   readonly lastSent: Reply.ChunkEncoded | undefined;
 }
@@ -180,11 +181,11 @@ export class ShardCalls {
     for (const call of this.#calls.values()) {
       if (!which(call)) continue;
       if (isReady(call, now) && isFree(call, now)) {
-        yield { readable: call, lastSent: call.lastSent };
+        yield { call, readable: call, lastSent: call.lastSent };
       }
       for (const control of [call.ack, call.interrupt]) {
         if (control !== undefined && isFree(control, now)) {
-          yield { readable: control, lastSent: undefined };
+          yield { call, readable: control, lastSent: undefined };
         }
       }
     }
@@ -193,4 +194,4 @@ export class ShardCalls {
 
 /** The call itself, if it may be processed now, whoever is at it. */
 export const readyOf = (call: Call, now: number): Found | undefined =>
-  isReady(call, now) ? { readable: call, lastSent: call.lastSent } : undefined;
+  isReady(call, now) ? { call, readable: call, lastSent: call.lastSent } : undefined;

@@ -27,12 +27,14 @@ import {
   callsFilter,
   entityOfSubject,
   lockAddress,
+  replyAddress,
   requestOfReply,
   shardFilter,
   shardKeyOf,
 } from "./places.ts";
-import { type Call, type Found, ShardCalls } from "./shard_calls.ts";
+import { type Call, ShardCalls } from "./shard_calls.ts";
 import type { ShardLocks } from "./shard_locks.ts";
+import { machineOf } from "./stored_replies.ts";
 
 export class ShardInbox extends Context.Service<ShardInbox, {
   /**
@@ -359,6 +361,24 @@ export const make = Effect.fnUntraced(function* (
       ))
     );
 
+  /** Those of some calls that have no exit: 1 read for each that may have one nobody heard of. */
+  const open = (some: ReadonlyArray<Call>): Effect.Effect<ReadonlyArray<Call>, ReadError> =>
+    Effect.filter(
+      some,
+      Effect.fnUntraced(function* (call) {
+        if (!call.uncertain) return true;
+        const { entity, envelope: { requestId } } = call;
+        const position = yield* positionOf(entity.shard);
+        // What clears the exit meanwhile is heard of afterwards, and reads the request again.
+        return yield* position.turn.withPermit(Effect.gen(function* () {
+          const of = replyAddress(entity, machineOf(requestId), requestId);
+          const { done } = yield* repliesOf(Option.toArray(yield* log.last(of, "reply")));
+          if (done.has(requestId) && calls.get(requestId) === call) call.shard.end(requestId);
+          return calls.get(requestId) === call;
+        }));
+      }),
+    );
+
   /** What is to be processed in some shards, in the order in which it was stored. */
   const unprocessed = Effect.fnUntraced(function* (
     keys: ReadonlyArray<string>,
@@ -372,8 +392,9 @@ export const make = Effect.fnUntraced(function* (
       (at) => Effect.flatMap(positionOf(at), catchUp),
       { concurrency: "unbounded", discard: true },
     );
-    const found: Array<Found> = [];
-    for (const key of keys) found.push(...shards.get(key)?.readable(now, which) ?? []);
+    const readable = () => keys.flatMap((key) => [...shards.get(key)?.readable(now, which) ?? []]);
+    yield* open(readable().map(({ call }) => call));
+    const found = readable();
     found.sort((one, other) => one.readable.sequence - other.readable.sequence);
     const claimed = found.slice(0, limit);
     for (const { readable } of claimed) readable.claimedAt = now;
@@ -404,6 +425,7 @@ export const make = Effect.fnUntraced(function* (
     news: Queue.take(news),
     ensure,
     unprocessed,
+    open,
     stored,
     /** A request that has no exit, of a shard that has been read. */
     call: (requestId: string): Call | undefined => calls.get(requestId),

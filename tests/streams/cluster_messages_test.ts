@@ -447,6 +447,76 @@ describe("a cluster on the log in memory", () => {
   );
 
   test(
+    "a request whose exit is stored is given out no more, also if nobody heard that it is",
+    Effect.gen(function* () {
+      const known = yield* Log;
+      const lost = new Unavailable({
+        operation: "append",
+        reason: "the answer was lost",
+        landed: "unknown",
+      });
+      let isLost = true;
+      const log: Log["Service"] = {
+        ...known,
+        append: (to, message) =>
+          Effect.flatMap(
+            known.append(to, message),
+            (stored) =>
+              isLost && message.kind === "reply" ? Effect.fail(lost) : Effect.succeed(stored),
+          ),
+      };
+      const { messages } = yield* Effect.provideService(runnerProcess("owner", one), Log, log);
+      const [polled, byId, refused, open] = [plain(1), plain(2), plain(3), plain(4)];
+      const ended = [polled, byId, refused];
+      for (const request of [...ended, open]) yield* messages.saveRequest(request);
+      assert.equal((yield* read(messages)).length, 4);
+      for (const request of ended) {
+        yield* Effect.flip(messages.saveReply(exitOf(request, Exit.succeed("done"))));
+      }
+      isLost = false;
+      assert.deepEqual(yield* messages.unprocessedMessagesById([idOf(byId)]), []);
+      yield* Effect.flip(messages.saveReply(exitOf(refused, Exit.succeed("again"))));
+      yield* Effect.sleep("10 minutes");
+      assert.deepEqual(yield* read(messages), [idOf(open)]);
+      yield* messages.resetShards(one);
+      assert.deepEqual(yield* read(messages), [idOf(open)]);
+      yield* messages.clearReplies(idOf(polled));
+      assert.deepEqual(yield* read(messages), [idOf(polled)]);
+    }),
+  );
+
+  test(
+    "an exit that was not stored is not taken for one, and may be saved again",
+    Effect.gen(function* () {
+      const known = yield* Log;
+      const lost = new Unavailable({
+        operation: "append",
+        reason: "the connection was lost",
+        landed: "unknown",
+      });
+      let isLost = true;
+      const log: Log["Service"] = {
+        ...known,
+        append: (to, message) =>
+          isLost && message.kind === "reply" ? Effect.fail(lost) : known.append(to, message),
+      };
+      const { messages } = yield* Effect.provideService(runnerProcess("owner", one), Log, log);
+      const request = plain(1);
+      yield* messages.saveRequest(request);
+      yield* read(messages);
+      const exit = exitOf(request, Exit.succeed("done"));
+      yield* Effect.flip(messages.saveReply(exit));
+      isLost = false;
+      yield* messages.resetRequests([idOf(request)]);
+      assert.deepEqual(yield* read(messages), [idOf(request)]);
+      yield* messages.saveReply(exit);
+      assert.deepEqual(exitsOf(yield* messages.repliesFor([request])), [`${exit.reply.id}`]);
+      yield* messages.resetShards(one);
+      assert.deepEqual(yield* read(messages), []);
+    }),
+  );
+
+  test(
     "asking again for what has not come costs nothing, and each message a request or two",
     Effect.gen(function* () {
       const { log, taken } = counted(yield* Log);
