@@ -393,8 +393,12 @@ export const make = Effect.fnUntraced(function* (
       { concurrency: "unbounded", discard: true },
     );
     const readable = () => keys.flatMap((key) => [...shards.get(key)?.readable(now, which) ?? []]);
-    yield* open(readable().map(({ call }) => call));
-    const found = readable();
+    let found = readable();
+    const inDoubt = found.flatMap(({ call }) => call.uncertain ? [call] : []);
+    if (inDoubt.length > 0) {
+      yield* open(inDoubt);
+      found = readable();
+    }
     found.sort((one, other) => one.readable.sequence - other.readable.sequence);
     const claimed = found.slice(0, limit);
     for (const { readable } of claimed) readable.claimedAt = now;
