@@ -47,7 +47,7 @@ import {
 } from "./workflow/names.ts";
 import { CurrentRun, type Registered, WorkflowRun } from "./workflow/run.ts";
 import { make as makeSharedWorker } from "./workflow/shared_worker.ts";
-import { Continued, NextRun, nextRun, nothing } from "./workflow/workflow_body.ts";
+import { Continued, CurrentBody, NextRun, nextRun, nothing } from "./workflow/workflow_body.ts";
 import { WorkflowExtras } from "./workflow/workflow_extras.ts";
 
 export interface WorkflowEngineOptions extends Omit<WorkerOptions, "actors" | "identity"> {
@@ -242,8 +242,16 @@ const make = Effect.fnUntraced(function* (
         const of = named(workflow, executionId);
         const run = yield* Effect.serviceOption(CurrentRun);
         if (discard || parent === undefined || Option.isNone(run) || detached === true) {
-          yield* start(workflow, executionId, payload);
-          if (discard) return;
+          const begin = start(workflow, executionId, payload);
+          if (discard) {
+            const body = Option.getOrUndefined(yield* Effect.serviceOption(CurrentBody));
+            // Nobody would ask again for what an activity has recorded: it is not run again itself.
+            if (Option.isNone(run) || parent === undefined || body?.instance !== parent) {
+              return yield* Effect.asVoid(begin);
+            }
+            return yield* run.value.startChild(parent, of.execution, begin);
+          }
+          yield* begin;
           const exit = yield* exitOfEnd(workflow, result(executions, of));
           return new Workflow.Complete({ exit });
         }

@@ -33,6 +33,9 @@ export const resumeSignal = "resume";
 export const activityStep = (attempt: string, unfinished: number): string =>
   shortened(unfinished === 0 ? attempt : `${attempt} again ${unfinished}`);
 
+/** The step that says that a child was started whom nobody awaits: no activity and no call is called so. */
+export const startedStep = (child: ExecutionId): string => `started ${shortened(child)} and left`;
+
 /** What is waited for behind a run of the body that has failed, and behind any other. */
 export const mendedWait = (run: number): string => `mended ${run}`;
 export const resumedWait = (run: number): string => `resumed ${run}`;

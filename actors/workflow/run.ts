@@ -31,6 +31,7 @@ import {
   resumedWait,
   resumeSignal,
   shortened,
+  startedStep,
 } from "./names.ts";
 import { type Carried, Continued, WorkflowBody } from "./workflow_body.ts";
 
@@ -395,6 +396,24 @@ export class WorkflowRun {
     if (this.#clocks.has(name)) return;
     this.#clocks.set(name, duration);
     this.#asked(answerOf(name), clockOf(name), this.#ask(name));
+  }
+
+  /**
+   * Starts a child that nobody awaits. That is recorded behind it, so that a later run does not start
+   * anew what has ended and is not kept any more, and tries again what has failed.
+   */
+  startChild(
+    instance: Instance,
+    execution: ExecutionId,
+    start: Effect.Effect<unknown>,
+  ): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const step = startedStep(execution);
+      const recorded = Effect.asVoid(
+        this.ask(instance, step, ({ run }) => Effect.as(run(step, () => Effect.void), Exit.void)),
+      );
+      return this.#operations.isKnown(step) ? recorded : Effect.andThen(start, recorded);
+    });
   }
 
   child(

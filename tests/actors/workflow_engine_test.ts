@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import * as Cause from "effect/Cause";
 import * as Context from "effect/Context";
+import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Layer from "effect/Layer";
@@ -12,13 +13,22 @@ import * as PersistedQueue from "effect/persistence/PersistedQueue";
 import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import * as Activity from "effect/workflow/Activity";
+import * as DurableClock from "effect/workflow/DurableClock";
 import * as DurableDeferred from "effect/workflow/DurableDeferred";
 import * as Workflow from "effect/workflow/Workflow";
-import { layerMemory as layerEffect, WorkflowEngine } from "effect/workflow/WorkflowEngine";
+import {
+  layerMemory as layerEffect,
+  WorkflowEngine,
+  type WorkflowInstance,
+} from "effect/workflow/WorkflowEngine";
+import { Executions } from "../../actors/executions.ts";
 import { layer as layerEngine, layerMemory } from "../../actors/layer.ts";
+import type { WorkflowExtras } from "../../actors/workflow/workflow_extras.ts";
+import * as WorkflowVersion from "../../actors/workflow/workflow_version.ts";
 import * as WeirWorkflowEngine from "../../actors/workflow_engine.ts";
-import { Namespace } from "../../schema/ids.ts";
+import { ExecutionId, Namespace, Tenant } from "../../schema/ids.ts";
 import { layer as layerPersistedQueueStore } from "../../streams/persistence/persisted_queue_store.ts";
+import { VirtualClock } from "../../testing/virtual_clock.ts";
 import { durableQueueSuite } from "../../testing/suites/durable_queue.ts";
 import { workflowEngineSuite } from "../../testing/suites/workflow_engine.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
@@ -77,6 +87,17 @@ const Approval = DurableDeferred.make("approval", { success: Schema.String });
 const Id = { id: Schema.String };
 const byId = ({ id }: { readonly id: string }) => id;
 
+const parked = <A, E, R>(
+  poll: Effect.Effect<Option.Option<Workflow.Result<A, E>>, never, R>,
+) =>
+  Effect.map(
+    Effect.repeat(poll, {
+      until: (found) => Option.isSome(found) && found.value._tag === "Suspended",
+      schedule: Schedule.spaced("10 millis"),
+    }).pipe(Effect.timeout("30 seconds")),
+    Option.getOrThrow,
+  );
+
 describe("a process that has registered nothing", () => {
   const Order = Workflow.make("Order", {
     payload: Id,
@@ -100,17 +121,6 @@ describe("a process that has registered nothing", () => {
       })
     ),
   );
-  const parked = <A, E, R>(
-    poll: Effect.Effect<Option.Option<Workflow.Result<A, E>>, never, R>,
-  ) =>
-    Effect.map(
-      Effect.repeat(poll, {
-        until: (found) => Option.isSome(found) && found.value._tag === "Suspended",
-        schedule: Schedule.spaced("10 millis"),
-      }).pipe(Effect.timeout("30 seconds")),
-      Option.getOrThrow,
-    );
-
   it("starts, looks, wakes, interrupts and is told, and runs nothing", async () => {
     await Effect.runPromise(
       Effect.gen(function* () {
@@ -156,6 +166,97 @@ describe("a process that has registered nothing", () => {
       ),
     );
   });
+});
+
+describe("a child that nobody awaits", () => {
+  const Child = Workflow.make("Child", { payload: Id, idempotencyKey: byId });
+  const Parent = Workflow.make("Parent", {
+    payload: Id,
+    success: Schema.String,
+    idempotencyKey: byId,
+  });
+  let starts = 0;
+  const child = Child.toLayer(() => Effect.sync(() => void starts++));
+  const start = Child.execute({ id: "1" }, { discard: true });
+  const step = (name: string) =>
+    Activity.make({ name, success: Schema.String, execute: Effect.succeed(name) });
+  const nap = (name: string, duration: Duration.Input) =>
+    DurableClock.sleep({ name, duration, inMemoryThreshold: 0 });
+  const ran = (
+    body: Effect.Effect<string, never, WorkflowEngine | WorkflowExtras | WorkflowInstance>,
+    drive: Effect.Effect<void, unknown, Executions | WorkflowEngine>,
+  ) => {
+    starts = 0;
+    return new VirtualClock(Date.UTC(2026, 0, 1)).run(
+      drive.pipe(
+        Effect.provide(
+          Layer.merge(child, Parent.toLayer(() => body)).pipe(
+            Layer.provideMerge(
+              WeirWorkflowEngine.layer({ ...brief, keep: { default: "1 minutes" } }),
+            ),
+            Layer.provideMerge(layerMemory()),
+          ),
+        ),
+      ),
+    );
+  };
+
+  it("is started once, however long its parent outlives what is kept of it", () =>
+    ran(
+      Effect.gen(function* () {
+        yield* start;
+        yield* nap("first", "10 minutes");
+        yield* nap("second", "10 minutes");
+        yield* start;
+        return "slept";
+      }),
+      Effect.gen(function* () {
+        assert.equal(yield* Parent.execute({ id: "1" }), "slept");
+        const executions = yield* Executions;
+        const executionId = yield* Child.executionId({ id: "1" });
+        const of = {
+          execution: ExecutionId.make(`Child/${executionId}`),
+          tenant: Tenant.make("default"),
+        };
+        const gone = yield* Effect.flip(executions.describe(of));
+        assert.equal(gone._tag, "ExecutionNotFound");
+        assert.equal(starts, 1);
+      }),
+    ));
+
+  it("may be started where the code did not start one when it was recorded", () => {
+    let isChanged = false;
+    return ran(
+      Effect.gen(function* () {
+        const before = yield* step("before");
+        if (isChanged) yield* start;
+        const after = yield* step("after");
+        yield* nap("a while", "1 minutes");
+        return `${before}, ${after}, ${yield* step("end")}`;
+      }),
+      Effect.gen(function* () {
+        const executionId = yield* Parent.execute({ id: "1" }, { discard: true });
+        yield* parked(Parent.poll(executionId));
+        isChanged = true;
+        assert.equal(yield* Parent.execute({ id: "1" }), "before, after, end");
+        yield* Child.execute({ id: "1" });
+        assert.equal(starts, 1);
+      }),
+    );
+  });
+
+  it("is started by an activity, which is not run again, without a step of its own", () =>
+    ran(
+      Effect.gen(function* () {
+        yield* Activity.make({ name: "starts", execute: start });
+        yield* nap("a while", "1 minutes");
+        return `${yield* WorkflowVersion.patched("new")}`;
+      }),
+      Effect.gen(function* () {
+        assert.equal(yield* Parent.execute({ id: "1" }), "true");
+        assert.equal(starts, 1);
+      }),
+    ));
 });
 
 describe("what is too large to be recorded", () => {
