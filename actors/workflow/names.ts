@@ -16,9 +16,11 @@ export const actorOf = (tag: string): ActorName =>
 export const executionOf = (tag: string, executionId: string): ExecutionId =>
   ExecutionId.make(`${actorOf(tag)}/${executionId}`);
 
-/** A name that is short enough, and still nobody else's. */
+/** A name that is short enough and can be a subject's, and still nobody else's. */
 export const shortened = (name: string): string =>
-  name.length <= longestName ? name : `${name.slice(0, longestName - 33)}#${hashed(name)}`;
+  name.length <= longestName && name.isWellFormed()
+    ? name
+    : `${name.slice(0, longestName - 33).toWellFormed()}#${hashed(name)}`;
 
 /** The signal that carries the messages of a channel, and the wait for the one at a place. */
 export const channelSignal = (channel: string): string => `channel ${shortened(channel)}`;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import * as Cause from "effect/Cause";
+import * as Clock from "effect/Clock";
 import * as Context from "effect/Context";
 import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
@@ -257,6 +258,41 @@ describe("a child that nobody awaits", () => {
         assert.equal(starts, 1);
       }),
     ));
+});
+
+describe("a clock", () => {
+  const Sleeper = Workflow.make("Sleeper", {
+    payload: Id,
+    success: Schema.Int,
+    idempotencyKey: byId,
+  });
+
+  it("may have any name: long, cut within a character, or with half of one", async () => {
+    const names = [
+      ...["a", "b"].map((end) => `a${"😀".repeat(60)}${end}`),
+      ...["\ud800", "\ud801", "\ufffd"].map((half) => `half of ${half}`),
+    ];
+    const begun = Date.UTC(2026, 0, 1);
+    let bodies = 0;
+    const live = Sleeper.toLayer(() =>
+      Effect.gen(function* () {
+        bodies++;
+        for (const name of names) {
+          yield* DurableClock.sleep({ name, duration: "1 minutes", inMemoryThreshold: 0 });
+        }
+        return yield* Clock.currentTimeMillis;
+      })
+    );
+    const ended = await new VirtualClock(begun).run(
+      Sleeper.execute({ id: "1" }).pipe(
+        Effect.provide(live.pipe(Layer.provideMerge(engine), Layer.provideMerge(layerMemory()))),
+      ),
+    );
+    assert.deepEqual([bodies, Math.floor((ended - begun) / 60_000)], [
+      names.length + 1,
+      names.length,
+    ]);
+  });
 });
 
 describe("what is too large to be recorded", () => {
