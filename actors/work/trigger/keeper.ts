@@ -3,10 +3,14 @@
  * and has them fire. It keeps nothing but what the log has. That a trigger fires is one record behind
  * the one that was its last, so that however many believe to keep it, it fires once.
  */
+import type * as Cause from "effect/Cause";
+import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as FiberSet from "effect/FiberSet";
+import * as Pull from "effect/Pull";
 import * as Queue from "effect/Queue";
 import * as Schedule from "effect/Schedule";
+import type * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
 import { InvalidInput } from "../../../schema/errors.ts";
 import { type ActorName, executionIdentity, Tenant, Timestamp } from "../../../schema/ids.ts";
@@ -36,11 +40,10 @@ type KeepError = AppendError | ReadError | JournalError;
 /** What goes on for each feed and each trigger; if any of it fails, all are kept anew. */
 type Beside = FiberSet.FiberSet<void, KeepError>;
 
-/** A trigger as it is kept. */
-interface Kept {
-  /** Records that may concern it, and words that it has changed. */
-  readonly inbox: Queue.Queue<Entry | "changed">;
-}
+/** What comes to a trigger for as long as it waits for it. */
+type Inbox<A> = Queue.Queue<A, Cause.Done>;
+/** That a trigger has ended, whoever has seen to it. */
+type Ended = Deferred.Deferred<void>;
 
 /** After so many firings of a trigger the records of the older ones go. */
 const firingsKept = 128;
@@ -54,15 +57,30 @@ const unreadableAgain = Schedule.spaced("1 minute");
 const isUnreadable = ({ _tag }: KeepError): boolean =>
   _tag === "CorruptRecord" || _tag === "UnsupportedRecordVersion";
 
+/** Takes in nothing any more when the trigger has ended, or nobody takes from it, and holds nobody up. */
+const inboxUntil = <A>(
+  ended: Ended,
+  made: Effect.Effect<Inbox<A>>,
+): Effect.Effect<Inbox<A>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const inbox = yield* Effect.acquireRelease(made, Queue.shutdown);
+    yield* Deferred.await(ended).pipe(
+      Effect.andThen(Queue.end(inbox)),
+      Effect.andThen(Queue.shutdown(inbox)),
+      Effect.forkScoped,
+    );
+    return inbox;
+  });
+
 class Keeper {
   readonly #means: Means;
   readonly #tenant: Tenant;
   readonly #triggers: Triggers.Triggers;
   readonly #act: ReturnType<typeof makeAct>;
   readonly #feeds: Readonly<Record<Watching["feed"], Feed>>;
-  readonly #kept = new Map<TriggerId, Kept>();
+  readonly #kept = new Map<TriggerId, Ended>();
   /** Who waits for what, by feed and word; a feed that is here is followed. */
-  readonly #listeners = new Map<Watching["feed"], Map<string, Set<Kept>>>();
+  readonly #listeners = new Map<Watching["feed"], Map<string, Set<Inbox<Entry>>>>();
 
   constructor(means: Means, tenant: Tenant) {
     this.#means = means;
@@ -87,34 +105,32 @@ class Keeper {
   }).pipe(Effect.scoped);
 
   #hear(record: TriggerRecord, beside: Beside): Effect.Effect<unknown> {
-    const kept = this.#kept.get(record.id);
-    if (kept === undefined) return this.#begin(record, beside);
-    // Who has it fire and act knows that already.
-    return record.change.type === "cancelled" ? Queue.offer(kept.inbox, "changed") : Effect.void;
+    const ended = this.#kept.get(record.id);
+    if (ended === undefined) return this.#begin(record, beside);
+    return record.state === "active" ? Effect.void : Deferred.succeed(ended, undefined);
   }
 
   #begin(record: TriggerRecord, beside: Beside): Effect.Effect<unknown> {
     return Effect.gen({ self: this }, function* () {
-      const inbox = yield* Queue.bounded<Entry | "changed">(inboxSize);
-      const kept: Kept = { inbox };
-      this.#kept.set(record.id, kept);
-      yield* FiberSet.run(beside, this.#keepAlone(record, kept, beside));
+      const ended = yield* Deferred.make<void>();
+      this.#kept.set(record.id, ended);
+      yield* FiberSet.run(beside, this.#keepAlone(record, ended, beside));
     });
   }
 
   /** What cannot be read keeps one trigger from firing while it is there, and no other. */
-  #keepAlone(record: TriggerRecord, kept: Kept, beside: Beside): Effect.Effect<void, KeepError> {
+  #keepAlone(record: TriggerRecord, ended: Ended, beside: Beside): Effect.Effect<void, KeepError> {
     const { id } = record;
     const warn = (why: string) => Effect.logWarning(`the trigger ${id} cannot be kept: ${why}`);
     let isKnown = true;
     const keeping = Effect.suspend(() => {
       if (isKnown) {
         isKnown = false;
-        return this.#keep(record, kept, beside);
+        return this.#keep(record, ended, beside);
       }
       return Effect.flatMap(
         this.#triggers.held(this.#tenant, id),
-        ({ value }) => value === undefined ? this.#forget(id) : this.#keep(value, kept, beside),
+        ({ value }) => value === undefined ? this.#forget(id) : this.#keep(value, ended, beside),
       );
     });
     return keeping.pipe(
@@ -125,15 +141,18 @@ class Keeper {
   }
 
   /** One trigger, from where its record leaves it to its removal. */
-  #keep(record: TriggerRecord, kept: Kept, beside: Beside): Effect.Effect<void, KeepError> {
+  #keep(record: TriggerRecord, ended: Ended, beside: Beside): Effect.Effect<void, KeepError> {
     return Effect.gen({ self: this }, function* () {
       // Who decided that it fires may have died before it was done.
       yield* this.#actOn(record);
       if (record.state === "active") {
         const watching = watchingOf(this.#means.log.layout, record);
         yield* watching === undefined
-          ? this.#watchStates(record, kept)
-          : this.#watch(record, watching, kept, beside);
+          ? this.#watchStates(record, ended)
+          : this.#watch(record, watching, ended, beside);
+        // So may another who ended it.
+        const { value } = yield* this.#triggers.held(this.#tenant, record.id);
+        if (value !== undefined) yield* this.#actOn(value);
       }
       yield* this.#forget(record.id);
     });
@@ -143,13 +162,14 @@ class Keeper {
   #watch(
     record: TriggerRecord,
     watching: Watching,
-    kept: Kept,
+    ended: Ended,
     beside: Beside,
   ): Effect.Effect<void, KeepError> {
     const { log } = this.#means;
     return Effect.scoped(Effect.gen({ self: this }, function* () {
+      const inbox = yield* inboxUntil(ended, Queue.bounded<Entry, Cause.Done>(inboxSize));
       yield* Effect.acquireRelease(
-        this.#listen(watching, kept, beside),
+        this.#listen(watching, inbox, beside),
         (stop) => Effect.sync(stop),
       );
       /** What is known already of each shard. */
@@ -167,26 +187,22 @@ class Keeper {
         known.set(filter.shard, Math.max(through, known.get(filter.shard) ?? 0));
       }
       for (;;) {
-        const entry = yield* Queue.take(kept.inbox);
-        if (entry === "changed") {
-          if (yield* this.#isOver(record.id)) return;
-          continue;
-        }
+        const entry = yield* Queue.take(inbox);
         if (entry.sequence <= (known.get(entry.shard) ?? 0)) continue;
         known.set(entry.shard, entry.sequence);
         if (yield* this.#meet(record, yield* watching.next(entry))) return;
       }
-    }));
+    })).pipe(Pull.catchDone(() => Effect.void));
   }
 
   /** The same for the states of an execution, which all of its records together tell. */
-  #watchStates(record: TriggerRecord, kept: Kept): Effect.Effect<void, KeepError> {
+  #watchStates(record: TriggerRecord, ended: Ended): Effect.Effect<void, KeepError> {
     const { log } = this.#means;
     const { when, tenant } = record;
     if (!("state" in when)) return Effect.void;
     const states = makeStates(log, tenant, when.state);
     return Effect.scoped(Effect.gen({ self: this }, function* () {
-      const moved = yield* Queue.sliding<void>(1);
+      const moved = yield* inboxUntil(ended, Queue.sliding<void, Cause.Done>(1));
       const { sequence: now } = yield* log.tail(states.address.shard);
       const changes = [
         executionFilter(states.address),
@@ -205,17 +221,11 @@ class Keeper {
           yield* Queue.take(moved);
         }
       });
-      const cancelled = Queue.take(kept.inbox).pipe(
-        Effect.andThen(this.#isOver(record.id)),
-        Effect.repeat({ until: (isOver) => isOver }),
-        Effect.asVoid,
-      );
       yield* Effect.raceAllFirst([
         look,
-        cancelled,
         ...changes.map((change) => Effect.andThen(change, Effect.never)),
       ]);
-    }));
+    })).pipe(Pull.catchDone(() => Effect.void));
   }
 
   /** Has a trigger fire for something; says whether it has ended. */
@@ -266,13 +276,6 @@ class Keeper {
     });
   }
 
-  #isOver(id: TriggerId): Effect.Effect<boolean, ReadError> {
-    return Effect.map(
-      this.#triggers.held(this.#tenant, id),
-      ({ value }) => value?.state !== "active",
-    );
-  }
-
   /** Removes a trigger when nobody is to see it any more. */
   #forget(id: TriggerId): Effect.Effect<void, KeepError> {
     return Effect.gen({ self: this }, function* () {
@@ -296,7 +299,7 @@ class Keeper {
   /** Has records of a feed come to a trigger, from now on at the latest; gives what ends that. */
   #listen(
     { feed, word }: Watching,
-    kept: Kept,
+    inbox: Inbox<Entry>,
     beside: Beside,
   ): Effect.Effect<() => void, ReadError> {
     return Effect.gen({ self: this }, function* () {
@@ -314,9 +317,9 @@ class Keeper {
         }
       }
       const mine = listeners.get(word) ?? new Set();
-      listeners.set(word, mine.add(kept));
+      listeners.set(word, mine.add(inbox));
       return () => {
-        mine.delete(kept);
+        mine.delete(inbox);
         if (mine.size === 0) listeners.delete(word);
       };
     });
@@ -334,7 +337,7 @@ class Keeper {
           this.#feeds[feed].wordsOf(entry.subject).flatMap((word) => [
             ...this.#listeners.get(feed)?.get(word) ?? [],
           ]),
-          ({ inbox }) => Queue.offer(inbox, entry),
+          (inbox) => Queue.offer(inbox, entry),
           { discard: true },
         ),
     );

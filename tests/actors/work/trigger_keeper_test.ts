@@ -120,6 +120,36 @@ describe("triggers", () => {
     await woken.cancel({ force: true });
   });
 
+  for (const standing of [true, false]) {
+    const ends = standing ? "is cancelled" : "has fired";
+    it(`go on when one that ${ends} has more before it than it can hold`, async () => {
+      await using weir = await inMemory();
+      const told = actor("told", (ctx) => ctx.wait(end));
+      await weir.worker([told], kept);
+      const listener = await weir.start(told, undefined, { id: "l" });
+      const create = (id: string, event: string, stands: boolean) =>
+        weir.triggers.create({
+          id,
+          when: { event },
+          then: { signal: listener, name: id },
+          standing: stands,
+        });
+      const firedOf = async (id: string) => (await weir.triggers.describe(id)).fired;
+      await create("busy", "many", standing);
+      await create("other", "few", true);
+      await weir.emit("few", 1);
+      await weir.advance("1 second");
+      await Promise.all(Array.from({ length: 3_000 }, (_, i) => weir.emit("many", i)));
+      assert.ok(await firedOf("busy") < 1_000);
+      if (standing) await weir.triggers.cancel("busy");
+      await create("later", "few", true);
+      await weir.emit("few", 2);
+      await weir.advance("1 minute");
+      assert.deepEqual([await firedOf("other"), await firedOf("later")], [2, 1]);
+      await listener.cancel({ force: true });
+    });
+  }
+
   it("are forgotten a week after their end, and their names are free again", async () => {
     await using weir = await inMemory();
     const told = actor("told", (ctx) => ctx.wait(go));
