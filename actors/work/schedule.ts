@@ -111,8 +111,8 @@ class ScheduleRun {
     let next: Next | undefined;
     let isListening = false;
     for (;;) {
-      if (!isListening) next = await this.#startDue();
       await this.#startBuffered();
+      if (!isListening) next = await this.#startDue();
       await this.#show(next?.at);
       if (next === undefined && isOver(this.#kept)) break;
       if (!isListening) {
@@ -173,7 +173,8 @@ class ScheduleRun {
 
   async #startBuffered(): Promise<void> {
     const { buffered, ...rest } = this.#kept;
-    if (buffered === undefined || rest.open.some(({ at }) => at !== undefined)) return;
+    if (buffered === undefined || rest.paused) return;
+    if (rest.open.some(({ at }) => at !== undefined)) return;
     this.#kept = rest;
     await this.#begin(buffered.suffix, buffered.at);
   }

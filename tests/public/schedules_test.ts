@@ -441,6 +441,35 @@ describe("a run whose time comes while another still runs", () => {
     });
   });
 
+  it("waits while the schedule is paused, and then runs before what was missed", async () => {
+    const { weir, schedule, end } = await longRuns("buffer-one");
+    await using _ = weir;
+    const runsNow = async () => {
+      await weir.advance("1 second");
+      const { created, running, skipped } = (await schedule.describe()).schedule!;
+      return { created, running, skipped };
+    };
+    await schedule.pause();
+    await end("1");
+    assert.deepEqual(await runsNow(), { created: 1, running: 0, skipped: 2 });
+    await weir.advance("1 hour"); // misses the fifth, which is the last
+    await schedule.resume();
+    assert.deepEqual(await runsNow(), { created: 2, running: 1, skipped: 2 });
+    await schedule.pause();
+    await end("2");
+    assert.deepEqual(await runsNow(), { created: 2, running: 0, skipped: 2 });
+    await schedule.resume();
+    assert.deepEqual(await runsNow(), { created: 3, running: 1, skipped: 2 });
+    await end("5");
+    assert.deepEqual(await schedule.result(), {
+      created: 3,
+      completed: 3,
+      failed: 0,
+      cancelled: 0,
+      skipped: 2,
+    });
+  });
+
   it("takes its place by `cancel-other`", async () => {
     const { weir, schedule, end } = await longRuns("cancel-other");
     await using _ = weir;
