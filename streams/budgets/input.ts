@@ -17,6 +17,7 @@ import { ZeroLimit } from "../../schema/budget_errors.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { type ExecutionId, parse } from "../../schema/ids.ts";
 import type { Allocate, Consume, LimitInputs, Replenish, Reset } from "./command.ts";
+import { longestIntervalMs } from "./state.ts";
 
 export interface KeyOptions {
   /** Under which it happens once, however often it is asked for; remembered for 7 days at least. */
@@ -62,11 +63,11 @@ const interval = Effect.fnUntraced(function* (given: Duration.Input | "never" | 
     onNone: () => NaN,
     onSome: (duration) => Math.floor(Duration.toMillis(duration)),
   });
-  if (Number.isSafeInteger(ms) && ms >= shortestIntervalMs) return { resetEveryMs: ms };
+  if (ms >= shortestIntervalMs && ms <= longestIntervalMs) return { resetEveryMs: ms };
   return yield* new InvalidInput({
     what: "interval",
     value: String(given),
-    rule: `expected a duration of at least 1 second, or "never"`,
+    rule: `expected a duration from 1 second to a hundred years, or "never"`,
   });
 });
 

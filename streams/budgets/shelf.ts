@@ -15,7 +15,7 @@ import {
   type WaiterRecord,
   waiterRecord,
 } from "../../schema/budget_record.ts";
-import { type ExecutionId, type Tenant, Timestamp } from "../../schema/ids.ts";
+import type { ExecutionId, Tenant, Timestamp } from "../../schema/ids.ts";
 import { type Appended, type AppendError, type Log, maxBatchSize } from "../log.ts";
 import type { Entry, Message, ReadError } from "../log.ts";
 import type { Address } from "../subjects.ts";
@@ -134,10 +134,10 @@ export const make = (log: Log["Service"]) => {
   });
 
   /** Has those who wait told: now, or at a time. */
-  const bellMessage = (tenant: Tenant, name: BudgetName, due?: number): Message => {
+  const bellMessage = (tenant: Tenant, name: BudgetName, due?: Timestamp): Message => {
     const at = { kind: "gc", of: Places.bellAddress(layout, tenant, name) } as const;
     if (due === undefined) return { ...at, body: budgetBell.encode({ kind: "bell" }) };
-    const body = budgetBell.encode({ kind: "bell", due: Timestamp.make(due) });
+    const body = budgetBell.encode({ kind: "bell", due });
     return { ...at, key: String(due), body, schedule: { at: due, into: "gc" } };
   };
 

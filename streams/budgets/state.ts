@@ -74,6 +74,15 @@ export const zeroed = (
   return { ...next, spendings: spendings.filter(counts) };
 };
 
+/** A hundred years, whose end is a time that calendars hold. */
+export const longestIntervalMs = 36_525 * 24 * 60 * 60 * 1_000;
+
+/** When usage returns to zero by itself; longer intervals, which older records may have, are cut. */
+export const resetsAt = ({ resetEveryMs, intervalStartedAt }: BudgetState): Timestamp | undefined =>
+  resetEveryMs === undefined
+    ? undefined
+    : Timestamp.make(intervalStartedAt + Math.min(resetEveryMs, longestIntervalMs));
+
 /** As it is at a time: with usage at zero again, if an interval is over. */
 export const atTime = (held: Held, now: number): Held => {
   const { state, revision, events } = held;
@@ -104,7 +113,8 @@ export const isExhausted = ({ hard, used }: Dimensions[string]): boolean =>
 
 /** What a budget says of itself. */
 export const describe = (name: BudgetName, state: BudgetState): Budget => {
-  const { resetEveryMs, intervalStartedAt, hardBreaches, softBreaches } = state;
+  const { resetEveryMs, hardBreaches, softBreaches } = state;
+  const at = resetsAt(state);
   const dimensions = mapValues(state.dimensions, (dimension): Dimension => {
     const { since: _, ...shown } = dimension;
     const { hard, used } = shown;
@@ -118,9 +128,7 @@ export const describe = (name: BudgetName, state: BudgetState): Budget => {
     name,
     dimensions,
     exhausted: Object.values(dimensions).some(({ exhausted }) => exhausted),
-    ...(resetEveryMs === undefined
-      ? {}
-      : { resetEveryMs, resetsAt: Timestamp.make(intervalStartedAt + resetEveryMs) }),
+    ...(resetEveryMs === undefined || at === undefined ? {} : { resetEveryMs, resetsAt: at }),
     ...(hardBreaches === undefined ? {} : { hardBreaches }),
     ...(softBreaches === undefined ? {} : { softBreaches }),
   };

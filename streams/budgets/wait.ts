@@ -4,9 +4,10 @@
  * the other. It reads no clock and stores nothing.
  */
 import type { BudgetName } from "../../schema/budget.ts";
+import type { Timestamp } from "../../schema/ids.ts";
 import type { Await, Awaited, Elapse, Elapsed, ExhaustedDimension } from "./command.ts";
 import type { Book, Decided } from "./consume.ts";
-import { after, atTime, type BudgetState, type Held, own } from "./state.ts";
+import { after, atTime, type BudgetState, type Held, own, resetsAt } from "./state.ts";
 
 /** How much there is left of a dimension; of what nobody limits there is no end. */
 const leftOf = ({ dimensions }: BudgetState, name: string): number => {
@@ -98,10 +99,9 @@ export const roused = (
 export const newDue = (
   before: BudgetState | undefined,
   state: BudgetState | undefined,
-): number | undefined => {
-  if (state?.awaited === undefined || state.resetEveryMs === undefined) return undefined;
-  const due = state.intervalStartedAt + state.resetEveryMs;
-  const isKnown = before?.awaited !== undefined && before.resetEveryMs !== undefined &&
-    before.intervalStartedAt + before.resetEveryMs === due;
-  return isKnown ? undefined : due;
+): Timestamp | undefined => {
+  const dueOf = (budget: BudgetState | undefined) =>
+    budget?.awaited === undefined ? undefined : resetsAt(budget);
+  const due = dueOf(state);
+  return due === dueOf(before) ? undefined : due;
 };

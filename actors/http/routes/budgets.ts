@@ -15,7 +15,9 @@ const limits = perDimension(LimitInput);
 
 const AllocateRequest = Schema.Struct({
   limits,
-  resetEvery: optional(Schema.String.annotate({ description: "A duration" })),
+  resetEvery: optional(
+    Schema.String.annotate({ description: "A duration, from 1 second to 100 years, or never" }),
+  ),
   key,
 }).annotate({ identifier: "AllocateRequest" });
 

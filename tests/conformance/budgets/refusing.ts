@@ -31,6 +31,8 @@ export const refusing = (test: Test) => {
           budgets.allocate(tenant, task, { token: 1 }, { resetEvery: "10 millis" }),
           budgets.allocate(tenant, task, { token: 1 }, { resetEvery: any("soon") }),
           budgets.allocate(tenant, task, { token: 1 }, { resetEvery: "Infinity" }),
+          budgets.allocate(tenant, task, { token: 1 }, { resetEvery: "36526 days" }),
+          budgets.allocate(tenant, task, { token: 1 }, { resetEvery: Number.MAX_SAFE_INTEGER }),
           budgets.replenish(tenant, task, { token: 2 ** 53 }),
           budgets.reset(tenant, task, { dimensions: [] }),
           budgets.release(tenant, any("order/o-1"), { budgets: [] }),
@@ -68,6 +70,37 @@ export const refusing = (test: Test) => {
       yield* budgets.allocate(tenant, task, limits(0, 32));
       const error = yield* Effect.flip(budgets.allocate(tenant, task, limits(32, 1)));
       assert.equal(error._tag, "TooManyDimensions");
+    }),
+  );
+
+  test(
+    "an interval is a hundred years at most, and one that was stored longer is told so",
+    Effect.gen(function* () {
+      const { budgets, tenant } = yield* scene;
+      const log = yield* Log;
+      const century = 36_525 * 24 * 60 * 60 * 1_000;
+      const stored = {
+        kind: "budget",
+        events: [],
+        dimensions: { token: { hard: 10, used: 10, since: 0 } },
+        resetEveryMs: Number.MAX_SAFE_INTEGER,
+        intervalStartedAt: 1_000,
+        spendings: [],
+        keys: [],
+        life: 0,
+        records: 1,
+      };
+      yield* log.append(budgetAddress(log.layout, tenant, task), {
+        kind: "budget",
+        body: new TextEncoder().encode(JSON.stringify({ v: 1, ...stored })),
+      });
+      yield* budgets.allocate(tenant, flow, { token: 10 }, { resetEvery: "36525 days" });
+      const listed = yield* budgets.list(tenant);
+      assert.deepEqual(
+        Object.fromEntries(listed.map(({ name, resetEveryMs }) => [name, resetEveryMs])),
+        { [task]: Number.MAX_SAFE_INTEGER, [flow]: century },
+      );
+      assert.equal((yield* budgets.describe(tenant, task)).resetsAt, 1_000 + century);
     }),
   );
 

@@ -114,6 +114,12 @@ describe("waiting for a budget", () => {
     ]);
   });
 
+  it("is told a time of some calendar, however long an interval is stored", () => {
+    const century = 36_525 * 24 * hour;
+    const { due } = last([allocate(10, Number.MAX_SAFE_INTEGER), consume(10)], [waits("1")]);
+    assert.equal(due, 1_000 + century);
+  });
+
   it("ends with an interval, and not before it", () => {
     const [, stored] = written([[allocate(10, hour), consume(10)], [waits("1")]]);
     assert.equal(stored!.due, 1_000 + hour);
