@@ -149,6 +149,12 @@ export const entityOfSubject = (layout: Layout, shard: number, subject: string):
   label: subject,
 });
 
+/** A message to an entity, or the replies to one, by its subject. */
+export const addressOfSubject = (entity: Address, subject: string): Address => ({
+  ...entity,
+  tail: subject.split(".").slice(2).join("."),
+});
+
 /** The request that a reply is to, by its subject. */
 export const requestOfReply = (subject: string): string =>
   subject.slice(subject.lastIndexOf(".") + 1);

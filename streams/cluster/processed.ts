@@ -11,6 +11,7 @@ import { clusterReplyRecord } from "../../schema/cluster_message_record.ts";
 import type { Entry, Log } from "../log.ts";
 import { type Address, executionFilter } from "../subjects.ts";
 import {
+  addressOfSubject,
   callAddress,
   callsFilter,
   entityOfSubject,
@@ -22,11 +23,6 @@ import {
 import { machineOf } from "./stored_replies.ts";
 
 const sorts = ["ack", "interrupt", "reset"] as const;
-
-const addressOf = (entity: Address, subject: string): Address => ({
-  ...entity,
-  tail: subject.split(".").slice(2).join("."),
-});
 
 export const make = (log: Log["Service"]) => {
   const { layout } = log;
@@ -42,7 +38,7 @@ export const make = (log: Log["Service"]) => {
       }),
     );
     if (Option.isSome(found)) {
-      if (!(yield* log.dropPayloads(addressOf(entity, found.value.subject)))) return;
+      if (!(yield* log.dropPayloads(addressOfSubject(entity, found.value.subject)))) return;
       yield* log.remove(entry.shard, request);
     }
     for (const sort of sorts) {
@@ -60,7 +56,7 @@ export const make = (log: Log["Service"]) => {
     const entity = entityOfSubject(layout, entry.shard, entry.subject);
     if (record.kind === "retired") return yield* remove(entity, entry, record.request);
     const { request } = record;
-    const { sequence } = yield* log.append(addressOf(entity, entry.subject), {
+    const { sequence } = yield* log.append(addressOfSubject(entity, entry.subject), {
       kind: "reply",
       body: clusterReplyRecord.encode({ kind: "retired", request }),
       guard: { after: entry.sequence },

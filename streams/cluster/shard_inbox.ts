@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect";
 import * as Metric from "effect/Metric";
 import * as Option from "effect/Option";
 import * as Queue from "effect/Queue";
+import * as Schedule from "effect/Schedule";
 import * as Semaphore from "effect/Semaphore";
 import * as Stream from "effect/Stream";
 import {
@@ -22,6 +23,7 @@ import {
 import type { Entry, Log, ReadError } from "../log.ts";
 import { skippedRecords } from "../metrics.ts";
 import { type Address, subjectOf } from "../subjects.ts";
+import { make as makeCleared } from "./cleared.ts";
 import { make as makeDueCalls } from "./due_calls.ts";
 import {
   callsFilter,
@@ -59,6 +61,8 @@ interface Position {
 
 const readAtOnce = 16;
 const readAgain = "1 second";
+/** So long does whoever clears an entity have to remove what it was asked. */
+const removeAfter = "10 seconds";
 
 export type Inbox = Effect.Success<ReturnType<typeof make>>;
 
@@ -87,8 +91,22 @@ export const make = Effect.fnUntraced(function* (
     tell,
   );
 
+  const removeCleared = makeCleared(log);
+
+  /** Removes what entities were asked before they were cleared; if that fails, again. */
+  const removeLater = (cleared: Iterable<readonly [entity: Address, before: number]>) =>
+    Effect.forEach(
+      cleared,
+      ([entity, before]) =>
+        Effect.retry(removeCleared(entity, before), Schedule.spaced(removeAfter)),
+      { discard: true },
+    ).pipe(Effect.delay(removeAfter), Effect.ignore, Effect.forkIn(scope), Effect.asVoid);
+
   const isCurrent = ({ key, fence }: ShardCalls): boolean =>
     fence?.lost !== true && locks.fenceOf(key) === fence;
+
+  const entityOf = ({ shard, subject }: Pick<Stored, "shard" | "subject">): Address =>
+    entityOfSubject(layout, shard, subject);
 
   const skip = ({ subject, sequence }: Entry, error: unknown) =>
     Effect.andThen(
@@ -112,7 +130,7 @@ export const make = Effect.fnUntraced(function* (
     now: number,
   ): void => {
     const { envelope, deliverAt = 0 } = record;
-    const entity = entityOfSubject(layout, entry.shard, entry.subject);
+    const entity = entityOf(entry);
     const request = envelope as unknown as Envelope.PartialRequestEncoded;
     delay(shard.add(entity, request, entry.sequence, deliverAt), now);
   };
@@ -149,7 +167,7 @@ export const make = Effect.fnUntraced(function* (
         if (!shard.reset(record.requestId)) yield* addAgain(shard, entry.shard, record.request);
         break;
       case "cleared":
-        shard.clear(entityOfSubject(layout, entry.shard, entry.subject), sequence);
+        shard.clear(entityOf(entry), sequence);
     }
   });
 
@@ -169,7 +187,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** The shard that an entry belongs to, if it is one of this process. */
   const shardOf = ({ shard, subject }: Pick<Stored, "shard" | "subject">) => {
-    const found = shards.get(shardKeyOf(entityOfSubject(layout, shard, subject)));
+    const found = shards.get(shardKeyOf(entityOf({ shard, subject })));
     if (found === undefined || isCurrent(found)) return found;
     shards.delete(found.key);
     found.leave();
@@ -182,6 +200,9 @@ export const make = Effect.fnUntraced(function* (
     if (shard !== undefined && !position.ahead.has(entry.sequence)) {
       const record = yield* callOf(entry);
       if (record !== undefined) yield* receiveAs(shard, entry, record);
+      if (record?.kind === "cleared") {
+        yield* removeLater([[entityOf(entry), entry.sequence]]);
+      }
     }
     position.ahead.delete(entry.sequence);
     position.seen = entry.sequence;
@@ -271,6 +292,7 @@ export const make = Effect.fnUntraced(function* (
       log.readThrough(shardFilter(layout, shard.key, "call"), { through, withLost: true }),
     ], { concurrency: 2 });
     const { done, places, chunks } = yield* repliesOf(replies);
+    const cleared = new Map<string, number>();
     for (const entry of messages) {
       if (entry.sequence > through) break;
       // Also that of which a sweep has removed the payload already.
@@ -279,6 +301,7 @@ export const make = Effect.fnUntraced(function* (
       if (record === undefined || (record.kind !== "cleared" && done.has(record.requestId))) {
         continue;
       }
+      if (record.kind === "cleared") cleared.set(entityOf(entry).tail, entry.sequence);
       // What was reset is there, since it is not done with.
       if (record.kind === "reset") shard.reset(record.requestId);
       else yield* apply(shard, entry, record);
@@ -288,6 +311,13 @@ export const make = Effect.fnUntraced(function* (
         }
       }
     }
+    const left = new Map<string, readonly [entity: Address, before: number]>();
+    for (const entry of cleared.size === 0 ? [] : [...messages, ...replies]) {
+      const entity = entityOf(entry);
+      const before = cleared.get(entity.tail) ?? 0;
+      if (entry.sequence < before) left.set(entity.tail, [entity, before]);
+    }
+    if (left.size > 0) yield* removeLater(left.values());
   });
 
   const forget = (shard: ShardCalls): void => {
@@ -430,6 +460,7 @@ export const make = Effect.fnUntraced(function* (
     ensure,
     unprocessed,
     open,
+    removeLater,
     stored,
     /** A request that has no exit, of a shard that has been read. */
     call: (requestId: string): Call | undefined => calls.get(requestId),

@@ -14,11 +14,11 @@ import { type ClusterCallRecord, clusterCallRecord } from "../../schema/cluster_
 import { Timestamp } from "../../schema/ids.ts";
 import type { AppendError, Log, ReadError } from "../log.ts";
 import type { Address } from "../subjects.ts";
+import { make as makeCleared } from "./cleared.ts";
 import {
   callAddress,
   clearedAddress,
   entityAddress,
-  entityFilter,
   type EntityName,
   entityOfSubject,
   keyedCallAddress,
@@ -41,6 +41,7 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
   const { layout } = log;
   const logShards = Array.from({ length: layout.shards }, (_, shard) => shard);
   const known = new Map<string, Address>();
+  const removeCleared = makeCleared(log);
 
   const remember = (requestId: string, entity: Address): void => {
     if (known.size >= maxKnown) known.delete(known.keys().next().value!);
@@ -175,15 +176,11 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
     return Option.none();
   });
 
-  /** 1 write, 2 reads, and 1 deletion for each record. */
+  /** 1 write, and what it takes to remove the records. */
   const clear = (name: EntityName) => {
     const entity = entityAddress(layout, name);
     const to = clearedAddress(entity);
     const record: ClusterCallRecord = { kind: "cleared" };
-    const remove = Effect.fnUntraced(function* (upTo: number) {
-      yield* log.purge(entityFilter(entity, "call"), { upTo });
-      yield* log.purge(entityFilter(entity, "reply"), { upTo });
-    }, (effect) => Effect.ignore(effect, { log: "Warn" }));
     return Transaction.store(log, {
       to,
       messages: [{
@@ -193,7 +190,13 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
         ttlSeconds: clearedForSeconds,
       }],
       onStored: (sequence) =>
-        Effect.andThen(inbox.stored(to, sequence, record), remove(sequence - 1)),
+        Effect.andThen(
+          inbox.stored(to, sequence, record),
+          Effect.onError(
+            removeCleared(entity, sequence),
+            () => inbox.removeLater([[entity, sequence]]),
+          ),
+        ),
     });
   };
 

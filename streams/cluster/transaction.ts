@@ -6,7 +6,7 @@
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import { InvalidInput } from "../../schema/errors.ts";
-import type { AppendError, Log, Message } from "../log.ts";
+import type { AppendError, Log, Message, ReadError } from "../log.ts";
 import type { Address } from "../subjects.ts";
 
 /** Messages that are stored together, and what follows from that, or from its failure. */
@@ -14,8 +14,8 @@ export interface Write {
   /** In whose lane, and whose messages they are, unless they say so themselves. */
   readonly to: Address;
   readonly messages: readonly [Message, ...ReadonlyArray<Message>];
-  /** Given the sequence of the first. */
-  readonly onStored: (sequence: number) => Effect.Effect<void>;
+  /** Given the sequence of the first; its error is told to nobody in a transaction, which is stored. */
+  readonly onStored: (sequence: number) => Effect.Effect<void, ReadError>;
   readonly onFailed?: () => void;
   /** The request that it stores. */
   readonly requestId?: string;
@@ -31,7 +31,7 @@ const Buffered = Context.Reference<Buffer | undefined>("@weir/weir/streams/Clust
 const storeNow = (
   log: Log["Service"],
   { to, messages, onStored, onFailed }: Write,
-): Effect.Effect<void, AppendError> =>
+): Effect.Effect<void, AppendError | ReadError> =>
   (messages.length === 1 ? log.append(to, messages[0]) : log.appendBatch(to, messages)).pipe(
     Effect.onError(() => Effect.sync(() => onFailed?.())),
     Effect.flatMap(({ sequence }) => onStored(sequence)),
@@ -41,7 +41,7 @@ const storeNow = (
 export const store = (
   log: Log["Service"],
   write: Write,
-): Effect.Effect<void, AppendError> =>
+): Effect.Effect<void, AppendError | ReadError> =>
   Effect.flatMap(
     Buffered,
     (buffer) =>
@@ -83,7 +83,7 @@ const commit = (log: Log["Service"], writes: Buffer): Effect.Effect<void> => {
       return Effect.forEach(writes, ({ messages, onStored }) => {
         const own = next;
         next += messages.length;
-        return onStored(own);
+        return Effect.ignore(onStored(own), { log: "Warn" });
       }, { discard: true });
     },
     onFailed: () => writes.forEach(({ onFailed }) => onFailed?.()),

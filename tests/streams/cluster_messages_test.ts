@@ -10,7 +10,7 @@ import * as RunnerHealth from "effect/cluster/RunnerHealth";
 import * as Runners from "effect/cluster/Runners";
 import * as Sharding from "effect/cluster/Sharding";
 import * as ShardingConfig from "effect/cluster/ShardingConfig";
-import type { Snowflake } from "effect/cluster/Snowflake";
+import { machineId, type Snowflake } from "effect/cluster/Snowflake";
 import * as Cause from "effect/Cause";
 import * as Context from "effect/Context";
 import * as DateTime from "effect/DateTime";
@@ -28,7 +28,7 @@ import type * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
 import { Unavailable } from "../../schema/errors.ts";
 import { Namespace } from "../../schema/ids.ts";
-import { callsFilter } from "../../streams/cluster/places.ts";
+import { callsFilter, entityAddress, entityFilter } from "../../streams/cluster/places.ts";
 import * as Storage from "../../streams/cluster/storage.ts";
 import * as Wakes from "../../streams/cluster/wakes.ts";
 import * as Connection from "../../streams/connection.ts";
@@ -513,6 +513,106 @@ describe("a cluster on the log in memory", () => {
       assert.deepEqual(exitsOf(yield* messages.repliesFor([request])), [`${exit.reply.id}`]);
       yield* messages.resetShards(one);
       assert.deepEqual(yield* read(messages), []);
+    }),
+  );
+
+  const goneAddress = addressOf("gone");
+  const left = Effect.flatMap(Log, ({ layout, read }) => {
+    const entity = entityAddress(layout, goneAddress);
+    const both = Stream.concat(
+      read(entityFilter(entity, "call")),
+      read(entityFilter(entity, "reply")),
+    );
+    return Effect.map(
+      Stream.runCollect(both),
+      (entries) => entries.filter(({ subject }) => !subject.endsWith(".cleared.all")).length,
+    );
+  });
+
+  test(
+    "whoever clears an address hears that it could not be done, and it is done when it can be",
+    Effect.gen(function* () {
+      const known = yield* Log;
+      const away = new Unavailable({ operation: "remove", reason: "it is away", landed: "no" });
+      let isAway = true;
+      const deletion = Effect.suspend(() => Effect.fail(away));
+      const log: Log["Service"] = {
+        ...known,
+        remove: (...of) => isAway ? deletion : known.remove(...of),
+        purge: (...of) => isAway ? deletion : known.purge(...of),
+      };
+      const client = yield* Effect.provideService(processOf(), Log, log);
+      yield* client.messages.saveRequest(plain(1, goneAddress));
+      yield* client.messages.saveRequest(keyed("k", goneAddress));
+      const refused = yield* Effect.flip(client.messages.clearAddress(goneAddress));
+      assert.equal(refused.cause, away);
+      const since = plain(2, goneAddress);
+      yield* client.messages.saveRequest(since);
+      yield* Effect.sleep("30 minutes");
+      isAway = false;
+      yield* until(left, (count) => count === 1);
+      assert.equal((yield* client.messages.saveRequest(keyed("k", goneAddress)))._tag, "Success");
+      yield* Effect.sleep("2 hours");
+      const { messages } = yield* runnerProcess("owner", one);
+      assert.equal((yield* read(messages)).length, 2);
+    }),
+  );
+
+  for (const isThere of [true, false]) {
+    test(
+      isThere
+        ? "what is cleared by one who dies over it is removed by whoever has the shard"
+        : "what is cleared by one who dies over it is removed by whoever takes the shard next",
+      Effect.gen(function* () {
+        const known = yield* Log;
+        const owner = isThere ? yield* runnerProcess("owner", one) : undefined;
+        if (owner !== undefined) yield* read(owner.messages);
+        yield* Effect.scoped(Effect.gen(function* () {
+          const reached = yield* Deferred.make<void>();
+          const dying = Effect.andThen(Deferred.succeed(reached, undefined), Effect.never);
+          const log: Log["Service"] = { ...known, remove: () => dying, purge: () => dying };
+          const client = yield* Effect.provideService(processOf(), Log, log);
+          yield* client.messages.saveRequest(plain(1, goneAddress));
+          yield* client.messages.saveRequest(keyed("k", goneAddress));
+          yield* Effect.forkScoped(client.messages.clearAddress(goneAddress));
+          yield* Deferred.await(reached);
+        }));
+        assert.equal(yield* left, 2);
+        const { messages } = owner ?? (yield* runnerProcess("owner", one));
+        const since = plain(2, goneAddress);
+        yield* messages.saveRequest(since);
+        assert.deepEqual(yield* read(messages), [idOf(since)]);
+        yield* until(left, (count) => count === 1);
+        yield* Effect.sleep("2 hours");
+        yield* messages.resetShards(one);
+        assert.deepEqual(yield* read(messages), [idOf(since)]);
+      }),
+    );
+  }
+
+  test(
+    "payloads go with what is cleared, and no others",
+    Effect.gen(function* () {
+      const known = yield* Log;
+      const dropped: Array<string> = [];
+      const log: Log["Service"] = {
+        ...known,
+        dropPayloads: ({ tail }) =>
+          Effect.sync(() => void dropped.push(tail)).pipe(Effect.as(true)),
+      };
+      const { messages } = yield* Effect.provideService(runnerProcess("owner", one), Log, log);
+      const [ended, open, other] = [plain(1, goneAddress), plain(2, goneAddress), plain(3)];
+      for (const request of [ended, open, other]) yield* messages.saveRequest(request);
+      yield* read(messages);
+      yield* messages.saveReply(exitOf(ended, Exit.succeed("done")));
+      yield* messages.clearAddress(goneAddress);
+      assert.equal(yield* left, 0);
+      const machine = machineId(idOf(ended));
+      assert.deepEqual(dropped, [
+        `default.1.test.gone.request.${idOf(ended)}`,
+        `default.1.test.gone.request.${idOf(open)}`,
+        `default.1.test.gone.${machine}.${idOf(ended)}`,
+      ]);
     }),
   );
 
