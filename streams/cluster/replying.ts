@@ -60,7 +60,9 @@ export const make = (
     entity: Address,
     reply: Reply.Encoded,
   ): Effect.fn.Return<boolean, WriteError> {
-    const found = yield* replies.all(entity, reply.requestId);
+    // A replica that lags behind would say of what is stored that it is not.
+    const { sequence: through } = yield* log.tail(entity.shard);
+    const found = yield* replies.all(entity, reply.requestId, through);
     if (found.some((stored) => stored.reply.id === reply.id)) return true;
     const exit = found.find((stored) => stored.reply._tag === "WithExit");
     if (exit === undefined) return false;
