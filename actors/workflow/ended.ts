@@ -41,20 +41,27 @@ export const insist = <A, E extends { readonly retryable?: boolean }>(
     Effect.retry(effect, { while: ({ retryable }) => retryable === true, schedule: askAgain }),
   );
 
+/** An end that the schemas of today cannot read is a defect of that execution, and not of who reads it. */
+const decoded = (workflow: Workflow.Any, travelled: unknown): Effect.Effect<AnyExit> =>
+  Effect.catchDefect(
+    unpack(travelled, exitOf(workflow)),
+    (defect) => Effect.succeed(Exit.die(defect)),
+  );
+
 /** How an execution ended, by what whoever awaited it was told. */
 export const exitOfEnd = (
   workflow: Workflow.Any,
   ended: Effect.Effect<unknown, unknown>,
 ): Effect.Effect<AnyExit> =>
   Effect.matchCauseEffect(ended, {
-    onSuccess: (value) => unpack(value, exitOf(workflow)),
+    onSuccess: (value) => decoded(workflow, value),
     onFailure: (cause) => {
       const error = Cause.squash(cause) as {
         readonly _tag?: string;
         readonly failure?: { readonly data?: { readonly workflow?: unknown } };
       };
       const travelled = error?.failure?.data?.workflow;
-      if (travelled !== undefined) return unpack(travelled, exitOf(workflow));
+      if (travelled !== undefined) return decoded(workflow, travelled);
       const isCancelled = error?._tag === "ExecutionCancelled" ||
         (error as { readonly outcome?: string })?.outcome === "cancelled";
       return Effect.succeed(isCancelled ? Exit.interrupt() : Exit.die(error));

@@ -287,6 +287,37 @@ describe("the runs of a workflow", () => {
     ));
 });
 
+describe("the ends of a workflow whose schema was changed", () => {
+  const payload = { id: Schema.String };
+  const idempotencyKey = ({ id }: { readonly id: string }) => id;
+  const texts = Workflow.make("Order", { payload, success: Schema.String, idempotencyKey });
+  const numbers = Workflow.make("Order", { payload, success: Schema.Int, idempotencyKey });
+
+  it("are told all the same, those that it cannot read as defects", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        yield* Effect.provide(
+          texts.execute({ id: "1" }),
+          Layer.fresh(texts.toLayer(({ id }) => Effect.succeed(`text ${id}`))),
+        );
+        yield* Effect.provide(
+          numbers.execute({ id: "2" }),
+          Layer.fresh(numbers.toLayer(() => Effect.succeed(2))),
+        );
+        const ends = yield* WorkflowRuns.completions(numbers, { after: "earliest" }).pipe(
+          Stream.take(2),
+          Stream.runCollect,
+          Effect.timeout("30 seconds"),
+        );
+        assert.match(String(ends[0]?.exit), /Die.*SchemaError/s);
+        assert.deepEqual(ends[1]?.exit, Exit.succeed(2));
+      }).pipe(
+        Effect.provide(WeirWorkflowEngine.layer(brief)),
+        Effect.provide(layerMemory()),
+      ),
+    ));
+});
+
 describe("what a workflow calls its own", () => {
   it("may be called like what every object has", () =>
     Effect.runPromise(
