@@ -3,8 +3,9 @@
  * own. What is in it was encoded by the schemas of whoever ended; a defect becomes what can be read
  * of it.
  */
+import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
-import type * as Exit from "effect/Exit";
+import * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 
@@ -60,6 +61,10 @@ export const unpack = (value: unknown, codec: ExitCodec = Values): Effect.Effect
     onNone: () => Effect.die(new Error(`not an exit of version ${version}`)),
     onSome: ({ exit }) => here(Schema.decodeUnknownEffect(codec)(exit)),
   });
+
+/** The end of a deferred that nobody can make sense of; its defects are JSON. */
+export const unreadable = (cause: Cause.Cause<unknown>): AnyExit =>
+  Exit.die({ name: "Error", message: Cause.pretty(cause) });
 
 /** What was packed as the reason of a suspension. */
 export const suspensionIn = (value: unknown): Travelling["suspended"] =>

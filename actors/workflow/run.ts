@@ -22,7 +22,7 @@ import { Cancelled } from "../../schema/execution_errors.ts";
 import type { ExecutionId } from "../../schema/ids.ts";
 import type { ChildOptions, Operations } from "../engine/operations.ts";
 import { Activities } from "./activities.ts";
-import { encodedValues, type Travelling, unpack } from "./exit_codec.ts";
+import { encodedValues, type Travelling, unpack, unreadable } from "./exit_codec.ts";
 import {
   deferredSignal,
   interruptSignal,
@@ -47,10 +47,6 @@ const doneHere = (name: string): string => `done ${shortened(name)}`;
 
 const isCancelled = (cause: Cause.Cause<unknown>): boolean =>
   Cause.squash(cause) instanceof Cancelled;
-
-/** The end of a deferred that nobody can make sense of; its defects are JSON. */
-const unreadable = (cause: Cause.Cause<unknown>): AnyExit =>
-  Exit.die({ name: "Error", message: Cause.pretty(cause) });
 
 /** What was asked for, and how many wait for it now. */
 interface Answer {

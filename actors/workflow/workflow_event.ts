@@ -10,7 +10,7 @@ import { executionIdentity } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { HistoryEntry } from "../executions.ts";
 import { payloadOfNext } from "./workflow_body.ts";
-import { encodedValues, suspensionIn, unpack } from "./exit_codec.ts";
+import { encodedValues, suspensionIn, unpack, unreadable } from "./exit_codec.ts";
 
 type Json = Schema.Json;
 type EncodedExit = Exit.Exit<unknown, unknown>;
@@ -62,6 +62,10 @@ const childOf = (execution: Parameters<typeof executionIdentity>[0]) => {
   return { workflow: actor ?? "", executionId: name };
 };
 
+/** Anybody may send anything: what is no exit has ended so for whoever waits for it. */
+const told = (value: unknown): Effect.Effect<EncodedExit> =>
+  Effect.catchCause(unpack(value, encodedValues), (cause) => Effect.succeed(unreadable(cause)));
+
 /** The steps that only the engine knows of. */
 const own = new Set(["done before the start", "cancelled"]);
 
@@ -77,7 +81,7 @@ const matterOf = Effect.fnUntraced(function* (
       if (own.has(key) || value === undefined || suspensionIn(value) !== undefined) {
         return undefined;
       }
-      const exit = yield* unpack(value, encodedValues);
+      const exit = yield* told(value);
       return key.startsWith("done ")
         ? { type: "deferred", name: key.slice("done ".length), exit }
         : { type: "activity", ...activityOf(key), exit };
@@ -103,7 +107,7 @@ const matterOf = Effect.fnUntraced(function* (
       if (name === "interrupt") return { type: "interruptRequested" };
       if (name === "resume") return { type: "resumeRequested" };
       if (name.startsWith("deferred ")) {
-        const exit = yield* unpack(payload, encodedValues);
+        const exit = yield* told(payload);
         return { type: "deferred", name: name.slice("deferred ".length), exit };
       }
       return name.startsWith("channel ")

@@ -14,6 +14,7 @@ import * as Activity from "effect/workflow/Activity";
 import * as DurableClock from "effect/workflow/DurableClock";
 import * as DurableDeferred from "effect/workflow/DurableDeferred";
 import * as Workflow from "effect/workflow/Workflow";
+import { Executions } from "../../actors/executions.ts";
 import { layer as layerEngine, layerMemory } from "../../actors/layer.ts";
 import * as DurableMailbox from "../../actors/workflow/durable_mailbox.ts";
 import * as DurableState from "../../actors/workflow/durable_state.ts";
@@ -22,7 +23,7 @@ import * as WorkflowCron from "../../actors/workflow/workflow_cron.ts";
 import * as WorkflowRuns from "../../actors/workflow/workflow_runs.ts";
 import * as WorkflowVersion from "../../actors/workflow/workflow_version.ts";
 import * as WeirWorkflowEngine from "../../actors/workflow_engine.ts";
-import { Tenant } from "../../schema/ids.ts";
+import { ExecutionId, Tenant } from "../../schema/ids.ts";
 import * as ExecutionIndex from "../../streams/execution_index.ts";
 import { workflowExtrasSuite } from "../../testing/suites/workflow_extras.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
@@ -280,6 +281,39 @@ describe("the runs of a workflow", () => {
             .pipe(Stream.take(1), Stream.runCollect, Effect.timeout("30 seconds"));
           assert.deepEqual(end?.exit, Exit.succeed(`ana of ${tenant}`));
         }
+      }).pipe(
+        Effect.provide(WeirWorkflowEngine.layer(brief)),
+        Effect.provide(layerMemory()),
+      ),
+    ));
+});
+
+describe("the history of a workflow", () => {
+  it("tells of what is no exit as a defect, as whoever waited for it was told", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        const Go = DurableDeferred.make("go", { success: Schema.String });
+        const Order = Workflow.make("Order", {
+          payload: { id: Schema.String },
+          success: Schema.String,
+          idempotencyKey: ({ id }) => id,
+        });
+        yield* Effect.gen(function* () {
+          const executionId = yield* Order.execute({ id: "1" }, { discard: true });
+          const execution = ExecutionId.make(`Order/${executionId}`);
+          const of = { execution, tenant: Tenant.make("default") };
+          yield* (yield* Executions).signal(of, "deferred go", { by: "ana" });
+          const exit = yield* Effect.exit(Order.execute({ id: "1" }));
+          assert.match(String(exit), /not an exit/);
+          const events = yield* Stream.runCollect(
+            WorkflowRuns.history({ workflow: Order, executionId }),
+          );
+          assert.deepEqual(events.map(({ type }) => type), ["started", "deferred", "ended"]);
+          const [, deferred] = events;
+          assert.ok(deferred?.type === "deferred");
+          assert.equal(deferred.name, "go");
+          assert.match(JSON.stringify(deferred.exit), /Die.*not an exit/);
+        }).pipe(Effect.provide(Order.toLayer(() => DurableDeferred.await(Go))));
       }).pipe(
         Effect.provide(WeirWorkflowEngine.layer(brief)),
         Effect.provide(layerMemory()),
