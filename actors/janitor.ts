@@ -11,7 +11,7 @@ import { ExecutionIndex } from "../streams/execution_index.ts";
 import { highest, noFloors, raiseFloors } from "../streams/floor.ts";
 import { readMoment } from "../streams/execution_records.ts";
 import { Leases } from "../streams/lease.ts";
-import { Log } from "../streams/log.ts";
+import { type AppendError, Log, type ReadError } from "../streams/log.ts";
 import { type Bell, type Due, Expiries, type Expiry } from "../streams/retention.ts";
 import { StateStore } from "../streams/state_store.ts";
 import { executionFilter } from "../streams/subjects.ts";
@@ -151,11 +151,28 @@ const make = Effect.fnUntraced(function* (answer: AnswerBell) {
     if (verdict === "due" || !found.has("done")) yield* removeForsaken(log, address);
     yield* log.remove(address.shard, sequence);
     return true;
-    // Others can read what we cannot, and see to it.
-  }, Effect.catchTag("UnsupportedRecordVersion", () => Effect.succeed(false)));
+  });
+
+  /** What cannot be read keeps its own execution, and no other; who can read it may see to it. */
+  const unlessUnreadable = <A>(
+    { execution }: Expiry,
+    seeTo: Effect.Effect<A, AppendError | ReadError>,
+    otherwise: A,
+  ) =>
+    Effect.catchTag(
+      seeTo,
+      ["CorruptRecord", "UnsupportedRecordVersion"],
+      ({ message }) =>
+        Effect.as(Effect.logWarning(`${execution} is not removed: ${message}`), otherwise),
+    );
 
   const removeAll = Effect.fnUntraced(function* (due: ReadonlyArray<Expiry>) {
-    const judged = yield* Effect.forEach(due, judge, { concurrency: removedAtOnce });
+    const judged = yield* Effect.forEach(
+      due,
+      (expiry) =>
+        unlessUnreadable(expiry, judge(expiry), { expiry, found: new Map(), verdict: "undecided" }),
+      { concurrency: removedAtOnce },
+    );
     const doomed = judged.filter(({ verdict }) => verdict === "due");
     if (doomed.length > 0) {
       const floors = doomed.reduce(
@@ -164,23 +181,39 @@ const make = Effect.fnUntraced(function* (answer: AnswerBell) {
       );
       yield* raiseFloors(log, doomed[0]!.expiry.address.shard, floors);
     }
-    const isDone = yield* Effect.forEach(judged, finish, { concurrency: removedAtOnce });
+    const isDone = yield* Effect.forEach(
+      judged,
+      (each) => unlessUnreadable(each.expiry, finish(each), false),
+      { concurrency: removedAtOnce },
+    );
     return due.filter((_, i) => !isDone[i]);
   });
 
-  const answerAll = (due: ReadonlyArray<Bell>) =>
-    Effect.filter(due, (bell) => Effect.map(answer(bell), (isDone) => !isDone), {
-      concurrency: "unbounded",
-    });
+  /** What fails is given back, and takes nothing else with it. */
+  const postponed = <A>(seeTo: Effect.Effect<A, { readonly message: string }>, left: A) =>
+    Effect.catch(
+      seeTo,
+      ({ message }) =>
+        Effect.as(Effect.logWarning(`what is due cannot be seen to: ${message}`), left),
+    );
 
-  const handle = (due: ReadonlyArray<Due>) =>
-    Effect.map(
+  const answerAll = (due: ReadonlyArray<Bell>) =>
+    Effect.filter(
+      due,
+      (bell) => postponed(Effect.map(answer(bell), (isDone) => !isDone), true),
+      { concurrency: "unbounded" },
+    );
+
+  const handle = (due: ReadonlyArray<Due>) => {
+    const ends = due.filter((each) => each.kind === "retention");
+    return Effect.map(
       Effect.all([
-        removeAll(due.filter((each) => each.kind === "retention")),
+        postponed(removeAll(ends), ends),
         answerAll(due.filter((each) => each.kind === "bell")),
       ], { concurrency: 2 }),
       (left) => left.flat(),
     );
+  };
 
   return expiries.serve(handle);
 });

@@ -8,6 +8,9 @@ import * as Stream from "effect/Stream";
 import { Executions, layer as layerExecutions, type Named } from "../../../actors/executions.ts";
 import { mailRecord } from "../../../schema/mail_record.ts";
 import { retentionRecord } from "../../../schema/retention_record.ts";
+import type { AnswerBell } from "../../../actors/janitor.ts";
+import { BudgetName } from "../../../schema/budget.ts";
+import type { Bell } from "../../../streams/retention.ts";
 import { type Appended, type AppendError, Log } from "../../../streams/log.ts";
 import { keyedFilter } from "../../../streams/subjects.ts";
 import * as Stages from "../engine/stage.ts";
@@ -172,7 +175,7 @@ export const comingBack = (run: Run<Services>): void => {
         yield* tell;
         const due = (yield* dueOf(of))!;
         // Nobody who serves it is there; so it waits, whoever looks.
-        assert.deepEqual(yield* lookOnce(due), [due]);
+        assert.deepEqual(yield* lookOnce([due]), [due]);
         assert.equal(yield* retry(of), behind);
         const worker = yield* stage.work([one]);
         assert.equal(yield* resultOf(of, behind), 2);
@@ -202,7 +205,7 @@ export const comingBack = (run: Run<Services>): void => {
           (send) => send.pipe(Effect.andThen(Effect.orDie(tell)), Effect.andThen(send)),
         );
         const due = (yield* dueOf(of))!;
-        assert.deepEqual(yield* lookOnce(due), [due]);
+        assert.deepEqual(yield* lookOnce([due]), [due]);
         yield* stage.work([one]);
         assert.equal(yield* resultOf(of, behind), 2);
       }));
@@ -219,6 +222,49 @@ export const comingBack = (run: Run<Services>): void => {
         assert.equal((yield* Effect.flip(asked))._tag, "ExecutionNotFound");
         yield* stage.work([one]);
         yield* untilGone(one);
+      }));
+
+    for (const kind of ["log", "mail"] as const) {
+      test(`what cannot be read in the ${kind} behind an end keeps that execution alone`, (stage) =>
+        Effect.gen(function* () {
+          const log = yield* Log;
+          const one = stage.actor("one", () => "over", { keep: "1 hour" });
+          const kept = yield* ended(stage, one);
+          let goes = yield* ended(stage, one);
+          while (goes.address.shard !== kept.address.shard) goes = yield* ended(stage, one);
+          const ofLater = { v: 99, kind: kind === "log" ? "claimed" : "replay" };
+          const body = new TextEncoder().encode(JSON.stringify(ofLater));
+          const { sequence } = yield* log.append(kept.address, { kind, body });
+          for (const { tell } of [kept, goes]) yield* tell;
+          const due = [(yield* dueOf(kept.of))!, (yield* dueOf(goes.of))!];
+          const [unread] = due;
+          assert.deepEqual(yield* lookOnce(due), [unread]);
+          assert.equal(yield* dueOf(goes.of), undefined);
+          assert.equal(Option.isNone(yield* log.last(goes.address, "done")), true);
+          yield* log.remove(kept.address.shard, sequence);
+          yield* handleOne(unread!);
+          assert.equal(yield* dueOf(kept.of), undefined);
+        }));
+    }
+
+    test("a bell that cannot be answered comes back, and nothing else with it", (stage) =>
+      Effect.gen(function* () {
+        const one = stage.actor("one", () => "over", { keep: "1 hour" });
+        const { of, address, tell } = yield* ended(stage, one);
+        yield* tell;
+        const [deaf, heard] = ["deaf", "heard"].map((name): Bell => ({
+          kind: "bell",
+          shard: address.shard,
+          tenant: of.tenant,
+          budget: BudgetName.make(name),
+          sequence: 1,
+        }));
+        const answer: AnswerBell = ({ budget }) =>
+          budget === "deaf"
+            ? Effect.fail({ message: "not now" })
+            : Effect.delay(Effect.succeed(true), 5);
+        assert.deepEqual(yield* lookOnce([deaf!, (yield* dueOf(of))!, heard!], answer), [deaf]);
+        assert.equal(yield* dueOf(of), undefined);
       }));
   });
 };

@@ -8,7 +8,7 @@ import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
 import { Executions, type Named, type StartOptions } from "../../../actors/executions.ts";
-import { serveJanitor } from "../../../actors/janitor.ts";
+import { type AnswerBell, serveJanitor } from "../../../actors/janitor.ts";
 import { signal } from "../../../actors/signal.ts";
 import { ActorName, type Tenant } from "../../../schema/ids.ts";
 import { Connection } from "../../../streams/connection.ts";
@@ -134,26 +134,27 @@ export const allDueOf = (of: Named) =>
 
 export const dueOf = (of: Named) => Effect.map(allDueOf(of), ([first]) => first);
 
-/** One janitor, given one thing once; what it gives back cannot be done yet. */
-export const lookOnce = (expiry: Expiry) =>
+/** One janitor, given things once; what it gives back cannot be done yet. */
+export const lookOnce = (
+  due: ReadonlyArray<Due>,
+  answer: AnswerBell = () => Effect.succeed(true),
+) =>
   Effect.gen(function* () {
     let looked: Effect.Effect<ReadonlyArray<Due>, unknown> = Effect.succeed([]);
     const once = Expiries.of({
       serve: (handle) =>
-        Effect.exit(handle([expiry])).pipe(
+        Effect.exit(handle(due)).pipe(
           Effect.tap((exit) => Effect.sync(() => looked = exit)),
           Effect.andThen(Effect.interrupt),
         ),
     });
-    yield* Effect.exit(
-      Effect.provideService(serveJanitor(() => Effect.succeed(true)), Expiries, once),
-    );
+    yield* Effect.exit(Effect.provideService(serveJanitor(answer), Expiries, once));
     return yield* looked;
   });
 
 /** The same again, as long as it cannot be done yet. */
 export const handleOne = (expiry: Expiry) =>
-  until("it is handled", Effect.map(lookOnce(expiry), (left) => left.length === 0));
+  until("it is handled", Effect.map(lookOnce([expiry]), (left) => left.length === 0));
 
 export type JanitorTest = (
   title: string,
