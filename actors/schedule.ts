@@ -32,7 +32,7 @@ export interface Schedule<Output = unknown, Raised = unknown> {
   /** The actor's name, a slash, and the name of the schedule. */
   readonly id: string;
   readonly tenant: string;
-  /** Starts one run more, at once; the same `id` never starts two. */
+  /** Starts one run more, at once; the same `id` starts no other for as long as its run is kept. */
   trigger(options?: { readonly id?: string }): Promise<Run<Output, Raised>>;
   /**
    * Starts the runs of a time that is over, each once however often and in whatever windows it is

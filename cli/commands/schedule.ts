@@ -198,7 +198,7 @@ const trigger = Command.make("trigger", {
   id,
   run: Flag.String("id").pipe(
     Flag.withMetavar("name"),
-    Flag.withDescription("Name of the run; the same never runs twice (drawn at random)"),
+    Flag.withDescription("Name of the run; while it is kept, the same runs once (drawn at random)"),
     Flag.optional,
   ),
 }, ({ id, run }) =>

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import {
   actor,
   ExecutionCancelled,
+  ExecutionEnded,
   ExecutionFailed,
   ExecutionNotFound,
   InvalidInput,
@@ -230,6 +231,21 @@ describe("what people ask of a schedule", () => {
     await Promise.all([one.result(), other.result()]);
     assert.equal((await schedule.result()).created, 7);
     await assert.rejects(schedule.trigger({ id: "a.b" }), InvalidInput);
+  });
+
+  it("trigger counts an id once for as long as its run is kept, however long ago it ran", async () => {
+    await using weir = await inMemory({ startsAt });
+    const quick = actor("quick", () => Promise.resolve());
+    await weir.worker([quick]);
+    const policy = { type: "repeat", count: 100, interval: "1 minute" } as const;
+    const schedule = await weir.schedule(quick, undefined, { id: "r", policy });
+    await (await schedule.trigger({ id: "x" })).result();
+    await weir.advance("90 minutes"); // so many runs that its code begins anew, and again
+    await (await schedule.trigger({ id: "x" })).result();
+    const { created, completed } = await schedule.result();
+    assert.deepEqual([created, completed], [101, 101]);
+    assert.equal((await schedule.trigger({ id: "x" })).id, "quick/r~now-x");
+    await assert.rejects(schedule.trigger({ id: "y" }), ExecutionEnded);
   });
 
   it("backfill runs the times that are over, and counts each once", async () => {

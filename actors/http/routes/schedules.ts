@@ -21,7 +21,9 @@ const Instant = Schema.String.check(
 
 const TriggerRequest = Schema.Struct({
   id: Schema.optionalKey(
-    Schema.String.annotate({ description: "The same id never starts two runs" }),
+    Schema.String.annotate({
+      description: "The same id starts no second run while the first is kept",
+    }),
   ),
 }).annotate({ identifier: "TriggerRequest" });
 
