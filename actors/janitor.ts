@@ -153,17 +153,23 @@ const make = Effect.fnUntraced(function* (answer: AnswerBell) {
     return true;
   });
 
+  /** Those that were told of; each comes again every second. */
+  const unreadable = new Set<string>();
   /** What cannot be read keeps its own execution, and no other; who can read it may see to it. */
   const unlessUnreadable = <A>(
-    { execution }: Expiry,
+    { execution, tenant }: Expiry,
     seeTo: Effect.Effect<A, AppendError | ReadError>,
     otherwise: A,
   ) =>
     Effect.catchTag(
       seeTo,
       ["CorruptRecord", "UnsupportedRecordVersion"],
-      ({ message }) =>
-        Effect.as(Effect.logWarning(`${execution} is not removed: ${message}`), otherwise),
+      ({ message }) => {
+        const name = `${execution} of ${tenant}`;
+        const isNew = unreadable.size < unreadable.add(name).size;
+        const warn = Effect.logWarning(`${name} is not removed: ${message}`);
+        return Effect.as(Effect.when(warn, Effect.succeed(isNew)), otherwise);
+      },
     );
 
   const removeAll = Effect.fnUntraced(function* (due: ReadonlyArray<Expiry>) {
