@@ -95,15 +95,16 @@ export const operationsOf = (host: Host): Operations => {
   const record = (command: Command): Effect.Effect<void> =>
     Effect.callback((resume) => submit(command, () => resume(Effect.void)));
 
-  /** Names of the engine's own begin with `weir.`. */
+  /** Names of the engine's own begin with `weir.`; half of a character is part of no subject. */
   const named = (name: string): Effect.Effect<string, InvalidInput> =>
-    typeof name === "string" && name.length > 0 && name.length <= 200 && !name.startsWith("weir.")
+    typeof name === "string" && name.length > 0 && name.length <= 200 &&
+      !name.startsWith("weir.") && name.isWellFormed()
       ? Effect.succeed(name)
       : Effect.fail(
         new InvalidInput({
           what: "step name",
           value: shown(name),
-          rule: "expected 1 to 200 characters that do not begin with weir.",
+          rule: "expected 1 to 200 whole characters that do not begin with weir.",
         }),
       );
 

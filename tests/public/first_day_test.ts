@@ -89,6 +89,11 @@ const mistakes: ReadonlyArray<
     /^InvalidInput: sleep "a while".*like 5 minutes/,
   ],
   [
+    "a name that ends within a character",
+    (ctx) => ctx.sleep("nap \ud83d", "1 day"),
+    /^InvalidInput: step name .*expected 1 to 200 whole characters/,
+  ],
+  [
     "a timeout without an end",
     (ctx) => ctx.wait(go, { timeout: Infinity }),
     /^InvalidInput: timeout "Infinity".*at most a hundred years/,
