@@ -9,6 +9,7 @@ import * as Option from "effect/Option";
 import type * as Schema from "effect/Schema";
 import type { Cursor } from "../schema/cursor.ts";
 import { InvalidInput } from "../schema/errors.ts";
+import { NobodyKeepsQueues } from "../schema/execution_errors.ts";
 import { type ActorName, ExecutionId, executionIdentity, parse, Tenant } from "../schema/ids.ts";
 import {
   changed,
@@ -137,7 +138,7 @@ const tell = Effect.fnUntraced(function* (name: string, message: QueueMessage) {
   const executions = yield* Executions;
   yield* executions.start(Seats.queueActor as ActorName, Seats.queueTenant, undefined, {
     id: queue,
-  });
+  }).pipe(Effect.catchTag("UnknownActor", () => Effect.fail(new NobodyKeepsQueues({ queue }))));
   const before = yield* limitsNow(queue);
   // Who keeps it applies what is said to what it has then: nobody undoes what another said.
   yield* executions.signal(named(queue), limitsSignal, message as Schema.Json);

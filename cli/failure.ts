@@ -11,7 +11,6 @@ import * as Predicate from "effect/Predicate";
 import * as CliError from "effect/cli/CliError";
 import * as CliOutput from "effect/cli/CliOutput";
 import { InvalidInput } from "../schema/errors.ts";
-import { UnknownActor } from "../schema/execution_errors.ts";
 import { json } from "./report.ts";
 import { harmlessLines, Screen } from "./screen.ts";
 
@@ -34,7 +33,7 @@ const described = (error: unknown) => {
   return {
     code: Predicate.hasProperty(error, "code") ? error.code : "WEIR_UNEXPECTED",
     // The message itself speaks to who writes code.
-    message: error instanceof UnknownActor
+    message: message.includes("{ unserved: true }")
       ? `${message} On the command line that is --unserved.`
       : message,
     retryable: Predicate.hasProperty(error, "retryable") && error.retryable === true,

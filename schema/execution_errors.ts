@@ -130,14 +130,20 @@ export class HierarchyTooDeep
 export class NobodyKeepsQueues
   extends Schema.TaggedError<NobodyKeepsQueues>("@weir/weir/NobodyKeepsQueues")(
     "NobodyKeepsQueues",
-    { queue: Schema.String },
+    {
+      queue: Schema.String,
+      /** The task that was to wait in it; left out, the queue itself was to be changed. */
+      execution: Schema.optionalKey(Schema.String),
+    },
   ) {
   readonly code = "WEIR_NOBODY_KEEPS_QUEUES";
   readonly retryable = false;
   override get message(): string {
     return `No worker of this namespace has ever kept queues, so nobody would say whose turn it is ` +
-      `in ${this.queue}. Run a worker with { queues: true } first, ` +
-      `or give { unserved: true } to have the task wait for one.`;
+      `in ${this.queue}. Run a worker with { queues: true } first` +
+      (this.execution === undefined
+        ? "."
+        : ", or give { unserved: true } to have the task wait for one.");
   }
 }
 

@@ -150,13 +150,13 @@ export const makeStart = (
   /** That there is a worker for it, or was; otherwise it is a typing error, or the wrong namespace. */
   const checkServed = Effect.fnUntraced(function* (
     actor: ActorName,
-    { task }: StartRecord,
+    { named: { execution }, record: { task } }: Prepared,
     { unserved = false }: Pick<StartOptions, "unserved">,
   ) {
     if (unserved) return;
     if (!(yield* mailboxes.isServed(actor))) return yield* new UnknownActor({ actor });
     if (task?.queue !== undefined && !(yield* mailboxes.isServed(queueActor as ActorName))) {
-      return yield* new NobodyKeepsQueues({ queue: task.queue.name });
+      return yield* new NobodyKeepsQueues({ queue: task.queue.name, execution });
     }
   });
 
@@ -184,9 +184,9 @@ export const makeStart = (
 
   const prepareOnly: Executions["Service"]["prepare"] = Effect.fnUntraced(
     function* (actor, tenant, input, options = {}) {
-      const { record } = yield* prepare(actor, tenant, input, options);
-      yield* checkServed(actor, record, options);
-      return record;
+      const prepared = yield* prepare(actor, tenant, input, options);
+      yield* checkServed(actor, prepared, options);
+      return prepared.record;
     },
   );
 
@@ -202,7 +202,7 @@ export const makeStart = (
       const { named, record } = prepared;
       const { route } = record;
       const signals = given.map((mail) => ({ ...mail, ...(route === undefined ? {} : { route }) }));
-      yield* checkServed(actor, record, options);
+      yield* checkServed(actor, prepared, options);
       if (actor !== queueActor) yield* checkAccepted(prepared);
       yield* checkAfter(prepared);
       const { created, life } = yield* post.start(addressOf(named), record, signals);
@@ -266,7 +266,7 @@ export const makeStart = (
       if ("cycle" in order) return yield* new DependencyCycle({ executions: order.cycle });
       yield* Effect.forEach(
         requests,
-        ({ actor, options = {} }, i) => checkServed(actor, prepared[i]!.record, options),
+        ({ actor, options = {} }, i) => checkServed(actor, prepared[i]!, options),
         { discard: true },
       );
       yield* Effect.forEach(prepared, checkAccepted, { discard: true });

@@ -34,6 +34,33 @@ describe("weir queues", () => {
     await rm(folder, { recursive: true });
   });
 
+  it("says what helps where nobody keeps queues or triggers, and --unserved only where it does", async () => {
+    const namespace = ["--namespace", "unkept"];
+    await using other = await connect({ servers: server.url, namespace: "unkept" });
+    await using _worker = await other.worker([waits]);
+    const refusal = async (...words: ReadonlyArray<string>) => {
+      const { exitCode, stderr } = await weir(...words, ...namespace);
+      assert.equal(exitCode, 1);
+      return stderr;
+    };
+    for (
+      const words of [
+        ["configure", "cards", "--concurrency", "5"],
+        ["pause", "cards"],
+        ["pause", "cards", "acme"],
+      ]
+    ) {
+      const said = await refusal("queues", ...words);
+      assert.match(said, /in cards\. Run a worker with \{ queues: true \} first\.\n$/);
+    }
+    const hint = /give \{ unserved: true \} .* On the command line that is --unserved\.\n$/;
+    const submit = ["submit", "waits", "--id", "u", "--queue", "cards"];
+    assert.match(await refusal(...submit), hint);
+    const create = ["triggers", "create", "--event", "paid", "--signal", "waits/u", "--name", "go"];
+    assert.match(await refusal(...create), hint);
+    await said(...submit, "--unserved", ...namespace);
+  });
+
   it("submit, schedule and files of tasks name a queue", async () => {
     await said("submit", "waits", "--id", "a", "--queue", "cards", "--key", "c-1");
     assert.deepEqual((await taskOf("waits/a"))?.queue, {

@@ -408,6 +408,7 @@ describe("a queue", () => {
     const { hold } = holding();
     await weir.worker([hold]);
     await assert.rejects(weir.submit(hold, undefined, { queue: "q" }), NobodyKeepsQueues);
+    await assert.rejects(weir.queues.configure("q", { paused: true }), NobodyKeepsQueues);
     await weir.worker([], kept);
     for (
       const bad of [
