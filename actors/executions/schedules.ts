@@ -24,7 +24,7 @@ import { type Description, Executions, type Named } from "../executions.ts";
 import { runsTag } from "../tags.ts";
 import { isTooMuch, mostBackfilled } from "../work/backfill.ts";
 import type { ScheduleSummary } from "../work/schedule.ts";
-import { graceOf, type ScheduleOptions } from "./task.ts";
+import { checkComes, graceOf, type ScheduleOptions } from "./task.ts";
 
 /** A schedule as it stands. */
 export interface ScheduleDescription extends Description {
@@ -159,9 +159,11 @@ export const change = Effect.fnUntraced(function* (
   { policy, misfire, overlap, grace }: ScheduleOptions,
 ) {
   const now = yield* (yield* ServerClock).now;
+  const next = policy === undefined ? undefined : yield* parseRunPolicy(policy, now);
+  if (next !== undefined) yield* checkComes(next, now);
   yield* ask(named, {
     type: "change",
-    ...(policy === undefined ? {} : { policy: yield* parseRunPolicy(policy, now) }),
+    ...(next === undefined ? {} : { policy: next }),
     ...(misfire === undefined ? {} : { misfire: yield* parseMisfire(misfire) }),
     ...(overlap === undefined ? {} : { overlap: yield* parse(Overlap, "overlap", overlap) }),
     ...(yield* graceOf(grace)),

@@ -42,7 +42,7 @@ import { inOrder } from "../work/in_order.ts";
 import { schedulesTag } from "../work/schedule.ts";
 import type { Means, Presence } from "./present.ts";
 import { checkSignal, signalMail } from "./signals.ts";
-import { taskOf, type TaskOptions } from "./task.ts";
+import { checkComes, taskOf, type TaskOptions } from "./task.ts";
 
 const Priority = Schema.Int.check(Schema.isBetween({ minimum: -1_000, maximum: 1_000 }));
 
@@ -160,14 +160,19 @@ export const makeStart = (
     }
   });
 
-  /** Nothing new where somebody has that end; what is there already is given as ever. */
+  const checkSchedule = Effect.fnUntraced(function* ({ task, notBefore }: StartRecord) {
+    if (task?.schedule === undefined) return;
+    yield* checkComes(task.schedule.policy, notBefore ?? (yield* clock.now));
+  });
+
+  /** Nothing new where somebody or its calendar has that end; what is there is given as ever. */
   const checkAccepted = ({ named, record }: Prepared) =>
-    checkIntake(named, record).pipe(
-      Effect.catchTag("IntakeClosed", (closed) =>
+    Effect.andThen(checkIntake(named, record), checkSchedule(record)).pipe(
+      Effect.catchTag(["IntakeClosed", "InvalidInput"], (refusal) =>
         Effect.catchTag(
           Effect.asVoid(present(named)),
           "ExecutionNotFound",
-          () => Effect.fail(closed),
+          () => Effect.fail(refusal),
         )),
     );
 

@@ -6,10 +6,10 @@ import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
-import { type ExecutionId, parse } from "../../schema/ids.ts";
+import { type ExecutionId, parse, shown } from "../../schema/ids.ts";
 import { type MisfireInput, parseMisfire } from "../../schema/misfire.ts";
 import { defaultOverlap, Overlap } from "../../schema/overlap.ts";
-import { parseRunPolicy, type RunPolicyInput } from "../../schema/run_policy.ts";
+import { parseRunPolicy, type RunPolicy, type RunPolicyInput } from "../../schema/run_policy.ts";
 import {
   After,
   Bound,
@@ -23,6 +23,7 @@ import {
 import { stackOf } from "../../streams/budgets/input.ts";
 import { wholeMillis } from "../engine/duration.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
+import { calendarOf, nextOccurrence } from "../work/calendar.ts";
 
 export interface ScheduleOptions {
   /** How often it runs; once, if left out. */
@@ -112,6 +113,18 @@ export const graceOf = (grace: Duration.Input | undefined) =>
     wholeMillis("grace", grace, leastGraceMs),
     (graceMs) => graceMs === undefined ? {} : { graceMs },
   );
+
+/** Refuses a calendar that has no time left: its schedule would end at once, as if all were well. */
+export const checkComes = (policy: RunPolicy, from: number) =>
+  policy.type !== "cron" || nextOccurrence(calendarOf(policy), from - 1) !== undefined
+    ? Effect.void
+    : Effect.fail(
+      new InvalidInput({
+        what: "cron expression",
+        value: shown(policy.expression),
+        rule: `expected one that comes true some day from ${new Date(from).toISOString()} on`,
+      }),
+    );
 
 /** A schedule as its start holds it; none, if it runs once. */
 export const scheduleOf = Effect.fnUntraced(function* (

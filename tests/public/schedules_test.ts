@@ -611,6 +611,41 @@ describe("a schedule whose worker is away", () => {
   });
 });
 
+describe("a calendar whose last time is over", () => {
+  const newYear = { type: "cron", expression: "0 0 0 1 1 * 2027" } as const;
+
+  it("is refused to what is new, and gives a schedule that is there as ever", async () => {
+    const { weir, at, report } = await setUp();
+    await using _ = weir;
+    const ask = (id: string) => weir.schedule(report, undefined, { id, policy: newYear });
+    const schedule = await ask("r");
+    assert.equal((await schedule.result()).created, 1);
+    assert.deepEqual(at.map(minute), ["2027-01-01T00:00"]);
+    await weir.advance("1 hour");
+    assert.equal((await ask("r")).created, false);
+    await assert.rejects(ask("other"), InvalidInput);
+  });
+
+  it("is refused if it comes only while the schedule is delayed", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const options = { policy: newYear, delay: "400 days" } as const;
+    await assert.rejects(weir.schedule(report, undefined, options), InvalidInput);
+  });
+
+  it("is refused to a change, and what holds goes on", async () => {
+    const { weir, report } = await setUp();
+    await using _ = weir;
+    const schedule = await weir.schedule(report, undefined, { id: "r", policy: daily });
+    await weir.advance("1 hour");
+    for (const expression of ["0 0 30 2 *", "0 0 0 1 1 * 2025"]) {
+      await assert.rejects(schedule.change({ policy: { type: "cron", expression } }), InvalidInput);
+    }
+    await weir.advance("1 day");
+    assert.equal((await countsOf(schedule)).created, 1);
+  });
+});
+
 describe("what is no schedule", () => {
   for (
     const [what, policy] of Object.entries({
@@ -618,6 +653,8 @@ describe("what is no schedule", () => {
       "no runs": { type: "repeat", count: 0, interval: "1 hour" },
       "no interval": { type: "repeat", count: 2, interval: "0 millis" },
       "no calendar": { type: "cron", expression: "every day" },
+      "a calendar of days that no year has": { type: "cron", expression: "0 0 30 2 *" },
+      "a calendar of years that are over": { type: "cron", expression: "0 0 0 1 1 * 2025" },
       "no time zone": { type: "cron", expression: "0 0 * * *", timeZone: "Middle/Earth" },
       "no policy": { type: "sometimes" },
     })
