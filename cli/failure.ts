@@ -10,7 +10,7 @@ import { PlatformError } from "effect/PlatformError";
 import * as Predicate from "effect/Predicate";
 import * as CliError from "effect/cli/CliError";
 import * as CliOutput from "effect/cli/CliOutput";
-import { InvalidInput } from "../schema/errors.ts";
+import { InvalidCursor, InvalidInput } from "../schema/errors.ts";
 import { json } from "./report.ts";
 import { harmlessLines, Screen } from "./screen.ts";
 
@@ -59,8 +59,9 @@ export const explain = (cause: Cause.Cause<unknown>, isForProgram: boolean) => {
   if (CliError.isCliError(error) && error._tag === "ShowHelp") {
     return Effect.succeed(error.errors.length === 0 ? succeeded : misused);
   }
-  const exitCode = error instanceof InvalidInput || CliError.isCliError(error) ? misused : failed;
-  return say(error, isForProgram).pipe(Effect.ignore, Effect.as(exitCode));
+  const isMisuse = error instanceof InvalidInput || error instanceof InvalidCursor ||
+    CliError.isCliError(error);
+  return say(error, isForProgram).pipe(Effect.ignore, Effect.as(isMisuse ? misused : failed));
 };
 
 /** Help on the standard output if it was asked for; what is wrong with the words, in short. */

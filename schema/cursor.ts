@@ -112,6 +112,10 @@ export const decodeCursor = (text: string): Effect.Effect<CursorPosition, Invali
   return Effect.succeed({ incarnation, shards });
 };
 
+/** Of a list, which begins with the newest and knows neither `earliest` nor `now`. */
+export const ofList = ({ reason, detail }: InvalidCursor) =>
+  new InvalidCursor({ reason, detail, of: "list" });
+
 const isExact = Number.isSafeInteger;
 
 /** What a reader was asked to start from. */

@@ -224,13 +224,17 @@ export class InvalidCursor extends Schema.TaggedError<InvalidCursor>("@weir/weir
       "reissued",
     ]),
     detail: Schema.String,
+    /** Where the next page of a list was to begin; left out, where a reader was to. */
+    of: Schema.optionalKey(Schema.Literal("list")),
   },
 ) {
   readonly code = "WEIR_INVALID_CURSOR";
   readonly retryable = false;
   override get message(): string {
     return `The cursor is refused (${this.reason}): ${this.detail}. ` +
-      `Start again from "earliest" or "now".`;
+      (this.of === "list"
+        ? "Leave `from` out to begin with the newest."
+        : `Start again from "earliest" or "now".`);
   }
 }
 

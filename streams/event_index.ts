@@ -8,7 +8,13 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
-import { type Cursor, decodeCursor, encodeCursor, type ShardPosition } from "../schema/cursor.ts";
+import {
+  type Cursor,
+  decodeCursor,
+  encodeCursor,
+  ofList,
+  type ShardPosition,
+} from "../schema/cursor.ts";
 import { InvalidCursor, type UnsupportedRecordVersion } from "../schema/errors.ts";
 import { ExecutionId, parse, type Tenant, Timestamp } from "../schema/ids.ts";
 import { mailRecord } from "../schema/mail_record.ts";
@@ -155,7 +161,7 @@ const checkPosition = (
   page: { readonly incarnation: string; readonly shards: ReadonlyArray<ShardPosition> },
 ) => {
   const refuse = (reason: InvalidCursor["reason"], detail: string) =>
-    Effect.fail(new InvalidCursor({ reason, detail }));
+    Effect.fail(new InvalidCursor({ reason, detail, of: "list" }));
   if (page.incarnation !== log.incarnation) {
     return refuse("other-incarnation", "its streams were deleted since");
   }
@@ -241,7 +247,9 @@ export const make = (log: Log["Service"], history: History) => {
     { limit, from }: { readonly limit: number; readonly from?: Cursor },
   ) {
     yield* parse(PageSize, "limit", limit);
-    const position = from === undefined ? undefined : yield* decodeCursor(from);
+    const position = from === undefined
+      ? undefined
+      : yield* Effect.mapError(decodeCursor(from), ofList);
     const ends = yield* tops;
     if (position !== undefined) yield* checkPosition(log, ends, position);
     const below = position?.shards ?? ends;

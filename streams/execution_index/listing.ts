@@ -9,6 +9,7 @@ import {
   type Cursor,
   decodeCursor,
   encodeCursor,
+  ofList,
   type ShardPosition,
 } from "../../schema/cursor.ts";
 import { InvalidCursor } from "../../schema/errors.ts";
@@ -122,7 +123,7 @@ export const make = (log: Log["Service"], store: PageStore["Service"]) => {
       return yield* refuse("shard-mismatch", detail);
     }
     return shards;
-  });
+  }, Effect.mapError(ofList));
 
   return Effect.fnUntraced(function* (query: ExecutionQuery) {
     const { status, limit, from } = query;

@@ -142,9 +142,17 @@ step       charge = {"charged":4200}
       "actor",
       "tags",
     ]);
+    for (const list of [["ls"], ["schedule", "ls"]]) {
+      await refused(
+        [...list, "--from", "nonsense"],
+        2,
+        'weir: The cursor is refused (foreign): "nonsense" was not issued by Weir. ' +
+          "Leave `from` out to begin with the newest.\n",
+      );
+    }
     await refused(
-      ["ls", "--from", "nonsense"],
-      1,
+      ["tail", "completions", "--after", "nonsense"],
+      2,
       'weir: The cursor is refused (foreign): "nonsense" was not issued by Weir. ' +
         'Start again from "earliest" or "now".\n',
     );

@@ -53,6 +53,7 @@ const samples: ReadonlyArray<
   }),
   new errors.SubscriptionNotFound({ family: "completions", subscription: "billing" }),
   new errors.InvalidCursor({ reason: "foreign", detail: '"1-0" was not issued by Weir' }),
+  new errors.InvalidCursor({ reason: "malformed", detail: '"" is empty', of: "list" }),
   new errors.ServerTooOld({ version: "2.10.0", required: "2.14.0", missing: ["schedules"] }),
   new errors.TopologyDrift({
     stream: "KV_weir",

@@ -242,7 +242,7 @@ export const listingSuite = (name: string, run: Run<Services>): void => {
         for (const [reason, from] of cursors) {
           const error = yield* Effect.flip(store.pageExecutions(tenant, { limit: 1, from }));
           assert.ok(error._tag === "InvalidCursor");
-          assert.equal(error.reason, reason);
+          assert.deepEqual([error.reason, error.of], [reason, "list"]);
         }
       }));
   });
