@@ -17,6 +17,7 @@ import {
 import type { StartRecord } from "../../schema/mail_record.ts";
 import { ScheduleControl, scheduleSignal } from "../../schema/schedule_control.ts";
 import type { Schedule } from "../../schema/task.ts";
+import { longestMs } from "../engine/duration.ts";
 import type { Operations } from "../engine/operations.ts";
 import { kindTag, runsTag } from "../tags.ts";
 import { backfill, type Window } from "./backfill.ts";
@@ -232,11 +233,11 @@ class ScheduleRun {
     );
   }
 
-  #listen(timeoutMs: number | undefined): void {
+  #listen(dueInMs: number | undefined): void {
     this.#waits++;
     const wait = this.#operations.wait(scheduleSignal, {
       name: waitName,
-      ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
+      ...(dueInMs === undefined ? {} : { timeout: Math.min(dueInMs, longestMs) }),
     });
     Effect.runPromise(wait).then(
       (received) =>

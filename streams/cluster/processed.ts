@@ -66,7 +66,7 @@ export const make = (log: Log["Service"]) => {
     // What cannot be read stays.
   }, Effect.catchTag(["SequenceConflict", "CorruptRecord"], () => Effect.void));
 
-  /** Removes what ended up to a time, in the shard with a key; what fails is left to the next time. */
+  /** Removes what ended up to a time, in the shard with a key. What fails comes when its mark is as old. */
   return (key: string, upTo: number) =>
     log.read(shardFilter(layout, key, "reply"), { withLost: true }).pipe(
       Stream.takeWhile(({ at }) => at <= upTo),

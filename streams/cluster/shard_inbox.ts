@@ -23,7 +23,7 @@ import {
 import type { Entry, Log, ReadError } from "../log.ts";
 import { skippedRecords } from "../metrics.ts";
 import { type Address, subjectOf } from "../subjects.ts";
-import { make as makeCleared } from "./cleared.ts";
+import { removeCleared } from "./cleared.ts";
 import { make as makeDueCalls } from "./due_calls.ts";
 import {
   callsFilter,
@@ -91,14 +91,12 @@ export const make = Effect.fnUntraced(function* (
     tell,
   );
 
-  const removeCleared = makeCleared(log);
-
   /** Removes what entities were asked before they were cleared; if that fails, again. */
   const removeLater = (cleared: Iterable<readonly [entity: Address, before: number]>) =>
     Effect.forEach(
       cleared,
       ([entity, before]) =>
-        Effect.retry(removeCleared(entity, before), Schedule.spaced(removeAfter)),
+        Effect.retry(removeCleared(log, entity, before), Schedule.spaced(removeAfter)),
       { discard: true },
     ).pipe(Effect.delay(removeAfter), Effect.ignore, Effect.forkIn(scope), Effect.asVoid);
 

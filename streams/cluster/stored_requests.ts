@@ -12,9 +12,9 @@ import type * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
 import { type ClusterCallRecord, clusterCallRecord } from "../../schema/cluster_message_record.ts";
 import { Timestamp } from "../../schema/ids.ts";
-import type { AppendError, Log, ReadError } from "../log.ts";
+import type { AppendError, Entry, Log, ReadError } from "../log.ts";
 import type { Address } from "../subjects.ts";
-import { make as makeCleared } from "./cleared.ts";
+import { removeCleared } from "./cleared.ts";
 import {
   callAddress,
   clearedAddress,
@@ -41,7 +41,6 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
   const { layout } = log;
   const logShards = Array.from({ length: layout.shards }, (_, shard) => shard);
   const known = new Map<string, Address>();
-  const removeCleared = makeCleared(log);
 
   const remember = (requestId: string, entity: Address): void => {
     if (known.size >= maxKnown) known.delete(known.keys().next().value!);
@@ -69,11 +68,23 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
     return undefined;
   });
 
-  /** The request that is there: 2 reads, and 1 more if it has chunks. */
+  /** Whether a request is there that nobody processes any more, since its entity was cleared. */
+  const isCleared = (entity: Address, { sequence }: Entry) =>
+    Effect.map(
+      log.lastSequences(clearedAddress(entity), ["call"]),
+      (last) => (last.get("call") ?? 0) > sequence,
+    );
+
+  /** The request that is there, and is not void: 3 reads, and 1 more if it has chunks. */
   const duplicate = Effect.fnUntraced(function* (entity: Address, to: Address) {
     const found = Option.getOrUndefined(yield* log.last(to, "call"));
-    const record = found && (yield* clusterCallRecord.decode(found.body, found));
-    if (record?.kind !== "request") return undefined;
+    if (found === undefined) return undefined;
+    const record = yield* clusterCallRecord.decode(found.body, found);
+    if (record.kind !== "request") return undefined;
+    if (yield* isCleared(entity, found)) {
+      yield* log.remove(found.shard, found.sequence);
+      return undefined;
+    }
     const { requestId } = record;
     remember(requestId, entity);
     return SaveResultEncoded.Duplicate({
@@ -107,7 +118,7 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
       envelope: envelope as unknown as Schema.Json,
       ...(deliverAt === null ? {} : { deliverAt: Timestamp.make(Math.ceil(deliverAt)) }),
     };
-    return yield* Transaction.store(log, {
+    const store = Transaction.store(log, {
       to,
       requestId,
       messages: [{ kind: "call", body: clusterCallRecord.encode(record), guard: { after: 0 } }],
@@ -115,17 +126,12 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
         remember(requestId, entity);
         return inbox.stored(to, sequence, record);
       },
-    }).pipe(
-      Effect.as(SaveResultEncoded.Success()),
-      Effect.catchTag(
-        "AlreadyExists",
-        (error) =>
-          Effect.flatMap(
-            duplicate(entity, to),
-            (found) => found === undefined ? Effect.fail(error) : Effect.succeed(found),
-          ),
-      ),
-    );
+    }).pipe(Effect.as<SaveResult.Encoded>(SaveResultEncoded.Success()));
+    return yield* Effect.catchTag(store, "AlreadyExists", () =>
+      Effect.flatMap(
+        duplicate(entity, to),
+        (found): typeof store => found === undefined ? store : Effect.succeed(found),
+      ));
   });
 
   const saveControl = (
@@ -149,7 +155,7 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
     );
   };
 
-  /** 1 write; 2 or 3 reads more for a duplicate. */
+  /** 1 write; 3 or 4 reads more for a duplicate. */
   const save = (
     envelope: Envelope.Encoded,
     primaryKey: string | null,
@@ -193,7 +199,7 @@ export const make = (log: Log["Service"], inbox: Inbox, replies: StoredReplies) 
         Effect.andThen(
           inbox.stored(to, sequence, record),
           Effect.onError(
-            removeCleared(entity, sequence),
+            removeCleared(log, entity, sequence),
             () => inbox.removeLater([[entity, sequence]]),
           ),
         ),

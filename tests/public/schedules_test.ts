@@ -389,6 +389,20 @@ describe("what people ask of a schedule", () => {
     assert.equal(new Set(executions.map(({ execution }) => execution)).size, 4);
   });
 
+  it("change may put the next run off by more than a hundred years", async () => {
+    const { weir, at, report } = await setUp();
+    await using _ = weir;
+    const schedule = await weir.schedule(report, undefined, { id: "r", policy: hourly });
+    await weir.advance("90 minutes");
+    await schedule.change({ policy: { type: "repeat", count: 2, interval: "73000 days" } });
+    await weir.advance("1 day");
+    const { status } = await schedule.describe();
+    assert.equal(status, "suspended");
+    await schedule.trigger({ id: "now" });
+    await weir.advance("1 second");
+    assert.equal(at.length, 3);
+  });
+
   it("finish lets the last run end; cancel takes the runs along", async () => {
     await using weir = await inMemory({ startsAt });
     const long = actor("long", (ctx) => ctx.wait(go));

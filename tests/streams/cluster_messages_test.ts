@@ -10,7 +10,7 @@ import * as RunnerHealth from "effect/cluster/RunnerHealth";
 import * as Runners from "effect/cluster/Runners";
 import * as Sharding from "effect/cluster/Sharding";
 import * as ShardingConfig from "effect/cluster/ShardingConfig";
-import { machineId, type Snowflake } from "effect/cluster/Snowflake";
+import type { Snowflake } from "effect/cluster/Snowflake";
 import * as Cause from "effect/Cause";
 import * as Context from "effect/Context";
 import * as DateTime from "effect/DateTime";
@@ -564,13 +564,13 @@ describe("a cluster on the log in memory", () => {
         ? "what is cleared by one who dies over it is removed by whoever has the shard"
         : "what is cleared by one who dies over it is removed by whoever takes the shard next",
       Effect.gen(function* () {
-        const known = yield* Log;
+        const memory = yield* Log;
         const owner = isThere ? yield* runnerProcess("owner", one) : undefined;
         if (owner !== undefined) yield* read(owner.messages);
         yield* Effect.scoped(Effect.gen(function* () {
           const reached = yield* Deferred.make<void>();
           const dying = Effect.andThen(Deferred.succeed(reached, undefined), Effect.never);
-          const log: Log["Service"] = { ...known, remove: () => dying, purge: () => dying };
+          const log: Log["Service"] = { ...memory, remove: () => dying, purge: () => dying };
           const client = yield* Effect.provideService(processOf(), Log, log);
           yield* client.messages.saveRequest(plain(1, goneAddress));
           yield* client.messages.saveRequest(keyed("k", goneAddress));
@@ -581,40 +581,18 @@ describe("a cluster on the log in memory", () => {
         const { messages } = owner ?? (yield* runnerProcess("owner", one));
         const since = plain(2, goneAddress);
         yield* messages.saveRequest(since);
-        assert.deepEqual(yield* read(messages), [idOf(since)]);
-        yield* until(left, (count) => count === 1);
+        const again = keyed("k", goneAddress);
+        assert.equal((yield* messages.saveRequest(again))._tag, "Success");
+        const known = yield* messages.saveRequest(keyed("k", goneAddress));
+        assert.ok(known._tag === "Duplicate" && known.originalId === idOf(again));
+        assert.deepEqual(yield* read(messages), [idOf(since), idOf(again)]);
+        yield* until(left, (count) => count === 2);
         yield* Effect.sleep("2 hours");
         yield* messages.resetShards(one);
-        assert.deepEqual(yield* read(messages), [idOf(since)]);
+        assert.deepEqual(yield* read(messages), [idOf(since), idOf(again)]);
       }),
     );
   }
-
-  test(
-    "payloads go with what is cleared, and no others",
-    Effect.gen(function* () {
-      const known = yield* Log;
-      const dropped: Array<string> = [];
-      const log: Log["Service"] = {
-        ...known,
-        dropPayloads: ({ tail }) =>
-          Effect.sync(() => void dropped.push(tail)).pipe(Effect.as(true)),
-      };
-      const { messages } = yield* Effect.provideService(runnerProcess("owner", one), Log, log);
-      const [ended, open, other] = [plain(1, goneAddress), plain(2, goneAddress), plain(3)];
-      for (const request of [ended, open, other]) yield* messages.saveRequest(request);
-      yield* read(messages);
-      yield* messages.saveReply(exitOf(ended, Exit.succeed("done")));
-      yield* messages.clearAddress(goneAddress);
-      assert.equal(yield* left, 0);
-      const machine = machineId(idOf(ended));
-      assert.deepEqual(dropped, [
-        `default.1.test.gone.request.${idOf(ended)}`,
-        `default.1.test.gone.request.${idOf(open)}`,
-        `default.1.test.gone.${machine}.${idOf(ended)}`,
-      ]);
-    }),
-  );
 
   test(
     "asking again for what has not come costs nothing, and each message a request or two",
