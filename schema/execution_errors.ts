@@ -132,8 +132,8 @@ export class NobodyKeepsQueues
     "NobodyKeepsQueues",
     {
       queue: Schema.String,
-      /** The task that was to wait in it; left out, the queue itself was to be changed. */
-      execution: Schema.optionalKey(Schema.String),
+      /** A task was to wait in it; left out, the queue itself was to be changed. */
+      of: Schema.optionalKey(Schema.Literal("task")),
     },
   ) {
   readonly code = "WEIR_NOBODY_KEEPS_QUEUES";
@@ -141,9 +141,7 @@ export class NobodyKeepsQueues
   override get message(): string {
     return `No worker of this namespace has ever kept queues, so nobody would say whose turn it is ` +
       `in ${this.queue}. Run a worker with { queues: true } first` +
-      (this.execution === undefined
-        ? "."
-        : ", or give { unserved: true } to have the task wait for one.");
+      (this.of === undefined ? "." : ", or give { unserved: true } to have the task wait for one.");
   }
 }
 

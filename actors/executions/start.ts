@@ -150,13 +150,13 @@ export const makeStart = (
   /** That there is a worker for it, or was; otherwise it is a typing error, or the wrong namespace. */
   const checkServed = Effect.fnUntraced(function* (
     actor: ActorName,
-    { named: { execution }, record: { task } }: Prepared,
+    { record: { task } }: Prepared,
     { unserved = false }: Pick<StartOptions, "unserved">,
   ) {
     if (unserved) return;
     if (!(yield* mailboxes.isServed(actor))) return yield* new UnknownActor({ actor });
     if (task?.queue !== undefined && !(yield* mailboxes.isServed(queueActor as ActorName))) {
-      return yield* new NobodyKeepsQueues({ queue: task.queue.name, execution });
+      return yield* new NobodyKeepsQueues({ queue: task.queue.name, of: "task" });
     }
   });
 

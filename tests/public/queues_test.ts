@@ -408,6 +408,20 @@ describe("a queue", () => {
     const { hold } = holding();
     await weir.worker([hold]);
     await assert.rejects(weir.submit(hold, undefined, { queue: "q" }), NobodyKeepsQueues);
+    await assert.rejects(
+      weir.triggers.create({
+        id: "t",
+        when: { event: "paid" },
+        then: { submit: hold, options: { queue: "q" } },
+      }),
+      (error) => {
+        assert.ok(error instanceof NobodyKeepsQueues);
+        const { queue, of } = error;
+        assert.deepEqual({ queue, of }, { queue: "q", of: "task" });
+        assert.doesNotMatch(JSON.stringify(error), /xxx/);
+        return true;
+      },
+    );
     await assert.rejects(weir.queues.configure("q", { paused: true }), NobodyKeepsQueues);
     await weir.worker([], kept);
     for (

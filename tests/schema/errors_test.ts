@@ -86,7 +86,7 @@ const samples: ReadonlyArray<
   new execution.DependencyCycle({ executions: ["load/a", "load/b"] }),
   new execution.HierarchyTooDeep({ parent: "load/a", deepest: 8 }),
   new execution.NobodyKeepsQueues({ queue: "cards" }),
-  new execution.NobodyKeepsQueues({ queue: "cards", execution: "charge/c-1" }),
+  new execution.NobodyKeepsQueues({ queue: "cards", of: "task" }),
   new execution.IntakeClosed({
     execution: "order/o-1",
     state: "draining",
