@@ -34,7 +34,7 @@ const described = (error: unknown) => {
     code: Predicate.hasProperty(error, "code") ? error.code : "WEIR_UNEXPECTED",
     // The message itself speaks to who writes code.
     message: message.includes("{ unserved: true }")
-      ? `${message} On the command line that is --unserved.`
+      ? `${message} On the command line that is --unserved, or "unserved": true in a file of tasks.`
       : message,
     retryable: Predicate.hasProperty(error, "retryable") && error.retryable === true,
   };

@@ -53,12 +53,19 @@ describe("weir queues", () => {
       const said = await refusal("queues", ...words);
       assert.match(said, /in cards\. Run a worker with \{ queues: true \} first\.\n$/);
     }
-    const hint = /give \{ unserved: true \} .* On the command line that is --unserved\.\n$/;
+    const hint =
+      /give \{ unserved: true \} .* that is --unserved, or "unserved": true in a file of tasks\.\n$/;
     const submit = ["submit", "waits", "--id", "u", "--queue", "cards"];
     assert.match(await refusal(...submit), hint);
     const create = ["triggers", "create", "--event", "paid", "--signal", "waits/u", "--name", "go"];
     assert.match(await refusal(...create), hint);
     await said(...submit, "--unserved", ...namespace);
+    const file = join(folder, "unserved.json");
+    const task = { actor: "waits", id: "f", queue: "cards" };
+    await writeFile(file, JSON.stringify([task]));
+    assert.match(await refusal("submit", "--file", file), hint);
+    await writeFile(file, JSON.stringify([{ ...task, unserved: true }]));
+    await said("submit", "--file", file, ...namespace);
   });
 
   it("submit, schedule and files of tasks name a queue", async () => {
