@@ -11,7 +11,7 @@ import { ExecutionIndex } from "../streams/execution_index.ts";
 import { highest, noFloors, raiseFloors } from "../streams/floor.ts";
 import { readMoment } from "../streams/execution_records.ts";
 import { Leases } from "../streams/lease.ts";
-import { type AppendError, Log, type ReadError } from "../streams/log.ts";
+import { Log } from "../streams/log.ts";
 import { type Bell, type Due, Expiries, type Expiry } from "../streams/retention.ts";
 import { StateStore } from "../streams/state_store.ts";
 import { executionFilter } from "../streams/subjects.ts";
@@ -38,8 +38,17 @@ interface Judged {
 
 const removedAtOnce = 16;
 
+/** Why something cannot be seen to. */
+interface Told {
+  readonly _tag: string;
+  readonly message: string;
+}
+
+const isUnreadable = ({ _tag }: Told) =>
+  _tag === "CorruptRecord" || _tag === "UnsupportedRecordVersion";
+
 /** Sees to those who wait for a budget; says whether that could be done. */
-export type AnswerBell = (bell: Bell) => Effect.Effect<boolean, { readonly message: string }>;
+export type AnswerBell = (bell: Bell) => Effect.Effect<boolean, Told>;
 
 const make = Effect.fnUntraced(function* (answer: AnswerBell) {
   const log = yield* Log;
@@ -155,28 +164,29 @@ const make = Effect.fnUntraced(function* (answer: AnswerBell) {
 
   /** Those that were told of; each comes again every second. */
   const unreadable = new Set<string>();
-  /** What cannot be read keeps its own execution, and no other; who can read it may see to it. */
-  const unlessUnreadable = <A>(
-    { execution, tenant }: Expiry,
-    seeTo: Effect.Effect<A, AppendError | ReadError>,
+  /** What cannot be read keeps itself, and nothing else; who can read it may see to it. */
+  const unlessUnreadable = <A, E extends Told>(
+    what: string,
+    seeTo: Effect.Effect<A, E>,
     otherwise: A,
   ) =>
-    Effect.catchTag(
-      seeTo,
-      ["CorruptRecord", "UnsupportedRecordVersion"],
-      ({ message }) => {
-        const name = `${execution} of ${tenant}`;
-        const isNew = unreadable.size < unreadable.add(name).size;
-        const warn = Effect.logWarning(`${name} is not removed: ${message}`);
-        return Effect.as(Effect.when(warn, Effect.succeed(isNew)), otherwise);
-      },
-    );
+    Effect.catchIf(seeTo, isUnreadable, ({ message }) => {
+      const isNew = unreadable.size < unreadable.add(what).size;
+      const warn = Effect.logWarning(`${what}: ${message}`);
+      return Effect.as(Effect.when(warn, Effect.succeed(isNew)), otherwise);
+    });
+
+  const notRemoved = ({ execution, tenant }: Expiry) => `${execution} of ${tenant} is not removed`;
 
   const removeAll = Effect.fnUntraced(function* (due: ReadonlyArray<Expiry>) {
     const judged = yield* Effect.forEach(
       due,
       (expiry) =>
-        unlessUnreadable(expiry, judge(expiry), { expiry, found: new Map(), verdict: "undecided" }),
+        unlessUnreadable(notRemoved(expiry), judge(expiry), {
+          expiry,
+          found: new Map(),
+          verdict: "undecided",
+        }),
       { concurrency: removedAtOnce },
     );
     const doomed = judged.filter(({ verdict }) => verdict === "due");
@@ -189,7 +199,7 @@ const make = Effect.fnUntraced(function* (answer: AnswerBell) {
     }
     const isDone = yield* Effect.forEach(
       judged,
-      (each) => unlessUnreadable(each.expiry, finish(each), false),
+      (each) => unlessUnreadable(notRemoved(each.expiry), finish(each), false),
       { concurrency: removedAtOnce },
     );
     return due.filter((_, i) => !isDone[i]);
@@ -206,7 +216,11 @@ const make = Effect.fnUntraced(function* (answer: AnswerBell) {
   const answerAll = (due: ReadonlyArray<Bell>) =>
     Effect.filter(
       due,
-      (bell) => postponed(Effect.map(answer(bell), (isDone) => !isDone), true),
+      (bell) => {
+        const left = Effect.map(answer(bell), (isDone) => !isDone);
+        const what = `the budget ${bell.budget} of ${bell.tenant} is not seen to`;
+        return postponed(unlessUnreadable(what, left, true), true);
+      },
       { concurrency: "unbounded" },
     );
 

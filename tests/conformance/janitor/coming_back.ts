@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { describe } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
+import * as Logger from "effect/Logger";
 import * as Option from "effect/Option";
 import * as Stream from "effect/Stream";
 import { Executions, layer as layerExecutions, type Named } from "../../../actors/executions.ts";
+import { Tenant } from "../../../schema/ids.ts";
 import { mailRecord } from "../../../schema/mail_record.ts";
 import { retentionRecord } from "../../../schema/retention_record.ts";
 import type { AnswerBell } from "../../../actors/janitor.ts";
@@ -261,10 +263,30 @@ export const comingBack = (run: Run<Services>): void => {
         }));
         const answer: AnswerBell = ({ budget }) =>
           budget === "deaf"
-            ? Effect.fail({ message: "not now" })
+            ? Effect.fail({ _tag: "Unavailable", message: "not now" })
             : Effect.delay(Effect.succeed(true), 5);
         assert.deepEqual(yield* lookOnce([deaf!, (yield* dueOf(of))!, heard!], answer), [deaf]);
         assert.equal(yield* dueOf(of), undefined);
       }));
+
+    for (const _tag of ["CorruptRecord", "UnsupportedRecordVersion"] as const) {
+      test(`a budget of which something cannot be read is warned of once: ${_tag}`, () =>
+        Effect.gen(function* () {
+          const bells = [1, 2].map((sequence): Bell => ({
+            kind: "bell",
+            shard: 0,
+            tenant: Tenant.make("acme"),
+            budget: BudgetName.make("calls"),
+            sequence,
+          }));
+          const warnings: Array<unknown> = [];
+          const logger = Logger.make(({ message }) => void warnings.push(message));
+          const looked = lookOnce(bells, () => Effect.fail({ _tag, message: "no such version" }));
+          assert.deepEqual(yield* Effect.provide(looked, Logger.layer([logger])), bells);
+          assert.deepEqual(warnings.flat(), [
+            "the budget calls of acme is not seen to: no such version",
+          ]);
+        }));
+    }
   });
 };
