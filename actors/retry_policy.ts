@@ -4,7 +4,7 @@
  */
 import * as Duration from "effect/Duration";
 import type { Failure } from "../schema/failure.ts";
-import { longestMs } from "./engine/duration.ts";
+import { longestMs } from "../schema/ids.ts";
 
 export interface RetryPolicy {
   /** Tries in all, the first one included; 4 if left out, 1 for none but the first. */

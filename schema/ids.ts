@@ -100,6 +100,9 @@ export const Timestamp = Schema.Int.check(
 ).pipe(Schema.brand("Timestamp"));
 export type Timestamp = typeof Timestamp.Type;
 
+/** A hundred years: from any time of today on, calendars hold its end. */
+export const longestMs = 36_525 * 24 * 60 * 60 * 1_000;
+
 type Decode = (value: unknown) => Result.Result<unknown, Schema.SchemaError>;
 const decoders = new WeakMap<object, Decode>();
 

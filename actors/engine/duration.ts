@@ -6,10 +6,7 @@ import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import { InvalidInput } from "../../schema/errors.ts";
-import { shown } from "../../schema/ids.ts";
-
-/** A hundred years. */
-export const longestMs = 36_525 * 24 * 60 * 60 * 1000;
+import { longestMs, shown } from "../../schema/ids.ts";
 
 const lengthOf = (input: Duration.Input): number => {
   const duration = Duration.fromInput(input);

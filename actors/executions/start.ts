@@ -150,7 +150,7 @@ export const makeStart = (
   /** That there is a worker for it, or was; otherwise it is a typing error, or the wrong namespace. */
   const checkServed = Effect.fnUntraced(function* (
     actor: ActorName,
-    { record: { task } }: Prepared,
+    { task }: StartRecord,
     { unserved = false }: Pick<StartOptions, "unserved">,
   ) {
     if (unserved) return;
@@ -189,9 +189,9 @@ export const makeStart = (
 
   const prepareOnly: Executions["Service"]["prepare"] = Effect.fnUntraced(
     function* (actor, tenant, input, options = {}) {
-      const prepared = yield* prepare(actor, tenant, input, options);
-      yield* checkServed(actor, prepared, options);
-      return prepared.record;
+      const { record } = yield* prepare(actor, tenant, input, options);
+      yield* checkServed(actor, record, options);
+      return record;
     },
   );
 
@@ -207,7 +207,7 @@ export const makeStart = (
       const { named, record } = prepared;
       const { route } = record;
       const signals = given.map((mail) => ({ ...mail, ...(route === undefined ? {} : { route }) }));
-      yield* checkServed(actor, prepared, options);
+      yield* checkServed(actor, record, options);
       if (actor !== queueActor) yield* checkAccepted(prepared);
       yield* checkAfter(prepared);
       const { created, life } = yield* post.start(addressOf(named), record, signals);
@@ -271,7 +271,7 @@ export const makeStart = (
       if ("cycle" in order) return yield* new DependencyCycle({ executions: order.cycle });
       yield* Effect.forEach(
         requests,
-        ({ actor, options = {} }, i) => checkServed(actor, prepared[i]!, options),
+        ({ actor, options = {} }, i) => checkServed(actor, prepared[i]!.record, options),
         { discard: true },
       );
       yield* Effect.forEach(prepared, checkAccepted, { discard: true });

@@ -12,12 +12,12 @@ import {
   ExecutionId,
   executionIdentity,
   executionText,
+  longestMs,
   Timestamp,
 } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import { ScheduleControl, scheduleSignal } from "../../schema/schedule_control.ts";
 import type { Schedule } from "../../schema/task.ts";
-import { longestMs } from "../engine/duration.ts";
 import type { Operations } from "../engine/operations.ts";
 import { kindTag, runsTag } from "../tags.ts";
 import { backfill, type Window } from "./backfill.ts";

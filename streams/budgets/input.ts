@@ -15,9 +15,8 @@ import {
 } from "../../schema/budget.ts";
 import { ZeroLimit } from "../../schema/budget_errors.ts";
 import { InvalidInput } from "../../schema/errors.ts";
-import { type ExecutionId, parse } from "../../schema/ids.ts";
+import { type ExecutionId, longestMs, parse } from "../../schema/ids.ts";
 import type { Allocate, Consume, LimitInputs, Replenish, Reset } from "./command.ts";
-import { longestIntervalMs } from "./state.ts";
 
 export interface KeyOptions {
   /** Under which it happens once, however often it is asked for; remembered for 7 days at least. */
@@ -63,7 +62,7 @@ const interval = Effect.fnUntraced(function* (given: Duration.Input | "never" | 
     onNone: () => NaN,
     onSome: (duration) => Math.floor(Duration.toMillis(duration)),
   });
-  if (ms >= shortestIntervalMs && ms <= longestIntervalMs) return { resetEveryMs: ms };
+  if (ms >= shortestIntervalMs && ms <= longestMs) return { resetEveryMs: ms };
   return yield* new InvalidInput({
     what: "interval",
     value: String(given),

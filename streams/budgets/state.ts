@@ -10,7 +10,7 @@ import type {
   Spending,
   WaiterRecord,
 } from "../../schema/budget_record.ts";
-import { Timestamp } from "../../schema/ids.ts";
+import { longestMs, Timestamp } from "../../schema/ids.ts";
 
 export type BudgetState = Omit<BudgetRecord, "kind" | "events" | "records">;
 export type Dimensions = BudgetState["dimensions"];
@@ -74,14 +74,11 @@ export const zeroed = (
   return { ...next, spendings: spendings.filter(counts) };
 };
 
-/** A hundred years, whose end is a time that calendars hold. */
-export const longestIntervalMs = 36_525 * 24 * 60 * 60 * 1_000;
-
 /** When usage returns to zero by itself; longer intervals, which older records may have, are cut. */
 export const resetsAt = ({ resetEveryMs, intervalStartedAt }: BudgetState): Timestamp | undefined =>
   resetEveryMs === undefined
     ? undefined
-    : Timestamp.make(intervalStartedAt + Math.min(resetEveryMs, longestIntervalMs));
+    : Timestamp.make(intervalStartedAt + Math.min(resetEveryMs, longestMs));
 
 /** As it is at a time: with usage at zero again, if an interval is over. */
 export const atTime = (held: Held, now: number): Held => {
