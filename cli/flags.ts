@@ -52,11 +52,15 @@ export const by = Flag.String("by").pipe(
   Flag.optional,
 );
 
-export const limit = Flag.Int("limit").pipe(
-  Flag.withMetavar("count"),
-  Flag.withDescription("How many at most"),
-  Flag.filter((count) => count >= 1, (count) => `Expected 1 or more, not ${count}`),
-);
+/** A number of something, of which there is one at least. */
+export const count = (name: string, description: string) =>
+  Flag.Int(name).pipe(
+    Flag.withMetavar("count"),
+    Flag.withDescription(description),
+    Flag.filter((count) => count >= 1, (count) => `Expected 1 or more, not ${count}`),
+  );
+
+export const limit = count("limit", "How many at most");
 
 /** The families of events. */
 export const familyNames = Object.keys(families) as ReadonlyArray<Family>;

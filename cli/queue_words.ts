@@ -9,15 +9,6 @@ import { fields } from "./report.ts";
 const countOf = (text: string) =>
   /^[1-9]\d{0,8}$/.test(text) ? Option.some(Number(text)) : Option.none<number>();
 
-/** A number of something. */
-export const amount = (name: string, description: string) =>
-  Flag.String(name).pipe(
-    Flag.withMetavar("count"),
-    Flag.withDescription(description),
-    Flag.filterMap(countOf, (text) => `Expected 1 or more, not ${JSON.stringify(text)}`),
-    Flag.optional,
-  );
-
 /** A number of something, or `none`. */
 export const limitFlag = (name: string, description: string) =>
   Flag.String(name).pipe(
@@ -52,21 +43,25 @@ export const rateFlag = (name: string, description: string) =>
     Flag.optional,
   );
 
+const weightOf = (text: string): Option.Option<readonly [tenant: string, weight: number]> => {
+  const at = text.lastIndexOf("=");
+  const weight = Number(text.slice(at + 1));
+  return at > 0 && weight > 0 ? Option.some([text.slice(0, at), weight]) : Option.none();
+};
+
 /** The weights of tenants. */
 export const weights = (name: string, description: string) =>
-  Flag.KeyValuePair(name).pipe(
+  Flag.String(name).pipe(
     Flag.withMetavar("tenant=weight"),
     Flag.withDescription(description),
     Flag.filterMap(
-      (given) => {
-        const pairs = Object.entries(given).map(([tenant, weight]) => [tenant, Number(weight)]);
-        return pairs.every(([, weight]) => Number(weight) > 0)
-          ? Option.some(Object.fromEntries(pairs) as Record<string, number>)
-          : Option.none();
-      },
-      () => "Expected a tenant and its weight, like acme=10",
+      weightOf,
+      (text) => `Expected a tenant and its weight, like acme=10, not ${JSON.stringify(text)}`,
     ),
-    Flag.optional,
+    Flag.atLeast(0),
+    Flag.map((pairs) =>
+      pairs.length === 0 ? Option.none() : Option.some(Object.fromEntries(pairs))
+    ),
   );
 
 const rateText = ({ count, perMs }: NonNullable<QueueLimits["rate"]>): string =>

@@ -17,7 +17,7 @@ import { Log } from "../../streams/log.ts";
 import { Sessions } from "../../streams/session.ts";
 import { type Health, StorageBackend } from "../../streams/storage_backend.ts";
 import { Unwell } from "../failure.ts";
-import { limit } from "../flags.ts";
+import { count, limit } from "../flags.ts";
 import { fields, printOne } from "../report.ts";
 import { layer, tenant } from "../root.ts";
 
@@ -122,11 +122,7 @@ export const doctor = Command.make("doctor", {
     Flag.withDescription("Fail if less is given than this"),
     Flag.optional,
   ),
-  replicas: Flag.Int("replicas").pipe(
-    Flag.withMetavar("count"),
-    Flag.withDescription("Fail if a stream of the log has fewer"),
-    Flag.optional,
-  ),
+  replicas: count("replicas", "Fail if a stream of the log has fewer").pipe(Flag.optional),
   limit: limit.pipe(
     Flag.withDescription("How many of those that wait to explain"),
     Flag.withDefault(20),

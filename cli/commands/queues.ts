@@ -8,11 +8,12 @@ import * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
 import * as CliError from "effect/cli/CliError";
 import * as Command from "effect/cli/Command";
+import * as Flag from "effect/cli/Flag";
 import { Executions } from "../../actors/executions.ts";
 import * as Queues from "../../actors/queues.ts";
 import type { QueueLimits } from "../../schema/queue_limits.ts";
-import { duration, given, id, named } from "../flags.ts";
-import { amount, limitFlag, limitsText, lines, rateFlag, weights } from "../queue_words.ts";
+import { count, duration, given, id, named } from "../flags.ts";
+import { limitFlag, limitsText, lines, rateFlag, weights } from "../queue_words.ts";
 import { type Column, printList, printOne } from "../report.ts";
 import { layer } from "../root.ts";
 
@@ -48,8 +49,8 @@ const describe = Command.make("describe", { name }, ({ name }) =>
 
 /** What `configure` can say; `none` lifts a limit. */
 const limitFlags = {
-  concurrency: amount("concurrency", "How many may run at once"),
-  perKey: amount("per-key", "How many of one key of a tenant may run at once"),
+  concurrency: count("concurrency", "How many may run at once").pipe(Flag.optional),
+  perKey: count("per-key", "How many of one key of a tenant may run at once").pipe(Flag.optional),
   perTenant: limitFlag("per-tenant", "How many of a tenant may run at once"),
   rate: rateFlag("rate", "How many may begin in a time"),
   tenantRate: rateFlag("tenant-rate", "How many of a tenant may begin in a time"),

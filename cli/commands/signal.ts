@@ -5,6 +5,7 @@ import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import { Executions } from "../../actors/executions.ts";
+import { checkForeignSignal } from "../../actors/signal.ts";
 import { given, id, jsonArgument, named } from "../flags.ts";
 import { json, printOne } from "../report.ts";
 import { layer } from "../root.ts";
@@ -30,6 +31,7 @@ export const signal = Command.make("signal", {
 }, ({ id, name, payload, key, source, wait }) =>
   Effect.gen(function* () {
     const to = yield* named(id);
+    yield* checkForeignSignal(name);
     const { signalId, effect } = yield* (yield* Executions).signal(
       to,
       name,

@@ -172,6 +172,7 @@ describe("weir", () => {
       ["an overlap that is none", ["schedule", "order", "--overlap", "maybe"], "buffer-one"],
       ["a change of nothing", ["schedule", "change", "order/o-1"], "what is to change"],
       ["a count that is none", ["ls", "--limit", "0"], "Expected 1 or more, not 0"],
+      ["a replica too few", ["doctor", "--replicas", "0"], "Expected 1 or more, not 0"],
     ] as const
   ) {
     it(`ends with 2 for ${what}`, async () => {
@@ -195,6 +196,7 @@ describe("weir", () => {
         ...["schedule", "order", "--cron", "* * * * *", "--time-zone", "A/B", "--unserved"],
       ]],
       ["tasks", ["submit", "--file", "nowhere.json"]],
+      ["a signal name", ["signal", "order/o-1", "weir.schedule"]],
       ["tags", ["start", "order", "--tag", "team=a", "--unserved"]],
     ] as const
   ) {
