@@ -235,9 +235,10 @@ export class Activation {
       this.#engine.monotonicMs() - this.#codeBegunMs > catchUpMs;
   }
 
-  /** The last message of the mailbox that was read. */
-  get mailRead(): number {
-    return this.#ownership.mailRead;
+  /** The last message of the mailbox that was dealt with: an end leaves what it finds behind it. */
+  get mailDone(): number {
+    const [left] = this.state.inbox;
+    return left === undefined ? this.#ownership.mailRead : left.sequence - 1;
   }
 
   /** What was offered because of this execution, and is not acked. */

@@ -356,7 +356,7 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
         return {
           settle: (offered: Delivery, lookAt) =>
             Effect.sync(() => {
-              if (offered.mail <= activation.mailRead) offered.ack();
+              if (offered.mail <= activation.mailDone) offered.ack();
               else lookAt(offered);
             }),
         } satisfies Settlement;

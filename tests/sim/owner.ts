@@ -180,9 +180,11 @@ export class Owner {
     }
   }
 
+  /** An end leaves what comes behind it to be answered by whoever is offered that. */
   *#takeUpMail(): Generator<Pause, void> {
     yield* this.#hold.readMail(this.#wanted);
     while (this.#hold.state.inbox.length > 0) {
+      if (this.#hold.state.done === undefined && this.#endOfMail() !== undefined) return;
       const before = this.#hold.state;
       const record = beforeTakingUp(before);
       if (record === undefined) {
@@ -228,7 +230,8 @@ export class Owner {
     yield* this.#hold.follow(afterEnd(before, outcome));
     yield* this.#hold.do(this.world.leases.release(this.#hold.lease));
     this.ending = "ended";
-    this.#hold.ackThrough(this.#hold.history.mail);
+    const [left] = this.#hold.state.inbox;
+    this.#hold.ackThrough(left === undefined ? this.#hold.history.mail : left.sequence - 1);
   }
 
   *#letGo(isSuspended: boolean): Generator<Pause, void> {

@@ -107,6 +107,26 @@ export const joiningSuite = (name: string, run: Run<Services>): void => {
         assert.equal(yield* resultOf(asked), 42);
       }));
 
+    test("who joins one that was cancelled before it began is told how it ended", (stage) =>
+      Effect.gen(function* () {
+        const one = stage.actor("one", () => 1);
+        const guest = stage.actor("guest", async (ctx) => {
+          const error = await ctx.join(one, "o-1").catch((error: unknown) => error);
+          return error instanceof ChildFailed ? error.outcome : "?";
+        });
+        yield* stage.work([guest]);
+        const started = yield* stage.start(one, undefined, { id: "o-1" });
+        yield* verb((executions) => executions.cancel(started));
+        const asked = yield* stage.start(guest);
+        yield* until(
+          "it waits for the other",
+          Effect.map(describe(asked), ({ reason }) => reason === "child"),
+        );
+        // All three messages are there when somebody takes it up.
+        yield* stage.work([one]);
+        assert.equal(yield* resultOf(asked), "cancelled");
+      }));
+
     test("one that is not there is a failure, and is not started", (stage) =>
       Effect.gen(function* () {
         const one = stage.actor("one", () => 1);
