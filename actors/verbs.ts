@@ -182,6 +182,11 @@ export const makeVerbs = (
         const rule = "expected the type repeat or cron; submit has a task run once";
         throw new InvalidInput({ what: "run policy", value: type, rule });
       }
+      // Not even from options of another type: whether one may send them is not asked here.
+      if ("signals" in options && options.signals !== undefined) {
+        const rule = "expected none, since a schedule is told things by verbs of its own";
+        throw new InvalidInput({ what: "signals", value: "of a schedule", rule });
+      }
       const started = await begin(actor, input, options);
       return {
         ...makeSchedule(runtime, started, actor.errors),

@@ -89,7 +89,7 @@ export class CodeRun {
 
   start(): void {
     const { code, state, runFork } = this.#options;
-    const input = inputOf(state());
+    const input = structuredClone(inputOf(state()));
     const fiber = runFork(Effect.suspend(() => code.run(operationsOf(this.#host()), input)));
     fiber.addObserver((exit) => {
       this.#exit = exit;

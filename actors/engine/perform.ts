@@ -74,7 +74,10 @@ export const operationsOf = (host: Host): Operations => {
           }
         },
         deliver: (result) => {
-          if (result.type !== "cancelled") return resume(Effect.succeed([key, result] as const));
+          // A copy, since the code may change what it is given, and the state is what is recorded.
+          if (result.type !== "cancelled") {
+            return resume(Effect.succeed([key, structuredClone(result)] as const));
+          }
           if (begun !== undefined) host.fork(Fiber.interrupt(begun));
           resume(Effect.fail(host.cancelledError()));
         },

@@ -10,6 +10,7 @@ import { type JournalRecord, journalRecord } from "../../schema/journal_record.t
 import { type MailRecord, mailRecord, type StartRecord } from "../../schema/mail_record.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import { nonceOfId } from "../fence.ts";
+import type { Place } from "../log.ts";
 import { skippedRecords } from "../metrics.ts";
 import {
   type Address,
@@ -26,8 +27,7 @@ import type { Fact } from "./feed.ts";
 export type Apply = (card: Card | undefined) => Card | undefined;
 
 /** A change of one execution's card. */
-export interface Change {
-  readonly sequence: number;
+export interface Change extends Place {
   readonly address: Address;
   /** The sequence of the start of its life, unless it means the life that is current. */
   readonly life: number | undefined;
@@ -209,6 +209,7 @@ const changeOf = Effect.fnUntraced(function* (fact: Fact, { address, tenant, exe
   const { life, begins, apply } = found;
   const change: Change = {
     sequence: fact.sequence,
+    at: fact.at,
     address,
     life,
     begins,

@@ -7,7 +7,7 @@ import * as Cache from "effect/Cache";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import { mailRecord } from "../../schema/mail_record.ts";
-import type { Entry, Log } from "../log.ts";
+import type { Entry, Log, Place } from "../log.ts";
 import { type Address, executionFilter } from "../subjects.ts";
 import type { Change } from "./fold.ts";
 import type { CardChange } from "./plan.ts";
@@ -21,15 +21,21 @@ const isStart = (entry: Entry) =>
     Effect.catchTag("CorruptRecord", () => Effect.succeed(false)),
   );
 
-/** The sequence of an execution's start, or nothing if it has none. */
+/** The sequence of an execution's start, or nothing if it has none that can be read. */
 const lookUp = Effect.fnUntraced(function* (log: Log["Service"], address: Address) {
-  const first = yield* log.first(address, "mail");
-  if (Option.isNone(first)) return undefined;
-  if (yield* isStart(first.value)) return first.value.sequence;
-  // Something was sent before the start was.
-  const last = yield* log.last(address, "mail");
-  const through = Option.getOrElse(last, () => first.value).sequence;
-  const mail = yield* log.readThrough(executionFilter(address, "mail"), { through });
+  const first = yield* Effect.catchTag(
+    log.first(address, "mail"),
+    "CorruptRecord",
+    () => Effect.undefined,
+  );
+  if (first !== undefined) {
+    if (Option.isNone(first)) return undefined;
+    if (yield* isStart(first.value)) return first.value.sequence;
+  }
+  // Something was sent before the start was, or has lost its payload.
+  const through = (yield* log.lastSequences(address, ["mail"])).get("mail") ?? 0;
+  const filter = executionFilter(address, "mail");
+  const mail = yield* log.readThrough(filter, { through, withLost: true });
   return (yield* Effect.filter(mail, isStart))[0]?.sequence;
 });
 
@@ -60,11 +66,13 @@ export const make = Effect.fnUntraced(function* (log: Log["Service"]) {
   const settle = Effect.fnUntraced(function* (changes: ReadonlyArray<Change>) {
     yield* fetch(changes);
     const begun = new Map<string, number>();
-    const settled: Array<CardChange & { readonly sequence: number }> = [];
-    for (const { sequence, address, begins, life, apply } of changes) {
+    const settled: Array<CardChange & Place> = [];
+    for (const { sequence, at, address, begins, life, apply } of changes) {
       if (begins) begun.set(address.tail, sequence);
       const meant = life ?? begun.get(address.tail) ?? (yield* Cache.get(lives, address.tail));
-      if (meant !== undefined && meant <= sequence) settled.push({ sequence, life: meant, apply });
+      if (meant !== undefined && meant <= sequence) {
+        settled.push({ sequence, at, life: meant, apply });
+      }
     }
     for (const [tail, life] of begun) yield* Cache.set(lives, tail, life);
     addresses.clear();

@@ -11,7 +11,7 @@ import * as Schedule from "effect/Schedule";
 import * as Sink from "effect/Sink";
 import * as Stream from "effect/Stream";
 import { Timestamp } from "../../schema/ids.ts";
-import type { Log } from "../log.ts";
+import type { Log, Place } from "../log.ts";
 import type { Layout } from "../subjects.ts";
 import type { Fact, Feed } from "./feed.ts";
 import { type Change, changesOf } from "./fold.ts";
@@ -32,7 +32,7 @@ interface Held {
   readonly revision: number;
 }
 
-type CardChange = Plan.CardChange & { readonly sequence: number };
+type CardChange = Plan.CardChange & Place;
 
 /**
  * How long what comes in is gathered before it is written: the busier the log, the longer, so that
@@ -171,8 +171,13 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
       if (!fits([...cards, writeOf(progress, held.revision)])) {
         const middle = changes.length >> 1;
         const first = changes.slice(0, middle);
-        const position = Math.max(held.progress.position, first.at(-1)!.sequence);
-        const half = yield* commit(held, first, { ...held.progress, position });
+        // By both together whoever comes next knows the log again.
+        const { sequence: position, at } = first.at(-1)!;
+        const half = yield* commit(held, first, {
+          ...held.progress,
+          position,
+          at: Timestamp.make(at),
+        });
         return yield* commit(half, changes.slice(middle), progress);
       }
       if (fits([...lists, ...cards, writeOf(progress, held.revision)])) {
@@ -197,7 +202,7 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
 
   /** Removes what was purged; a mark from before its start was read waits for that. */
   const forget = Effect.fnUntraced(function* (held: Held) {
-    const { position } = held.progress;
+    const { position, at } = held.progress;
     const marks = yield* store.marks(shard);
     const early = marks.findIndex(({ life }) => life > position);
     const ripe = early === -1 ? marks : marks.slice(0, early);
@@ -206,6 +211,7 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
     const changes = ripe.map(({ life }): CardChange => ({
       life,
       sequence: position,
+      at,
       apply: () => undefined,
     }));
     const next = yield* commit(held, changes, held.progress);

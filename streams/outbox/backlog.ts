@@ -128,10 +128,12 @@ export class Backlog {
 
   /** Up to where everything of a shard is over, if what was read of it ends with `read`. */
   floor(shard: number, read: number): number {
+    let floor = read;
+    // What was read again ahead of its turn does not stand in the order of the log.
     for (const { address, firstSequence } of this.#open.values()) {
-      if (address.shard === shard) return Math.min(firstSequence - 1, read);
+      if (address.shard === shard) floor = Math.min(floor, firstSequence - 1);
     }
-    return read;
+    return floor;
   }
 
   #isFirst(place: string, { address, event }: OpenEvent): boolean {

@@ -27,6 +27,8 @@ export const make = Effect.gen(function* () {
   const attending = yield* FiberHandle.make<void>();
   let inWork: Delivery | undefined;
   let since = 0;
+  /** When the first of those came that wait. */
+  let cameAt = 0;
   /** Of what was asked for last: how many were worked on, and for how long. */
   let worked = { count: 0, forMs: 0 };
   let isSlow = false;
@@ -39,21 +41,23 @@ export const make = Effect.gen(function* () {
 
   const take = (delivery: Delivery): void => {
     if (isOver || (isSlow && inWork !== undefined)) return delivery.giveBack();
+    if (here.length === 0) cameAt = clock.currentTimeMillisUnsafe();
     here.push(delivery);
     isWanted.closeUnsafe();
     hasArrived.openUnsafe();
   };
 
   /** Frees others from waiting for a caller who is slow, and keeps what that one works on. */
-  const attend = Effect.sync(() => {
-    isSlow = true;
-    giveBackWaiting();
-  }).pipe(
-    Effect.delay(patienceMs),
-    Effect.andThen(
-      Effect.sync(() => inWork?.working()).pipe(Effect.delay(workingEveryMs), Effect.forever),
-    ),
-  );
+  const attend = (patientMs: number) =>
+    Effect.sync(() => {
+      isSlow = true;
+      giveBackWaiting();
+    }).pipe(
+      Effect.delay(patientMs),
+      Effect.andThen(
+        Effect.sync(() => inWork?.working()).pipe(Effect.delay(workingEveryMs), Effect.forever),
+      ),
+    );
 
   const ask = () => {
     const { count, forMs } = worked;
@@ -75,7 +79,7 @@ export const make = Effect.gen(function* () {
     const delivery = here.shift()!;
     inWork = delivery;
     since = clock.currentTimeMillisUnsafe();
-    yield* FiberHandle.run(attending, attend);
+    yield* FiberHandle.run(attending, attend(Math.max(0, cameAt + patienceMs - since)));
     return delivery;
   });
 

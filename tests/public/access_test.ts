@@ -107,6 +107,12 @@ describe("a connection that acts as a principal", () => {
     const started = ana.start(order, { cents: 1 }, { id: "o-2", unserved: true, signals });
     await assert.rejects(started, forbidden);
     assert.equal(await service.events.executionExists("order/o-2"), false);
+    // Not by what an option of another verb is taken for either.
+    const policy = { type: "repeat", count: 2, interval: "1 hour" } as const;
+    const options = { id: "o-1", unserved: true, policy, signals };
+    await assert.rejects(ana.schedule(order, { cents: 1 }, options), {
+      code: "WEIR_INVALID_INPUT",
+    });
     const greta = service.as("greta");
     await assert.rejects(greta.get(order, "o-1").signal(remind, { n: 1 }), forbidden);
     const sent = await greta.get(order, "o-1").signal(approve, note);

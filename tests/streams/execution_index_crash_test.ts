@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Layer from "effect/Layer";
 import * as Stream from "effect/Stream";
+import { Unavailable } from "../../schema/errors.ts";
 import { Namespace } from "../../schema/ids.ts";
 import * as ExecutionIndex from "../../streams/execution_index.ts";
 import { Feed } from "../../streams/execution_index/feed.ts";
@@ -167,6 +168,53 @@ describe("a projector that dies", () => {
       Effect.scoped,
       Effect.provide(
         Layer.mergeAll(Leases.layer, layerFeed).pipe(
+          Layer.provideMerge(Sessions.layer),
+          Layer.provideMerge(layerMemory({ layout })),
+        ),
+      ),
+      Effect.runPromise,
+    ));
+
+  it("leaves the first part of a large commit to whoever comes next", () =>
+    Effect.gen(function* () {
+      const feed = yield* Feed;
+      const store = yield* PageStore;
+      const tenant = newTenant();
+      // More than fits into one write.
+      const tags = { large: "\u0001".repeat(500) };
+      const count = 3_000;
+      yield* Effect.forEach(
+        Array.from({ length: count }),
+        () => start(tenant, undefined, { tags }),
+      );
+      let commits = 0;
+      let clears = 0;
+      const failing = PageStore.of({
+        ...store,
+        clear: (shard) => {
+          clears++;
+          return store.clear(shard);
+        },
+        write: (shard, pages) => {
+          const isCommit = pages.length > 1 && pages.some(({ key }) => key === progressKey);
+          return isCommit && ++commits === 2
+            ? Effect.fail(new Unavailable({ operation: "write", reason: "gone", landed: "no" }))
+            : store.write(shard, pages);
+        },
+      });
+      yield* Effect.gen(function* () {
+        const index = yield* ExecutionIndex.ExecutionIndex;
+        const projector = yield* Effect.forkChild(index.project);
+        yield* eventually(Effect.map(listAll({ tenant }), (all) => all.length), count);
+        yield* Fiber.interrupt(projector);
+      }).pipe(Effect.provideContext(yield* indexOn(feed, failing)));
+      assert.ok(commits > 2, `${commits} commits are few`);
+      // Before anything was indexed.
+      assert.equal(clears, 1);
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        Layer.mergeAll(Leases.layer, layerFeed, layerStore).pipe(
           Layer.provideMerge(Sessions.layer),
           Layer.provideMerge(layerMemory({ layout })),
         ),

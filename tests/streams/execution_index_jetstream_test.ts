@@ -1,14 +1,19 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { headers } from "@nats-io/nats-core";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Layer from "effect/Layer";
 import * as ManagedRuntime from "effect/ManagedRuntime";
+import { ExecutionId } from "../../schema/ids.ts";
 import { Connection, layer as layerConnection } from "../../streams/connection.ts";
 import * as ExecutionIndex from "../../streams/execution_index.ts";
 import * as Leases from "../../streams/lease.ts";
+import { Log } from "../../streams/log.ts";
+import { objectHeader } from "../../streams/log/spill.ts";
 import { layerJetStream, type LogOptions } from "../../streams/log_jetstream.ts";
 import * as Sessions from "../../streams/session.ts";
+import { executionAddress, subjectOf } from "../../streams/subjects.ts";
 import {
   eventually,
   idsOf,
@@ -16,6 +21,7 @@ import {
   newTenant,
   projecting,
   run,
+  send,
   type Services,
   start,
   startAll,
@@ -105,6 +111,25 @@ describe("the index on JetStream", () => {
       assert.equal((yield* Effect.flip(listAll({ tenant })))._tag, "CorruptRecord");
       yield* run(first!);
       yield* eventually(Effect.orElseSucceed(count(tenant), () => -1), 20);
+    })));
+
+  test("mail that has lost its payload costs nobody the list", () =>
+    projecting(Effect.gen(function* () {
+      const { layout } = yield* Log;
+      const { nats } = yield* Connection;
+      const tenant = newTenant();
+      yield* startAll(tenant, 5);
+      const nobody = executionAddress(layout, tenant, ExecutionId.make("order/nobody"));
+      const fields = headers();
+      fields.set(objectHeader, "nothing");
+      yield* Effect.promise(() => {
+        nats.publish(subjectOf(nobody, "mail"), "{}", { headers: fields });
+        return nats.flush();
+      });
+      // It names no life, so that one is looked for.
+      yield* send(nobody, { kind: "pause" });
+      yield* startAll(tenant, 5);
+      yield* eventually(count(tenant), 10);
     })));
 
   test("an index of a log that is no more is built anew, and lists nothing until then", () =>

@@ -189,13 +189,36 @@ describe("PostgreSQL", () => {
       });
     });
 
+    test("go on when whoever had one has died, and an older one came late", async (subject) => {
+      const { outbox, run } = subject;
+      await withTransaction(async (slow) => {
+        await outbox.add(slow, "order.paid", "late", undefined, { key: "k" });
+        await outbox.add(clients, "order.paid", "early", undefined, { key: "k" });
+        const [early] = await run(claimNow({ lock: "10 millis" }));
+        assert.equal(early?.event.payload, "early");
+        await slow.query("commit");
+      });
+      for (const payload of ["early", "late"]) {
+        const claim = await eventually(
+          `${payload} is out`,
+          async () => (await run(claimNow()))[0],
+          30_000,
+        );
+        assert.equal(claim.event.payload, payload);
+        await run(Effect.flatMap(OutboxStore, (store) => store.markSent([claim])));
+      }
+    });
+
     test("are not out together when both are claimed at once", async (subject) => {
       const { outbox, run, options } = subject;
       await outbox.add(clients, "order.paid", 1, undefined, { key: "k" });
       const other = await outbox.add(clients, "order.paid", 2, undefined, { key: "k" });
       await withTransaction(async (client) => {
         const table = client.escapeIdentifier(options.table!);
-        await client.query(`update ${table} set status = 'processing' where id = $1`, [other.id]);
+        await client.query(
+          `update ${table} set status = 'processing', due_at = now() + interval '1 minute' where id = $1`,
+          [other.id],
+        );
         const claims = run(claimNow());
         await eventually("the claim waits", async () => {
           const { rows } = await clients.query(

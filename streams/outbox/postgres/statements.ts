@@ -45,7 +45,7 @@ export const statements = ({ table, channelText }: QuotedNames) => {
           offset 0
         ) as key on true
         where event.${waiting} and due_at <= ${now} and case when ordering_key is null then true
-          else event.id = key.oldest and event.id = coalesce(key.published, event.id) end
+          else event.id = coalesce(key.published, key.oldest) end
         order by due_at, sequence
         limit $1::bigint
         for update of event skip locked

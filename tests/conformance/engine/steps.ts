@@ -16,12 +16,14 @@ import {
   recordsOf,
   resultOf,
   type Services,
+  signal,
   untilStatus,
   wake,
 } from "./stage.ts";
 
 const first = defineSignal("first");
 const second = defineSignal("second");
+const listed = defineSignal<{ list: Array<number> }>("listed");
 
 /** What a busy machine may add to a pause. */
 const slackMs = 2_000;
@@ -49,6 +51,26 @@ export const stepsSuite = (name: string, run: Run<Services>): void => {
         assert.deepEqual(yield* resultOf(started), { receipt: 1, again: 2 });
         assert.equal(charges, 2);
         assert.equal(bodies, 3);
+      }));
+
+    test("what code does to what it is given changes nothing that is recorded", (stage) =>
+      Effect.gen(function* () {
+        const child = stage.actor("child", () => ({ list: [1] }));
+        const changes = stage.actor("changes", async (ctx, input: { list: Array<number> }) => {
+          const given = [
+            input,
+            await ctx.run("load", () => ({ list: [1] })),
+            await ctx.wait(listed),
+            await ctx.call(child, undefined),
+          ];
+          for (const { list } of given) list.push(2);
+          if (ctx.attempt === 0) throw new Error("once more");
+          return given.map(({ list }) => list.length);
+        }, { retry: { attempts: 2, delay: "10 millis" } });
+        yield* stage.work([child, changes]);
+        const started = yield* stage.start(changes, { list: [1] });
+        yield* signal(started, "listed", { list: [1] });
+        assert.deepEqual(yield* resultOf(started), [2, 2, 2, 2]);
       }));
 
     test("a resident actor goes on without a replay", (stage) =>
