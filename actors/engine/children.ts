@@ -11,14 +11,7 @@ import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../../schema/errors.ts";
 import { ChildFailed, ExecutionNotFound } from "../../schema/execution_errors.ts";
-import {
-  ActorName,
-  ExecutionId,
-  executionIdentity,
-  executionText,
-  parse,
-  shown,
-} from "../../schema/ids.ts";
+import { ActorName, ExecutionId, executionText, parse, shown } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { AppendError, ReadError } from "../../streams/log.ts";
@@ -32,6 +25,10 @@ import { checkJson } from "./to_json.ts";
 
 const isExecutionId = Schema.is(ExecutionId);
 
+/** A key as one part of a name: two that differ make names that differ. */
+const partOf = (key: string): string =>
+  key.replace(/[%/~]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+
 export const childrenOf = (
   host: Host,
   { perform, performNamed }: { readonly perform: Perform; readonly performNamed: Perform },
@@ -43,9 +40,8 @@ export const childrenOf = (
     const known = host.operation(key);
     if (known !== undefined && "execution" in known) return known.execution;
     if (execution !== undefined) return execution;
-    const { name } = executionIdentity(host.execution);
     const suffix = host.attempt === 0 ? "" : `~${host.attempt}`;
-    const made = executionText(actor, `${name}/${key}${suffix}`);
+    const made = executionText(actor, `${host.execution}/${partOf(key)}${suffix}`);
     if (isExecutionId(made)) return made;
     throw new InvalidInput({
       what: "execution id of a child",

@@ -64,12 +64,40 @@ export const childrenSuite = (name: string, run: Run<Services>): void => {
           );
           const [awaited] = waiting.waitingFor;
           assert.ok(awaited?.kind === "call");
-          assert.equal(awaited.execution, `${child.name}/p-1/${child.name}`);
+          assert.equal(awaited.execution, `${child.name}/${parent.name}/p-1/${child.name}`);
           const of = stage.follow(awaited.execution);
           yield* signal(of, "go", 7);
           assert.equal(yield* resultOf(started), 43);
           assert.equal((yield* describe(started)).attempt, 0);
           assert.deepEqual(new Set(runs), new Set([awaited.execution]));
+        }));
+
+      test(`each call has a child of its own, whatever it and its parent are called, ${what}`, (stage) =>
+        Effect.gen(function* () {
+          const child = stage.actor("child", (_, input: string) => `child of ${input}`);
+          const middle = stage.actor(
+            "middle",
+            (ctx, input: string) => ctx.call(child, input, { name: "b" }),
+          );
+          const order = stage.actor(
+            "order",
+            (ctx) =>
+              Promise.all([
+                ctx.call(child, "order"),
+                ctx.call(child, "a slash", { name: "a/b" }),
+                ctx.call(middle, "the middle", { name: "a" }),
+              ]),
+          );
+          const refund = stage.actor("refund", (ctx) => ctx.call(child, "refund"));
+          yield* stage.work([child, middle, order, refund], { residentGrace });
+          const parents = [
+            yield* stage.start(order, undefined, { id: "o-1" }),
+            yield* stage.start(refund, undefined, { id: "o-1" }),
+          ];
+          assert.deepEqual(yield* Effect.forEach(parents, (each) => resultOf(each)), [
+            ["child of order", "child of a slash", "child of the middle"],
+            "child of refund",
+          ]);
         }));
 
       test(`a spawned child runs beside its parent, ${what}, which may ask for its end`, (stage) =>
