@@ -45,12 +45,19 @@ interface Outstanding extends Request {
   begun: boolean;
 }
 
+/** The how-many-eth use of a name, and its key. */
+interface Use {
+  readonly number: number;
+  readonly key: string;
+}
+
 export class Program {
   readonly #execution: string;
   readonly #state: () => ExecutionState;
   readonly #onQuiet: () => void;
   readonly #onCancel: () => void;
-  readonly #uses = new Map<string, number>();
+  /** The last use of each name. */
+  readonly #uses = new Map<string, Use>();
   readonly #asked = new Set<string>();
   readonly #outstanding = new Map<string, Outstanding>();
   readonly #awaited = new Map<string, () => boolean>();
@@ -118,13 +125,13 @@ export class Program {
 
   /** The key of the next use of a name: the name, and from the second use on its number. */
   keyOf(name: string, kind: OperationKind): string {
-    const uses = (this.#uses.get(name) ?? 0) + 1;
-    const last = uses === 1 ? undefined : uses === 2 ? name : `${name}#${uses - 1}`;
-    if (last !== undefined && this.#outstanding.has(last)) {
+    const last = this.#uses.get(name);
+    if (last !== undefined && this.#outstanding.has(last.key)) {
       throw new NameInUse({ execution: this.#execution, step: name });
     }
-    this.#uses.set(name, uses);
-    const key = uses === 1 ? name : `${name}#${uses}`;
+    const use = this.#nextUse(name);
+    const { key } = use;
+    this.#uses.set(name, use);
     this.#asked.add(key);
     const known = operation(this.#state(), key);
     if (known !== undefined && known.kind !== kind) {
@@ -140,8 +147,15 @@ export class Program {
 
   /** What the journal has under the key of the next use of a name. */
   next(name: string): Operation | undefined {
-    const uses = (this.#uses.get(name) ?? 0) + 1;
-    return operation(this.#state(), uses === 1 ? name : `${name}#${uses}`);
+    return operation(this.#state(), this.#nextUse(name).key);
+  }
+
+  /** A number that makes what is another name already is passed over. */
+  #nextUse(name: string): Use {
+    for (let number = (this.#uses.get(name)?.number ?? 0) + 1;; number++) {
+      const key = number === 1 ? name : `${name}#${number}`;
+      if (!this.#asked.has(key)) return { number, key };
+    }
   }
 
   request(request: Request): void {

@@ -73,6 +73,31 @@ export const stepsSuite = (name: string, run: Run<Services>): void => {
         assert.deepEqual(yield* resultOf(started), [2, 2, 2, 2]);
       }));
 
+    test("a name that looks like the second use of another takes nobody's place", (stage) =>
+      Effect.gen(function* () {
+        const ran: Array<string> = [];
+        const names = ["sku#2", "sku", "sku", "box", "box", "box#2"];
+        const packs = stage.actor("packs", async (ctx) => {
+          const packed: Array<string> = [];
+          for (const [i, name] of names.entries()) {
+            packed.push(
+              await ctx.run(name, () => {
+                ran.push(`${name} at ${i}`);
+                return `${name} at ${i}`;
+              }),
+            );
+          }
+          await ctx.wait(first);
+          return packed;
+        });
+        yield* stage.work([packs], { residentGrace: atOnce });
+        const started = yield* stage.start(packs);
+        yield* wake(started, "first");
+        const all = names.map((name, i) => `${name} at ${i}`);
+        assert.deepEqual(yield* resultOf(started), all);
+        assert.deepEqual(ran, all);
+      }));
+
     test("a resident actor goes on without a replay", (stage) =>
       Effect.gen(function* () {
         let bodies = 0;
