@@ -34,10 +34,11 @@ export interface VerbRule {
   /** One of these is enough; nobody needs any for a verb that does nothing itself. */
   readonly needs: ReadonlyArray<Capability>;
   /**
-   * Whom it concerns: a tenant, which the argument of this index names, or is, or else the
-   * connection's; the tenant of a run; all tenants; or each of which it tells.
+   * Whom it concerns: the tenant of the argument of this index, or else the connection's; the tenant of a run; all tenants; or each of which it tells.
    */
   readonly concerns: number | "run" | "allTenants" | "eachTenant";
+  /** Whether the argument is the tenant itself, always or also; else it is options, which may name one. */
+  readonly takesText?: "only" | "too";
   /** What it gives: a promise, if left out. */
   readonly gives?: "iterable" | "run" | "runs" | "schedule";
   /** Where it says who speaks, which is always the principal itself: a property of an argument. */
@@ -48,7 +49,8 @@ export interface VerbRule {
   readonly hidden?: Hidden;
 }
 
-const events = { needs: ["read"], concerns: 1 } as const;
+const looksAtEvents = { needs: ["read"], concerns: 1 } as const;
+const events = { ...looksAtEvents, takesText: "only" } as const;
 const family = { needs: ["read"], concerns: 0, gives: "iterable" } as const;
 const changesGrants = { needs: ["administer"], concerns: 2, signs: ["by", 2] } as const;
 const steersEngine = { needs: ["cancel"], concerns: 0, signs: ["by", 0] } as const;
@@ -137,11 +139,11 @@ export const verbs = {
   "subscriptions.reset": { needs: ["administer"], concerns: "allTenants" },
   "subscriptions.delete": { needs: ["administer"], concerns: "allTenants" },
 
-  "events.append": { needs: ["execute"], concerns: 1 },
-  "events.appendBatch": { needs: ["execute"], concerns: 1 },
+  "events.append": { needs: ["execute"], concerns: 1, takesText: "only" },
+  "events.appendBatch": { needs: ["execute"], concerns: 1, takesText: "only" },
   "events.loadEvents": { ...events, hidden: { value: [] } },
   "events.loadEventsAfter": { ...events, concerns: 2, hidden: { value: [] } },
-  "events.iterate": { ...events, gives: "iterable", hidden: { value: [] } },
+  "events.iterate": { ...looksAtEvents, gives: "iterable", hidden: { value: [] } },
   "events.latestSequence": { ...events, hidden: { value: undefined } },
   "events.executionExists": { ...events, hidden: { value: false } },
   "events.countEvents": { ...events, hidden: { value: 0 } },
@@ -149,9 +151,9 @@ export const verbs = {
   "events.pageExecutions": { ...events, concerns: 0 },
 
   "tenants.create": { needs: ["administer"], concerns: "allTenants", signs: ["by", 1] },
-  "tenants.get": { needs: ["read"], concerns: 0, hidden: "noTenant" },
+  "tenants.get": { needs: ["read"], concerns: 0, takesText: "only", hidden: "noTenant" },
   "tenants.list": { needs: ["read"], concerns: "eachTenant" },
-  "tenants.history": { needs: ["read"], concerns: 0, hidden: "noTenant" },
+  "tenants.history": { needs: ["read"], concerns: 0, takesText: "only", hidden: "noTenant" },
 
   // And what it takes to do what the trigger does: `run.promote`, `run.signal` or `submit`.
   "triggers.create": { needs: ["submit"], concerns: 0, signs: ["by", 0] },
@@ -164,7 +166,7 @@ export const verbs = {
   "grants.unassign": changesGrants,
   "grants.grant": changesGrants,
   "grants.revoke": changesGrants,
-  "grants.of": { needs: ["read"], concerns: 1 },
+  "grants.of": { needs: ["read"], concerns: 1, takesText: "too" },
   "grants.list": { needs: ["read"], concerns: 0 },
 
   "ledgers.append": { needs: anyActing, concerns: 1, signs: ["by", 1] },

@@ -33,8 +33,16 @@ const answerOf = (hidden: Hidden, { where, execution = "" }: Request): unknown =
   return hidden.value;
 };
 
-const tenantIn = (argument: unknown): string | undefined =>
-  typeof argument === "string" ? argument : (argument as { readonly tenant?: string })?.tenant;
+/** Read otherwise than the verb reads it, a tenant would be judged in place of the one that is meant. */
+const tenantIn = ({ takesText }: VerbRule, argument: unknown): unknown => {
+  const isText = typeof argument === "string" && takesText !== undefined;
+  if (isText || takesText === "only") return argument;
+  if (argument === undefined || (typeof argument === "object" && argument !== null)) {
+    return (argument as { readonly tenant?: unknown } | undefined)?.tenant;
+  }
+  const rule = 'expected an object, like { tenant: "acme" }';
+  throw new InvalidInput({ what: "options", value: String(argument), rule });
+};
 
 /** Whatever a verb may take for a yes is one. */
 const meansAll = (argument: unknown): boolean =>
@@ -56,15 +64,25 @@ export class Guard {
   }
 
   /** Whom a verb concerns that is called with these arguments, of the run if it is one's. */
-  whereOf({ concerns }: VerbRule, args: ReadonlyArray<unknown>, tenant = this.#tenant): Where {
+  whereOf(rule: VerbRule, args: ReadonlyArray<unknown>, tenant = this.#tenant): Where {
+    const { concerns } = rule;
     if (concerns === "allTenants" || concerns === "eachTenant") return { allTenants: true };
     if (concerns === "run") return { tenant };
     const argument = args[concerns];
     if (meansAll(argument)) return { allTenants: true };
-    const named = tenantIn(argument);
+    const named = tenantIn(rule, argument);
     return {
       tenant: named === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", named)),
     };
+  }
+
+  /** The arguments as they are now: what is judged is what is done, whatever becomes of them meanwhile. */
+  taken({ concerns }: VerbRule, args: ReadonlyArray<unknown>): ReadonlyArray<unknown> {
+    return args.map((argument, i) =>
+      i === concerns && typeof argument === "object" && argument !== null
+        ? { ...argument }
+        : argument
+    );
   }
 
   /** Whether the principal may; it may not know if it is a stranger to whom the verb is hidden. */

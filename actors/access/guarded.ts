@@ -94,6 +94,12 @@ class GuardedDoor {
       const { principal } = guard;
       return () => Promise.reject(new Forbidden({ principal, verb, capabilities: [] }));
     }
+    const verbOf = this.#ruled(verb, rule, call, of);
+    return (...args) => verbOf(...guard.taken(rule, args));
+  }
+
+  #ruled(verb: string, rule: VerbRule, call: AnyVerb, of: Of | undefined): AnyVerb {
+    const guard = this.#guard;
     const request = (args: ReadonlyArray<unknown>): Request => ({
       verb,
       rule,

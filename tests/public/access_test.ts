@@ -121,6 +121,19 @@ describe("a connection that acts as a principal", () => {
     assert.equal(await ana.get(order, "o-1").result(), "fine");
   });
 
+  it("judges the tenant in which it acts, however that is said", async () => {
+    const { as: acting } = service;
+    await service.grants.assign("bea", "operator");
+    const bea = acting("bea");
+    // Text where options are meant would be judged as a tenant, and taken for options without one.
+    const list = bea.list as unknown as (query: unknown) => Promise<unknown>;
+    await assert.rejects(list("another"), { code: "WEIR_INVALID_INPUT" });
+    const options: { tenant?: string } = {};
+    const listed = bea.list(options);
+    options.tenant = "another";
+    assert.ok((await listed).executions.every(({ tenant }) => tenant !== "another"));
+  });
+
   it("sends no signal by which the runtime steers what it runs", async () => {
     const steering = signal<{ type: "pause" }>("weir.schedule");
     const refused = { code: "WEIR_INVALID_INPUT", message: /the runtime's/ };
