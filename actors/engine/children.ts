@@ -9,9 +9,8 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
-import { InvalidInput } from "../../schema/errors.ts";
 import { ChildFailed, ExecutionNotFound } from "../../schema/execution_errors.ts";
-import { ActorName, ExecutionId, executionText, parse, shown } from "../../schema/ids.ts";
+import { ActorName, ExecutionId, executionText, parse } from "../../schema/ids.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import type { ParentReference } from "../../schema/parent_reference.ts";
 import type { AppendError, ReadError } from "../../streams/log.ts";
@@ -24,6 +23,9 @@ import type { ChildOptions, JoinOptions, Operations, Spawned } from "./operation
 import { checkJson } from "./to_json.ts";
 
 const isExecutionId = Schema.is(ExecutionId);
+
+const digestOf = (text: string): string =>
+  createHash("sha256").update(text).digest("base64url").slice(0, 22);
 
 /** A key as one part of a name: two that differ make names that differ. */
 const partOf = (key: string): string =>
@@ -41,13 +43,9 @@ export const childrenOf = (
     if (known !== undefined && "execution" in known) return known.execution;
     if (execution !== undefined) return execution;
     const suffix = host.attempt === 0 ? "" : `~${host.attempt}`;
-    const made = executionText(actor, `${host.execution}/${partOf(key)}${suffix}`);
-    if (isExecutionId(made)) return made;
-    throw new InvalidInput({
-      what: "execution id of a child",
-      value: shown(made),
-      rule: "expected at most 200 bytes: give the call a shorter name, or the child an id",
-    });
+    const name = `${host.execution}.${host.life}/${partOf(key)}${suffix}`;
+    const made = executionText(actor, name);
+    return ExecutionId.make(isExecutionId(made) ? made : executionText(actor, digestOf(name)));
   };
 
   /** What a child costs is its parent's matter as well. */
@@ -67,7 +65,7 @@ export const childrenOf = (
     const to = host.post.addressOf(execution, tenant);
     const start: StartRecord = {
       kind: "start",
-      seed: createHash("sha256").update(`${host.seed}\n${key}`).digest("base64url").slice(0, 22),
+      seed: digestOf(`${host.seed}\n${key}`),
       parent,
       ...(input === undefined ? {} : { input }),
       ...(route === undefined ? {} : { route }),

@@ -64,7 +64,8 @@ export const childrenSuite = (name: string, run: Run<Services>): void => {
           );
           const [awaited] = waiting.waitingFor;
           assert.ok(awaited?.kind === "call");
-          assert.equal(awaited.execution, `${child.name}/${parent.name}/p-1/${child.name}`);
+          const { name, life } = { ...child, ...started };
+          assert.equal(awaited.execution, `${name}/${parent.name}/p-1.${life}/${name}`);
           const of = stage.follow(awaited.execution);
           yield* signal(of, "go", 7);
           assert.equal(yield* resultOf(started), 43);
@@ -98,6 +99,19 @@ export const childrenSuite = (name: string, run: Run<Services>): void => {
             ["child of order", "child of a slash", "child of the middle"],
             "child of refund",
           ]);
+        }));
+
+      test(`children of children have names, however deep they are, ${what}`, (stage) =>
+        Effect.gen(function* () {
+          const tree = stage.actor(
+            "tree",
+            async (ctx, depth: number): Promise<number> =>
+              depth === 0 ? 0 : 1 + Number(await ctx.call(tree, depth - 1)),
+          );
+          const name = "k".repeat(199);
+          const root = stage.actor("root", (ctx) => ctx.call(tree, 12, { name }));
+          yield* stage.work([root, tree], { residentGrace });
+          assert.equal(yield* resultOf(yield* stage.start(root)), 12);
         }));
 
       test(`a spawned child runs beside its parent, ${what}, which may ask for its end`, (stage) =>

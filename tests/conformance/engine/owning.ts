@@ -322,21 +322,24 @@ export const owningSuite = (name: string, run: Run<Services>): void => {
     test("attack 4: a new life replays nothing of an old one that was not cleared away", (stage) =>
       Effect.gen(function* () {
         let charges = 0;
+        let parcels = 0;
+        const ship = stage.actor("ship", () => ++parcels);
         const order = stage.actor("order", async (ctx) => {
           const charged = await ctx.run("charge", () => ++charges);
-          return [charged, await ctx.wait(go, { timeout: "100 millis" }) ?? "none"];
+          const parcel = await ctx.call(ship, undefined);
+          return [charged, parcel, await ctx.wait(go, { timeout: "100 millis" }) ?? "none"];
         });
-        yield* stage.work([order]);
+        yield* stage.work([order, ship]);
         const first = yield* stage.start(order, undefined, { id: "o-1" });
         yield* signal(first, "go", 1);
-        assert.deepEqual(yield* resultOf(first), [1, 1]);
+        assert.deepEqual(yield* resultOf(first), [1, 1, 1]);
         const log = yield* Log;
         const mail = executionFilter(yield* addressOf(first), "mail");
         yield* log.purge(mail, { upTo: Number.MAX_SAFE_INTEGER });
         const second = yield* stage.start(order, undefined, { id: "o-1" });
         assert.equal(second.created, true);
         assert.ok(second.life > first.life);
-        assert.deepEqual(yield* resultOf(second), [2, "none"]);
+        assert.deepEqual(yield* resultOf(second), [2, 2, "none"]);
         assert.equal(charges, 2);
       }));
   });
