@@ -10,7 +10,6 @@ import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Stream from "effect/Stream";
 import { layer } from "../../actors/layer.ts";
 import { neverStuck } from "../../actors/never_stuck.ts";
-import { ExecutionId, executionIdentity } from "../../schema/ids.ts";
 import { Log } from "../../streams/log.ts";
 import { spawnProcess, type WorkerProcess } from "../fixtures/engine_process.ts";
 import type { PlayWorkerOptions } from "../fixtures/play_worker.ts";
@@ -131,12 +130,11 @@ const judge = (
   const programs = new Map(Object.entries(anyPlay(...play).programs));
   for (const [name, texts] of Object.entries(left)) {
     const [execution, kind] = name.split(" ") as [string, string];
-    const identity = executionIdentity(ExecutionId.make(execution));
     const records = texts.map((text) => JSON.parse(text));
     if (kind === "done") {
       assert.deepEqual(
         records.map(({ outcome }) => outcome),
-        [expected(programOf(identity, programs))],
+        [expected(programOf(execution, programs))],
         execution,
       );
     }

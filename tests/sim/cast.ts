@@ -4,7 +4,7 @@
  */
 import * as Option from "effect/Option";
 import { openOperations } from "../../actors/core/state.ts";
-import { ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
+import { ExecutionId, Timestamp } from "../../schema/ids.ts";
 import type { Address } from "../../streams/subjects.ts";
 import { Book } from "./book.ts";
 import type { Choices } from "./choices.ts";
@@ -56,7 +56,7 @@ export class Cast {
   }
 
   programOf(execution: string): Program {
-    return programOf(executionIdentity(ExecutionId.make(execution)), this.#programs);
+    return programOf(execution, this.#programs);
   }
 
   /** What has not ended, by its name. */

@@ -7,7 +7,6 @@ import {
   ActorName,
   type ExecutionId,
   ExecutionId as Execution,
-  executionIdentity,
   Timestamp,
 } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
@@ -181,8 +180,8 @@ export class Performer {
     const known = operation(this.#hold.state, key);
     if (known !== undefined && "execution" in known) return known.execution;
     if ("isShared" in called && called.isShared) return sharedChild;
-    const { attempt } = this.#hold.state;
-    const { name } = executionIdentity(this.#hold.execution);
-    return Execution.make(`child/${name}/${key}${attempt === 0 ? "" : `~${attempt}`}`);
+    const { attempt, life } = this.#hold.state;
+    const suffix = attempt === 0 ? "" : `~${attempt}`;
+    return Execution.make(`child/${this.#hold.execution}.${life}/${key}${suffix}`);
   }
 }

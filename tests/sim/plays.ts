@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect";
 import * as Post from "../../actors/engine/post.ts";
 import { make as makeWorker } from "../../actors/engine/worker.ts";
-import { ExecutionId, executionIdentity, WorkerInstanceId } from "../../schema/ids.ts";
+import { ExecutionId, WorkerInstanceId } from "../../schema/ids.ts";
 import { Log } from "../../streams/log.ts";
 import { actorCode } from "./actor_code.ts";
 import { Choices } from "./choices.ts";
@@ -83,7 +83,7 @@ export const serve = (
     const byName = new Map(Object.entries(programs));
     const failures = new Map(failedBefore);
     const stage = {
-      programOf: (execution: ExecutionId) => programOf(executionIdentity(execution), byName),
+      programOf: (execution: ExecutionId) => programOf(execution, byName),
       /** Asked once by each attempt that comes to its end. */
       failuresOf: (execution: ExecutionId) => {
         const before = failures.get(execution) ?? 0;

@@ -153,17 +153,23 @@ const childResult = (program: Program): string => {
 export const spawnedBy = ({ groups }: Program): ReadonlyArray<Operation> =>
   groups.flat().filter(({ kind }) => kind === "end");
 
+/** Ids of children without what differs between two runs, as the first release named them. */
+export const plainly = (text: string): string =>
+  text.replaceAll(/(?:child\/)+root\//g, "child/").replaceAll(/\.\d+\//g, "/");
+
 /** What an execution runs, which its id says: the names of those who called it, down to its own. */
 export const programOf = (
-  { name }: { readonly name: string },
+  execution: string,
   roots: ReadonlyMap<string, Program>,
 ): Program => {
-  const [root, ...keys] = name.split("/");
+  const [, root, ...keys] = plainly(execution).split("/");
   let program = roots.get(root!)!;
   for (const numbered of keys) {
     const key = numbered.replace(/~\d+$/, "");
     const called = program.groups.flat().find((operation) => operation.key === key);
-    if (called?.kind !== "call" && called?.kind !== "spawn") throw new Error(`who is ${name}?`);
+    if (called?.kind !== "call" && called?.kind !== "spawn") {
+      throw new Error(`who is ${execution}?`);
+    }
     program = called.program;
   }
   return program;

@@ -1,9 +1,9 @@
 /**
  * What is left of executions that have ended, as a set of records, without what differs between any two
  * runs: positions and times, who did it and how often somebody took it up, by which number a call goes,
- * who called first a child that several share, whether an owner saw himself that a time had come, and
- * whether a signal came before its wait, which is then recorded as buffered, and spares the wait its
- * record.
+ * who called first a child that several share, after which life of its parent a child is named, whether
+ * an owner saw himself that a time had come, and whether a signal came before its wait, which is then
+ * recorded as buffered, and spares the wait its record.
  */
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
@@ -13,6 +13,7 @@ import { type MailRecord, mailRecord } from "../../schema/mail_record.ts";
 import { recordKinds } from "../../streams/execution_records.ts";
 import { type Entry, Log } from "../../streams/log.ts";
 import { addressOfSubject, kindOfSubject, shardRoot } from "../../streams/subjects.ts";
+import { plainly } from "./programs.ts";
 
 /** What must differ, by its name; a name that is no such thing anywhere is not used for another. */
 const passing = new Set([
@@ -74,12 +75,12 @@ export const remains = Effect.gen(function* () {
       const filter = { shard, subject: `${shardRoot(log.layout, shard)}.${kind}.>` };
       const entries: ReadonlyArray<Entry> = yield* Stream.runCollect(log.read(filter));
       for (const entry of entries) {
-        const label = addressOfSubject(log.layout, shard, entry.subject)?.label;
+        const { label } = addressOfSubject(log.layout, shard, entry.subject)!;
         const record = yield* kindOfSubject(entry.subject) === "mail"
           ? mailRecord.decode(entry.body, entry)
           : journalRecord.decode(entry.body, entry);
         const text = shown(record as JournalRecord | MailRecord);
-        if (text !== undefined) (left[`${label} ${kind}`] ??= []).push(text);
+        if (text !== undefined) (left[`${plainly(label)} ${kind}`] ??= []).push(plainly(text));
       }
     }
   }

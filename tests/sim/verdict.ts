@@ -11,7 +11,7 @@ import { contentOf } from "../../actors/core/snapshot.ts";
 import { beginOf, type ExecutionState } from "../../actors/core/state.ts";
 import { takeUpRest, takeUpToReplay } from "../../actors/core/take_up.ts";
 import { beforeWork, tellWork } from "../../actors/core/tell_work.ts";
-import { ExecutionId, executionIdentity, Timestamp } from "../../schema/ids.ts";
+import { ExecutionId, Timestamp } from "../../schema/ids.ts";
 import { isHeld } from "../../schema/lease_record.ts";
 import type { JournalRecord, SignalRecord } from "../../schema/journal_record.ts";
 import type { SignalMail } from "../../schema/mail_record.ts";
@@ -264,7 +264,7 @@ export const judge = (
   for (const { address, state } of started(book, world)) {
     const name = address.label;
     const lines = book.linesOf(address);
-    const program = programOf(executionIdentity(ExecutionId.make(name)), programs);
+    const program = programOf(name, programs);
     const leases = leasesOf(world, address);
     judgeFence(address, lines, leases);
     judgeLeases(address, leases);
