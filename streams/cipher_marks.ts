@@ -10,7 +10,7 @@ import { cipherRecord } from "../schema/cipher_record.ts";
 import { CipherMissing, type ServerRefused, type Unavailable } from "../schema/errors.ts";
 import type { Entry, Log } from "./log.ts";
 import type { Sealing } from "./sealing.ts";
-import { cipherAddress, cipherFilter } from "./subjects.ts";
+import { cipherAddress, cipherFilter, subjectOf } from "./subjects.ts";
 
 type Means = Pick<Log["Service"], "layout" | "read" | "append">;
 
@@ -21,10 +21,11 @@ const marksOf = Effect.fnUntraced(function* ({ layout, read }: Means) {
     read(cipherFilter(layout)),
     (entry) => Effect.sync(() => last.set(entry.subject, entry)),
   );
-  return yield* Effect.forEach(
+  const marks = yield* Effect.forEach(
     [...last.values()].filter(({ removed }) => !removed),
     (entry) => cipherRecord.decode(entry.body, entry),
   );
+  return { last, marks };
 });
 
 /** Refuses ciphers that cannot open what others have sealed, and leaves a mark of one that is new. */
@@ -33,7 +34,7 @@ export const heedCiphers = Effect.fn("Ciphers.heed")(
     const { layout } = log;
     const { mark } = sealing;
     for (;;) {
-      const marks = yield* marksOf(log);
+      const { last, marks } = yield* marksOf(log);
       const unknown = marks.find(({ id, proof }) => !sealing.isProof(id, proof));
       if (unknown !== undefined) {
         const { namespace } = layout;
@@ -41,11 +42,16 @@ export const heedCiphers = Effect.fn("Ciphers.heed")(
       }
       if (mark === undefined || marks.some(({ id }) => id === mark.id)) return;
       const address = cipherAddress(layout, mark.id);
+      const after = last.get(subjectOf(address, "cipher"))?.sequence ?? 0;
       yield* log.append(address, {
         kind: "cipher",
         body: cipherRecord.encode({ kind: "cipher", ...mark }),
+        guard: { after },
         replaces: true,
-      });
+      }).pipe(
+        // Somebody else was quicker, with the same secret or another: what he left is read above.
+        Effect.catchTag(["AlreadyExists", "SequenceConflict"], () => Effect.void),
+      );
     }
   },
   Effect.catch((error): Effect.Effect<never, CipherMissing | Unavailable | ServerRefused> => {
