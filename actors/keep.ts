@@ -5,9 +5,9 @@
  */
 import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
+import { keptFor } from "../schema/duration.ts";
 import type { InvalidInput } from "../schema/errors.ts";
 import type { Tenant } from "../schema/ids.ts";
-import { keptFor } from "./engine/duration.ts";
 
 /** How long something is kept. */
 export type Keep = Duration.Input | "forever";

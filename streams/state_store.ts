@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema";
 import { InvalidInput, PayloadTooLarge } from "../schema/errors.ts";
 import type { ServerRefused, TopologyDrift, Unavailable } from "../schema/errors.ts";
 import { ExecutionSnapshot, snapshotRecord } from "../schema/execution_snapshot.ts";
-import { ExecutionId, parse, type Tenant } from "../schema/ids.ts";
+import { ExecutionId, parse, shown, type Tenant } from "../schema/ids.ts";
 import { decodeToken, encodeToken } from "../schema/token.ts";
 import type { Connection } from "./connection.ts";
 import { EventStore } from "./event_store.ts";
@@ -71,11 +71,27 @@ const Key = Schema.String.check(
     { expected: `a non-empty string of at most ${maxKeyBytes} UTF-8 bytes` },
   ),
 );
-const Seconds = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000_000 }));
+const longestTtlSeconds = 1_000_000_000;
 const isExecutionId = Schema.is(ExecutionId);
 
 const snapshotKey = (tenant: Tenant, execution: ExecutionId): string =>
   `snapshot.${encodeToken(tenant)}.${encodeToken(execution)}`;
+
+/** For how many whole seconds a value is kept, if a bucket can keep one for so long. */
+export const parseTtl = (
+  what: string,
+  ttl: Duration.Input,
+): Effect.Effect<number, InvalidInput> => {
+  const duration = Duration.fromInput(ttl);
+  const seconds = Option.isSome(duration) ? Math.ceil(Duration.toSeconds(duration.value)) : NaN;
+  return seconds >= 1 && seconds <= longestTtlSeconds ? Effect.succeed(seconds) : Effect.fail(
+    new InvalidInput({
+      what,
+      value: shown(ttl),
+      rule: `expected a duration above zero, of at most ${longestTtlSeconds} seconds`,
+    }),
+  );
+};
 
 const make = Effect.gen(function* () {
   const bucket = yield* Bucket;
@@ -145,18 +161,9 @@ const make = Effect.gen(function* () {
     )
   );
 
-  const secondsOf = Effect.fnUntraced(function* (ttl: Duration.Input) {
-    const duration = yield* Effect.fromOption(Duration.fromInput(ttl)).pipe(
-      Effect.mapError(() =>
-        new InvalidInput({ what: "ttl", value: String(ttl), rule: "it is a duration" })
-      ),
-    );
-    return yield* parse(Seconds, "ttl in seconds", Math.ceil(Duration.toSeconds(duration)));
-  });
-
   const set: StateStore["Service"]["set"] = Effect.fn("StateStore.set")(
     function* (key, bytes, ttl) {
-      const seconds = ttl === undefined ? undefined : yield* secondsOf(ttl);
+      const seconds = ttl === undefined ? undefined : yield* parseTtl("ttl", ttl);
       yield* write(yield* keyOf(key), bytes, seconds);
     },
   );

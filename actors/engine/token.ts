@@ -4,8 +4,8 @@
  */
 import * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
+import { millisOf } from "../../schema/duration.ts";
 import { checkSignal } from "../executions/signals.ts";
-import { millisOf } from "./duration.ts";
 import type { Host, Perform } from "./host.ts";
 import type { Operations } from "./operations.ts";
 

@@ -5,11 +5,11 @@
  */
 import * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
+import { waitMillis } from "../../schema/duration.ts";
 import { parse } from "../../schema/ids.ts";
 import { parseLeaseTtl } from "../../streams/lease.ts";
 import { Log } from "../../streams/log.ts";
 import { makeKeep } from "../keep.ts";
-import { fromZero } from "./duration.ts";
 import type { WorkerOptions } from "./worker.ts";
 
 const Concurrency = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1));
@@ -33,9 +33,9 @@ export const parseLimits = Effect.fnUntraced(function* ({
   return {
     concurrency: yield* parse(Concurrency, "concurrency", concurrency),
     leaseMs: yield* parseLeaseTtl(leaseTtl, longestLeaseMs),
-    residentMs: yield* fromZero("residentGrace", residentGrace),
+    residentMs: yield* waitMillis("residentGrace", residentGrace),
     maxReclaims: yield* parse(Schema.Natural, "maxReclaims", maxReclaims),
-    drainMs: yield* fromZero("drainTimeout", drainTimeout),
+    drainMs: yield* waitMillis("drainTimeout", drainTimeout),
     keepMs: yield* makeKeep(keep, actors),
   };
 });

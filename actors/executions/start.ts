@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import * as Schema from "effect/Schema";
+import { optionalMillis } from "../../schema/duration.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import {
   DependencyCycle,
@@ -34,7 +35,6 @@ import type { Mailboxes } from "../../streams/mailbox.ts";
 import { queueActor, queueTenant } from "../../streams/seats.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { belowKey } from "../core/state.ts";
-import { wholeMillis } from "../engine/duration.ts";
 import type { Executions, Named, StartOptions } from "../executions.ts";
 import { belowTag, Tags } from "../tags.ts";
 import { traced } from "../traced.ts";
@@ -117,8 +117,8 @@ export const makeStart = (
     if (!isOwn) yield* parse(ForeignActorName, "actor name", actor);
     const { execution } = yield* namedExecution(actor, id);
     const value = yield* (input === undefined ? Effect.undefined : parse(Json, "input", input));
-    const delayMs = yield* wholeMillis("delay", options.delay);
-    const deadlineMs = yield* wholeMillis("deadline", options.deadline);
+    const delayMs = yield* optionalMillis("delay", options.delay);
+    const deadlineMs = yield* optionalMillis("deadline", options.deadline);
     const required = requires === undefined
       ? undefined
       : yield* parse(Requires, "requires", requires);

@@ -5,6 +5,7 @@
 import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
+import { optionalMillis } from "../../schema/duration.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { type ExecutionId, parse, shown } from "../../schema/ids.ts";
 import { type MisfireInput, parseMisfire } from "../../schema/misfire.ts";
@@ -21,7 +22,6 @@ import {
   TaskRetry,
 } from "../../schema/task.ts";
 import { stackOf } from "../../streams/budgets/input.ts";
-import { wholeMillis } from "../engine/duration.ts";
 import type { RetryPolicy } from "../retry_policy.ts";
 import { calendarOf, nextOccurrence } from "../work/calendar.ts";
 
@@ -89,8 +89,8 @@ const Description = Schema.String.check(
 const retryOf = Effect.fnUntraced(function* (
   { attempts = 4, backoff, delay, factor, maxDelay, jitter }: Omit<RetryPolicy, "retryIf">,
 ) {
-  const delayMs = yield* wholeMillis("retry delay", delay);
-  const maxDelayMs = yield* wholeMillis("longest retry delay", maxDelay);
+  const delayMs = yield* optionalMillis("retry delay", delay);
+  const maxDelayMs = yield* optionalMillis("longest retry delay", maxDelay);
   return yield* parse(TaskRetry, "retry", {
     attempts,
     ...(backoff === undefined ? {} : { backoff }),
@@ -110,7 +110,7 @@ const longestScheduleId = 128;
 /** How late a run may be, as it is stored. */
 export const graceOf = (grace: Duration.Input | undefined) =>
   Effect.map(
-    wholeMillis("grace", grace, leastGraceMs),
+    optionalMillis("grace", grace, leastGraceMs),
     (graceMs) => graceMs === undefined ? {} : { graceMs },
   );
 
@@ -164,7 +164,7 @@ export const taskOf = Effect.fnUntraced(function* <E>(
   const schedule = policy === undefined || policy.type === "once"
     ? undefined
     : yield* scheduleOf(options, yield* now);
-  const timeoutMs = yield* wholeMillis("timeout", timeout, 1);
+  const timeoutMs = yield* optionalMillis("timeout", timeout, 1);
   const task: Task = {
     ...(ids === undefined || ids.length === 0
       ? {}

@@ -5,15 +5,17 @@
  * together with the event's id where it happens.
  */
 import * as Context from "effect/Context";
-import type * as Duration from "effect/Duration";
+import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
-import { StateStore, type StateStoreError } from "../state_store.ts";
+import * as Option from "effect/Option";
+import type { InvalidInput } from "../../schema/errors.ts";
+import { parseTtl, StateStore, type StateStoreError } from "../state_store.ts";
 
 export interface InboxOptions {
   /** Different receivers of the same events each deal with them. */
   readonly name: string;
-  /** For how long an event is remembered. Default 7 days. */
+  /** For how long an event is remembered, or `Infinity`. Default 7 days. */
   readonly remember?: Duration.Input;
 }
 
@@ -27,19 +29,27 @@ export class Inbox extends Context.Service<Inbox, {
 
 const nothing = new Uint8Array();
 
+const isForever = (remember: Duration.Input): boolean =>
+  Option.exists(Duration.fromInput(remember), (length) => Duration.toMillis(length) === Infinity);
+
 export const layer = (
   { name, remember = "7 days" }: InboxOptions,
-): Layer.Layer<Inbox, never, StateStore> =>
+): Layer.Layer<Inbox, InvalidInput, StateStore> =>
   Layer.effect(
     Inbox,
-    Effect.map(StateStore, (values) =>
-      Inbox.of({
+    Effect.gen(function* () {
+      const values = yield* StateStore;
+      const ttl = isForever(remember)
+        ? undefined
+        : Duration.seconds(yield* parseTtl("remember", remember));
+      return Inbox.of({
         once: Effect.fnUntraced(function* (eventId, effect) {
           const key = `inbox/${name}/${eventId}`;
           if (yield* values.exists(key)) return false;
           yield* effect;
-          yield* values.set(key, nothing, remember);
+          yield* values.set(key, nothing, ttl);
           return true;
         }),
-      })),
+      });
+    }),
   );

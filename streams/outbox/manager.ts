@@ -18,11 +18,12 @@ import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import type * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
+import { waitMillis, wholeMillis } from "../../schema/duration.ts";
 import type { InvalidInput } from "../../schema/errors.ts";
 import { parse } from "../../schema/ids.ts";
 import { EventLockLost, PublishFailed, PublishRefused } from "../../schema/outbox_errors.ts";
 import type { OutboxEvent } from "./event.ts";
-import { type Backoff, pauseAfter } from "./backoff.ts";
+import { type Backoff, parseBackoff, pauseAfter } from "./backoff.ts";
 import { holding, monotonicMs } from "./hold.ts";
 import { countPublish } from "./metrics.ts";
 import { type Claim, OutboxStore, type StoreError } from "./store.ts";
@@ -55,8 +56,8 @@ export interface ManagerOptions {
 
 const AtLeastOne = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1));
 
-const millis = (input: Duration.Input): number =>
-  Duration.toMillis(Duration.fromInputUnsafe(input));
+/** Within a shorter lock nothing could be published for sure. */
+const shortestLockMs = 100;
 
 /** How long it waits after the store did not answer. */
 const storePause = "1 second";
@@ -72,8 +73,8 @@ interface Published {
   readonly marked: Deferred.Deferred<void>;
 }
 
-const unanswered = (event: OutboxEvent, after: Duration.Input): PublishFailed => {
-  const reason = `no answer within ${Duration.format(Duration.fromInputUnsafe(after))}`;
+const unanswered = (event: OutboxEvent, afterMs: number): PublishFailed => {
+  const reason = `no answer within ${Duration.format(Duration.millis(afterMs))}`;
   return new PublishFailed({ ...about(event), reason });
 };
 
@@ -91,13 +92,19 @@ export const make = Effect.fnUntraced(function* (
   const {
     identity: owner = randomUUID(),
     pollInterval = "10 seconds",
+    lockTimeout = "5 minutes",
     publishTimeout = "10 seconds",
-    backoff = {},
     retention = "7 days",
     garbageInterval = "1 hour",
     drainTimeout = "30 seconds",
   } = options;
-  const lockMs = millis(options.lockTimeout ?? "5 minutes");
+  const pollMs = yield* waitMillis("pollInterval", pollInterval, 1);
+  const lockMs = yield* wholeMillis("lockTimeout", lockTimeout, shortestLockMs);
+  const publishMs = yield* waitMillis("publishTimeout", publishTimeout, 1);
+  const pauses = yield* parseBackoff(options.backoff ?? {});
+  const retentionMs = yield* waitMillis("retention", retention);
+  const garbageMs = yield* waitMillis("garbageInterval", garbageInterval, 1);
+  const drainMs = yield* waitMillis("drainTimeout", drainTimeout);
   const batchSize = yield* parse(AtLeastOne, "batch size", options.batchSize ?? 100);
   const concurrency = yield* parse(AtLeastOne, "concurrency", options.concurrency ?? 100);
   const threshold = yield* parse(
@@ -137,8 +144,8 @@ export const make = Effect.fnUntraced(function* (
     const exit = yield* Effect.exit(
       Effect.suspend(() => transport.publish(event)).pipe(
         Effect.timeoutOrElse({
-          duration: publishTimeout,
-          orElse: () => Effect.fail(unanswered(event, publishTimeout)),
+          duration: publishMs,
+          orElse: () => Effect.fail(unanswered(event, publishMs)),
         }),
         Effect.catchDefect((cause) =>
           Effect.fail(new PublishFailed({ ...about(event), reason: String(cause), cause }))
@@ -157,7 +164,7 @@ export const make = Effect.fnUntraced(function* (
         until: () => !awaited.has(id),
         schedule: Schedule.exponential("10 millis"),
       }),
-      Effect.timeoutOption(pollInterval),
+      Effect.timeoutOption(pollMs),
       Effect.ensuring(Effect.sync(() => awaited.delete(id))),
     );
 
@@ -179,7 +186,7 @@ export const make = Effect.fnUntraced(function* (
       return yield* store.deadLetter(claim, reason);
     }
     yield* Effect.logDebug(`Event ${id} (${eventType}) has failed ${failures} times: ${reason}`);
-    const pauseMs = pauseAfter(backoff, failures, yield* Random.next);
+    const pauseMs = pauseAfter(pauses, failures, yield* Random.next);
     yield* store.markFailed(claim, { reason, retryAfter: pauseMs });
     // Others find it when they look next; this one need not wait for that.
     awaited.add(id);
@@ -212,7 +219,7 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     FiberSet.awaitEmpty(publishing).pipe(
       Effect.timeoutOrElse({
-        duration: drainTimeout,
+        duration: drainMs,
         orElse: () =>
           Effect.andThen(Deferred.fail(stopped, new Stopped()), FiberSet.awaitEmpty(publishing)),
       }),
@@ -256,7 +263,7 @@ export const make = Effect.fnUntraced(function* (
         )
       ),
       Effect.flatMap((more) =>
-        more ? Effect.void : Effect.raceFirst(Queue.take(wake), Effect.sleep(pollInterval))
+        more ? Effect.void : Effect.raceFirst(Queue.take(wake), Effect.sleep(pollMs))
       ),
     ),
   ));
@@ -269,10 +276,10 @@ export const make = Effect.fnUntraced(function* (
     ),
   );
   yield* Effect.forkScoped(
-    store.collectGarbage({ sentBefore: retention, limit: garbageAtOnce }).pipe(
+    store.collectGarbage({ sentBefore: retentionMs, limit: garbageAtOnce }).pipe(
       Effect.repeat({ until: (removed) => removed < garbageAtOnce }),
       Effect.catch((error) => Effect.logWarning(`garbage stays: ${error.message}`)),
-      Effect.andThen(Effect.sleep(garbageInterval)),
+      Effect.andThen(Effect.sleep(garbageMs)),
       Effect.forever,
     ),
   );

@@ -1,12 +1,12 @@
 /**
- * Durations as actors and workers give them. One that is none, or that no calendar holds, is refused
+ * Durations as people give them. One that is none, or that no calendar holds, is refused
  * before anything is recorded with it; what is over already lasts no time.
  */
 import * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
-import { InvalidInput } from "../../schema/errors.ts";
-import { longestMs, shown } from "../../schema/ids.ts";
+import { InvalidInput } from "./errors.ts";
+import { longestMs, shown } from "./ids.ts";
 
 const lengthOf = (input: Duration.Input): number => {
   const duration = Duration.fromInput(input);
@@ -37,13 +37,13 @@ export const millisOf = (
     "expected a duration of at most a hundred years, like 5 minutes, or milliseconds",
   );
 
-/** The same in whole milliseconds, of which it has to last some, if it is given. */
+/** The same in whole milliseconds, of which it has to last some. */
 export const wholeMillis = (
   what: string,
-  input: Duration.Input | undefined,
+  input: Duration.Input,
   least = 0,
-): Effect.Effect<number | undefined, InvalidInput> =>
-  input === undefined ? Effect.undefined : Effect.map(
+): Effect.Effect<number, InvalidInput> =>
+  Effect.map(
     checked(
       what,
       input,
@@ -53,16 +53,25 @@ export const wholeMillis = (
     Math.ceil,
   );
 
+/** The same, if it is given. */
+export const optionalMillis = (
+  what: string,
+  input: Duration.Input | undefined,
+  least?: number,
+): Effect.Effect<number | undefined, InvalidInput> =>
+  input === undefined ? Effect.undefined : wholeMillis(what, input, least);
+
 /** How many milliseconds it lasts: what a process waits for, for ever at most, and of no calendar. */
-export const fromZero = (
+export const waitMillis = (
   what: string,
   input: Duration.Input,
+  least = 0,
 ): Effect.Effect<number, InvalidInput> =>
   checked(
     what,
     input,
-    (millis) => millis >= 0,
-    "expected a duration from 0 on, like 5 seconds, or milliseconds",
+    (millis) => millis >= least,
+    `expected a duration from ${least} ms on, like 5 seconds, or milliseconds`,
   );
 
 /** How many milliseconds something is kept for, if not for ever. */
