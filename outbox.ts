@@ -13,6 +13,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Scope from "effect/Scope";
 import { parse, Tenant } from "./schema/ids.ts";
 import * as Connection from "./streams/connection.ts";
+import { defaultMaxPayloadBytes } from "./streams/log.ts";
 import { layerJetStream, type LogOptions } from "./streams/log_jetstream.ts";
 import { type DeadLetter, type OutboxEvent, OutboxEventId } from "./streams/outbox/event.ts";
 import * as LogStore from "./streams/outbox/log_store.ts";
@@ -152,9 +153,14 @@ const outboxOn = async <E>(
  */
 export const connectOutbox = async (options: ConnectOutboxOptions = {}): Promise<Outbox> => {
   const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
+  // The limit of a payload is the producer's, and leaves room for what the log stores beside it.
+  const maxPayloadBytes = Math.max(
+    defaultMaxPayloadBytes,
+    (options.maxPayloadBytes ?? 0) + LogStore.recordBytes + LogStore.letterBytes,
+  );
   const store = LogStore.layer({ tenant }).pipe(
     Layer.provide(ServerClock.layer),
-    Layer.provide(layerJetStream(options)),
+    Layer.provide(layerJetStream({ ...options, maxPayloadBytes })),
     Layer.provide(Connection.layer(options)),
   );
   return await outboxOn(store, options, options);

@@ -131,6 +131,9 @@ export type ReadError = Unavailable | ServerRefused | CorruptRecord | Unsupporte
 /** Why records could not be removed; it is safe to try again. */
 export type RemoveError = Unavailable | ServerRefused;
 
+/** What a record may have, unless the connection says otherwise. */
+export const defaultMaxPayloadBytes = 32 * 1024 * 1024;
+
 /** The most records that one atomic batch holds: the server's default limit. */
 export const maxBatchSize = 1000;
 
@@ -140,6 +143,8 @@ export class Log extends Context.Service<Log, {
   readonly incarnation: string;
   /** The longest lease: message ids are remembered a little longer. */
   readonly longestLeaseMs: number;
+  /** What a record may have, unless it has to fit in a message. */
+  readonly maxPayloadBytes: number;
   /** Stores one record. */
   readonly append: (to: Address, message: Message) => Effect.Effect<Appended, AppendError>;
   /** Stores all of the records, with consecutive sequences of which it returns the first, or none. */

@@ -23,7 +23,14 @@ import * as Removal from "./log/removal.ts";
 import { asStored, scheduleHeaders } from "./log/schedule.ts";
 import * as Spill from "./log/spill.ts";
 import type { Outgoing } from "./log/wire.ts";
-import { type Appended, type AppendError, Log, maxBatchSize, type Message } from "./log.ts";
+import {
+  type Appended,
+  type AppendError,
+  defaultMaxPayloadBytes,
+  Log,
+  maxBatchSize,
+  type Message,
+} from "./log.ts";
 import { countAppend } from "./metrics.ts";
 import { randomMessageId } from "./message_id.ts";
 import { type Address, isBucketKind, streamName, subjectOf } from "./subjects.ts";
@@ -65,7 +72,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
   const connection = yield* Connection;
   const { layout, replicas } = topology;
   const largest = connection.nats.info?.max_payload ?? 1024 * 1024;
-  const maxPayloadBytes = options.maxPayloadBytes ?? 32 * 1024 * 1024;
+  const maxPayloadBytes = options.maxPayloadBytes ?? defaultMaxPayloadBytes;
   // Whatever is larger goes through `spill`, which refuses what exceeds the limit.
   const thresholdBytes = Math.min(
     options.spillThresholdBytes ?? 128 * 1024,
@@ -211,6 +218,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     layout,
     incarnation: topology.incarnation,
     longestLeaseMs: topology.longestLeaseMs,
+    maxPayloadBytes,
     append,
     appendBatch,
     first: reader.first,

@@ -25,6 +25,7 @@ import { Fence } from "./fence.ts";
 import {
   type Appended,
   type AppendError,
+  defaultMaxPayloadBytes,
   type Entry,
   Log,
   maxBatchSize,
@@ -67,7 +68,7 @@ const followsOf = ({ guard }: Message): Pick<Entry, "follows"> =>
     : { follows: guard.after };
 
 const make = Effect.fnUntraced(function* (options: MemoryOptions) {
-  const { layout, longestLeaseMs = 60_000, maxPayloadBytes = 32 * 1024 * 1024 } = options;
+  const { layout, longestLeaseMs = 60_000, maxPayloadBytes = defaultMaxPayloadBytes } = options;
   const duplicateWindowMs = longestLeaseMs + 10_000;
   const clock = yield* Clock.Clock;
   const shards: ReadonlyArray<Shard> = Array.from({ length: layout.shards }, () => ({
@@ -243,6 +244,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     layout,
     incarnation: randomBytes(8).toString("hex"),
     longestLeaseMs,
+    maxPayloadBytes,
     append: (to, message) => Effect.suspend(() => Effect.fromResult(commit(to, [message]))),
     appendBatch: (to, messages) =>
       Effect.suspend(() =>

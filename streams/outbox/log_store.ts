@@ -9,11 +9,12 @@ import * as Layer from "effect/Layer";
 import * as Result from "effect/Result";
 import * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
+import { PayloadTooLarge } from "../../schema/errors.ts";
 import { Tenant, Timestamp } from "../../schema/ids.ts";
 import { DuplicateEvent, EventLockLost } from "../../schema/outbox_errors.ts";
 import { type AppendError, Log, type Message } from "../log.ts";
 import { ServerClock } from "../server_clock.ts";
-import { type Address, outboxAddress, shardRoot } from "../subjects.ts";
+import { outboxAddress, shardRoot } from "../subjects.ts";
 import type { OpenEvent } from "./backlog.ts";
 import { count } from "./count.ts";
 import * as DeadLetters from "./dead_letters.ts";
@@ -33,6 +34,10 @@ const atOnce = 256;
 /** How often a claim looks for others in place of those that somebody else was quicker with. */
 const maxRounds = 16;
 const maxReasonLength = 1_000;
+/** What the record of an event has beyond its payload: names, each character six bytes at most. */
+export const recordBytes = 8 * 1024;
+/** What a dead letter has beyond its event: a reason, each character six bytes at most, and a count. */
+export const letterBytes = 8 * 1024;
 /** How many that others hold are looked at when there is no room to learn of them by themselves. */
 const maxRefreshed = 256;
 
@@ -72,7 +77,11 @@ const make = Effect.fnUntraced(function* (options: LogStoreOptions) {
       const name = event.idempotencyToken ?? event.id;
       const to = outboxAddress(first, tenant, name);
       const createdAt = Timestamp.make(Math.floor(yield* clock.now));
-      yield* log.append(to, message({ kind: "event", ...event, createdAt }, 0)).pipe(
+      const added = message({ kind: "event", ...event, createdAt }, 0);
+      const sizeBytes = added.body.length;
+      const limitBytes = log.maxPayloadBytes - letterBytes;
+      if (sizeBytes > limitBytes) return yield* new PayloadTooLarge({ sizeBytes, limitBytes });
+      yield* log.append(to, added).pipe(
         Effect.catchTags({
           StaleFence: impossible,
           InvalidBatch: impossible,
@@ -154,28 +163,36 @@ const make = Effect.fnUntraced(function* (options: LogStoreOptions) {
   );
 
   /** Moves a claimed event on; only whoever knows its last record can. */
-  const move = Effect.fnUntraced(function* (
+  const moveWith = Effect.fnUntraced(function* (
     { event: { id }, owner, lock }: Claim,
     record: OutboxRecord,
-    along: (address: Address) => ReadonlyArray<Message> = () => [],
+    along: ReadonlyArray<Message>,
   ) {
     const lost = () => Effect.fail(new EventLockLost({ event: id, owner, lock }));
     const follower = yield* following;
     const open = follower.backlog.byId(id);
     if (open === undefined) return yield* lost();
     const { address } = open;
-    const messages = [message(record, lock), ...along(address)];
+    const messages = [message(record, lock), ...along];
     const append = messages.length === 1
       ? log.append(address, messages[0]!)
       : log.appendBatch(address, messages);
     const { sequence } = yield* append.pipe(
-      Effect.catchTags({ ...otherwise, AlreadyExists: lost, SequenceConflict: lost }),
+      Effect.catchTags({
+        StaleFence: impossible,
+        InvalidBatch: impossible,
+        AlreadyExists: lost,
+        SequenceConflict: lost,
+      }),
     );
     const now = yield* clock.now;
     follower.backlog.take({ address, sequence, at: now, record });
     follower.makeRoom();
     return { open, sequence, now };
   });
+
+  const move = (claim: Claim, record: OutboxRecord) =>
+    Effect.catchTag(moveWith(claim, record, []), "PayloadTooLarge", impossible);
 
   const reasonOf = (reason: string): string => reason.slice(0, maxReasonLength);
 
@@ -219,7 +236,7 @@ const make = Effect.fnUntraced(function* (options: LogStoreOptions) {
         failures: claim.failures + 1,
         reason: reasonOf(reason),
       } as const;
-      yield* move(claim, { kind: "dead" }, () => [
+      yield* moveWith(claim, { kind: "dead" }, [
         { kind: "dead", body: deadRecord.encode(letter) },
       ]);
     }),

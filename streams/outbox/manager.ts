@@ -19,7 +19,7 @@ import * as Schema from "effect/Schema";
 import type * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
 import { waitMillis, wholeMillis } from "../../schema/duration.ts";
-import type { InvalidInput } from "../../schema/errors.ts";
+import type { InvalidInput, PayloadTooLarge } from "../../schema/errors.ts";
 import { parse } from "../../schema/ids.ts";
 import { EventLockLost, PublishFailed, PublishRefused } from "../../schema/outbox_errors.ts";
 import type { OutboxEvent } from "./event.ts";
@@ -172,7 +172,7 @@ export const make = Effect.fnUntraced(function* (
   const failed = Effect.fnUntraced(function* (
     claim: Claim,
     error: unknown,
-  ): Effect.fn.Return<void, EventLockLost | StoreError> {
+  ): Effect.fn.Return<void, EventLockLost | PayloadTooLarge | StoreError> {
     if (error instanceof EventLockLost) return yield* Effect.logDebug(error.message);
     if (error instanceof Stopped) return yield* store.release(claim);
     const isRefused = error instanceof PublishRefused;

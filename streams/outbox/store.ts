@@ -87,11 +87,14 @@ export class OutboxStore extends Context.Service<OutboxStore, {
   ) => Effect.Effect<void, EventLockLost | StoreError>;
   /** Gives an event back that was not published, so that it can be claimed at once. */
   readonly release: (claim: Claim) => Effect.Effect<void, EventLockLost | StoreError>;
-  /** Puts an event aside for good, this failure counted; what shares its key goes on without it. */
+  /**
+   * Puts an event aside for good, this failure counted; what shares its key goes on without it. It is
+   * too large only for whoever has a lower limit than the one who added it.
+   */
   readonly deadLetter: (
     claim: Claim,
     reason: string,
-  ) => Effect.Effect<void, EventLockLost | StoreError>;
+  ) => Effect.Effect<void, EventLockLost | PayloadTooLarge | StoreError>;
   /** The dead letters behind one, oldest death first. */
   readonly deadLetters: (
     options: { readonly limit: number; readonly after?: OutboxEventId },

@@ -61,6 +61,27 @@ it("events of actors and of others are published once, and dead letters come bac
   }
 });
 
+it("a payload may have as much as was said, and not one byte more, and can be given up", async () => {
+  const store = await scratchStore();
+  try {
+    await using weir = await connect({ embedded: { store } });
+    const servers = weir.server!.url;
+    for (const maxPayloadBytes of [1_000, 33 * 1024 * 1024]) {
+      await using outbox = await connectOutbox({ servers, maxPayloadBytes });
+      const payload = "x".repeat(maxPayloadBytes - 2);
+      await assert.rejects(outbox.add("large", `${payload}x`), { _tag: "PayloadTooLarge" });
+      const { id } = await outbox.add("large", payload, undefined, { key: "k" });
+      await using _publisher = await outbox.publish(() => {
+        throw new NonRetryable({ reason: "no" });
+      });
+      await eventually("it is dead", async () => (await outbox.counts()).dead === 1);
+      assert.ok(await outbox.deleteDeadLetter(id));
+    }
+  } finally {
+    await removeStore(store);
+  }
+});
+
 it("a stream takes each event once, under its id and with what there is to say of it", async () => {
   const store = await scratchStore();
   try {

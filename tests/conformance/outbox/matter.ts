@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
+import type { PayloadTooLarge } from "../../../schema/errors.ts";
 import type { EventLockLost } from "../../../schema/outbox_errors.ts";
 import {
   EventType,
@@ -87,8 +88,13 @@ export const idsOf = (claims: ReadonlyArray<Claim>) => claims.map(({ event }) =>
 /** What an owner does to an event, each of which its lock must allow; tells what refused it. */
 export const marks = (
   store: OutboxStore["Service"],
-): Readonly<Record<string, (claim: Claim) => Effect.Effect<string | undefined, StoreError>>> => {
-  const refusal = (mark: Effect.Effect<unknown, EventLockLost | StoreError>) =>
+): Readonly<
+  Record<
+    string,
+    (claim: Claim) => Effect.Effect<string | undefined, PayloadTooLarge | StoreError>
+  >
+> => {
+  const refusal = (mark: Effect.Effect<unknown, EventLockLost | PayloadTooLarge | StoreError>) =>
     mark.pipe(
       Effect.as(undefined),
       Effect.catchTag("EventLockLost", ({ _tag }) => Effect.succeed(_tag)),

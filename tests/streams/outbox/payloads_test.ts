@@ -146,4 +146,55 @@ describe("a large payload", () => {
     })));
 });
 
+describe("an event as large as is let in", () => {
+  const maxPayloadBytes = 200_000;
+  const { test } = scratchNamespace({ maxPayloadBytes });
+
+  /** The event before the first that is too large. */
+  const largest = (key: string) => {
+    const insertOf = (size: number): Effect.Effect<OutboxEvent, unknown, OutboxStore> =>
+      Effect.flatMap(
+        OutboxStore,
+        (store) =>
+          store.insert(newEvent({ key, payload: "x".repeat(size) })).pipe(
+            Effect.catchTag(
+              "PayloadTooLarge",
+              ({ sizeBytes, limitBytes }) => insertOf(size - (sizeBytes - limitBytes)),
+            ),
+          ),
+      );
+    return insertOf(maxPayloadBytes);
+  };
+
+  test("can be a dead letter, whatever the reason, and come back", () =>
+    onEmptyOutbox(Effect.gen(function* () {
+      const store = yield* OutboxStore;
+      const event = yield* largest("k");
+      const [next] = yield* insert(newEvent({ key: "k" }));
+      yield* store.deadLetter(yield* claimOne(), "\u0001".repeat(10_000));
+      const [letter] = yield* store.deadLetters({ limit: 10 });
+      assert.deepEqual([letter?.id, letter?.payload], [event.id, event.payload]);
+      const claimed = yield* claimOne();
+      assert.equal(claimed.event.id, next!.id);
+      yield* store.markSent([claimed]);
+      assert.ok(yield* store.requeue(event.id));
+      assert.equal((yield* claimOne()).event.id, event.id);
+    })));
+
+  test("is refused as a letter, and stays, where less is let in", () =>
+    onEmptyOutbox(Effect.gen(function* () {
+      const log = yield* Log;
+      const more = Layer.succeed(
+        Log,
+        Log.of({ ...log, maxPayloadBytes: maxPayloadBytes + LogStore.letterBytes }),
+      );
+      const of = LogStore.layer().pipe(Layer.provide(ServerClock.layer), Layer.provide(more));
+      yield* Effect.provide(largest("k"), of);
+      const store = yield* OutboxStore;
+      const error = yield* Effect.flip(store.deadLetter(yield* claimOne(), "no"));
+      assert.equal(error._tag, "PayloadTooLarge");
+      assert.deepEqual(yield* store.counts, { pending: 0, processing: 1, dead: 0 });
+    })));
+});
+
 it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));
