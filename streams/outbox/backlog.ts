@@ -129,7 +129,7 @@ export class Backlog {
   /** Up to where everything of a shard is over, if what was read of it ends with `read`. */
   floor(shard: number, read: number): number {
     let floor = read;
-    // What was read again ahead of its turn does not stand in the order of the log.
+    // Above an event that is open it would lose that, so their order is not relied on.
     for (const { address, firstSequence } of this.#open.values()) {
       if (address.shard === shard) floor = Math.min(floor, firstSequence - 1);
     }

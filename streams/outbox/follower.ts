@@ -31,7 +31,7 @@ export interface Follower {
   readonly backlog: Backlog;
   /** Something can be claimed that could not be before. */
   readonly news: PubSub.PubSub<void>;
-  /** Reads what has become of one event. */
+  /** Reads what has become of one event; if it has come back, that is learnt in its turn. */
   readonly refresh: (open: OpenEvent) => Effect.Effect<void, ReadError>;
   /** Whether nothing more is read until there is room. */
   readonly isFull: () => boolean;
@@ -57,7 +57,7 @@ export const follow = Effect.fnUntraced(function* (
     else Latch.openUnsafe(room);
   };
 
-  const takeIn = Effect.fnUntraced(function* (entry: Entry) {
+  const takeIn = Effect.fnUntraced(function* (entry: Entry, isAhead = false) {
     const { shard, subject, sequence, at } = entry;
     const address = outboxAddressOf(layout, shard, subject);
     if (address === undefined) return;
@@ -67,6 +67,8 @@ export const follow = Effect.fnUntraced(function* (
       (error) => Effect.as(passOver(error), undefined),
     );
     if (record === undefined) return;
+    // Ahead of its turn an event would come before older ones of its key.
+    if (isAhead && record.kind === "event") return;
     const isNews = backlog.take({ address, sequence, at, record });
     makeRoom();
     if (isNews) PubSub.publishUnsafe(news, undefined);
@@ -119,7 +121,7 @@ export const follow = Effect.fnUntraced(function* (
     refresh: ({ address, sequence }) =>
       readOn((after) => log.read(executionFilter(address, "outbox"), { after }), {
         after: sequence,
-        take: takeIn,
+        take: (entry) => takeIn(entry, true),
         lost: passOver,
       }),
     intact: Effect.suspend(() => problem === undefined ? Effect.void : Effect.fail(problem)),

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
+import * as Latch from "effect/Latch";
 import * as Layer from "effect/Layer";
+import * as Stream from "effect/Stream";
 import { Namespace } from "../../../schema/ids.ts";
 import { NoSpace, Unavailable } from "../../../schema/errors.ts";
 import { Log } from "../../../streams/log.ts";
@@ -187,6 +189,49 @@ it("what was claimed before the store failed is not left to lapse", () => {
         : append(to, message),
   );
 });
+
+it("what was requeued comes behind those of its key that its reader has yet to learn of", () =>
+  Effect.gen(function* () {
+    const log = yield* Log;
+    const turn = Latch.makeUnsafe(true);
+    const slow = Log.of({
+      ...log,
+      follow: (...of) => Stream.tap(log.follow(...of), () => turn.await),
+    });
+    const storeOn = (log: Log["Service"]) =>
+      Effect.map(
+        Layer.build(
+          Layer.fresh(LogStore.layer()).pipe(Layer.provide(Layer.succeed(Log, log))),
+        ),
+        Context.get(OutboxStore),
+      );
+    const [store, late] = [yield* storeOn(log), yield* storeOn(slow)];
+    const [first, second] = [newEvent({ key: "k" }), newEvent({ key: "k" })];
+    const claimBy = (store: OutboxStore["Service"]) =>
+      store.claim({ owner: "o", limit: 10, lock: "10 minutes" });
+    const claimOneBy = (store: OutboxStore["Service"]) =>
+      Effect.map(until(claimBy(store), ({ length }) => length > 0), ([claim]) => claim!);
+
+    yield* store.insert(first);
+    yield* late.release(yield* claimOneBy(late));
+    yield* Latch.close(turn);
+    yield* store.deadLetter(yield* claimOneBy(store), "no");
+    yield* store.insert(second);
+    assert.ok(yield* store.requeue(first.id));
+
+    // It learns that the first is dead as it tries to claim it.
+    assert.deepEqual(yield* claimBy(late), []);
+    yield* Latch.open(turn);
+    for (const { id } of [second, first]) {
+      const claim = yield* claimOneBy(late);
+      assert.equal(claim.event.id, id);
+      assert.deepEqual(yield* late.markSent([claim]), []);
+    }
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(ServerClock.layer.pipe(Layer.provideMerge(layerMemory({ layout })))),
+    Effect.runPromise,
+  ));
 
 describe("a backlog that does not fit into memory", () => {
   const lock = "10 minutes";
