@@ -26,7 +26,7 @@ import { type Address, executionFilter, kindOfSubject } from "../../streams/subj
 import { afterEnd, answerTo } from "../core/decide.ts";
 import { takeUpToReplay } from "../core/take_up.ts";
 import { lifeOf, readMailbox, removeForsaken } from "../janitor/forsaken.ts";
-import { speakingKey, tell } from "./follow_up.ts";
+import { endedKey, speakingKey, tell } from "./follow_up.ts";
 import { readAll, unread } from "./history.ts";
 import type { Claimed } from "./ownership.ts";
 import type { BudgetMeans } from "./operations.ts";
@@ -271,7 +271,7 @@ export const makeClaims = (options: ClaimsOptions) => {
     { execution, tenant }: Delivery,
     { parent }: MailOf<"join">,
     { record: { life, outcome } }: SeenEnd,
-  ) => tell(options, { execution, tenant, life, key: "weir.ended" }, [answerTo(parent, outcome)]);
+  ) => tell(options, { execution, tenant, life, key: endedKey }, [answerTo(parent, outcome)]);
 
   /** Whether the janitor was told of this end before it was asked for: only it may act then. */
   const isRetired = Effect.fnUntraced(function* (address: Address, end: number, asked: number) {

@@ -16,13 +16,16 @@ import type { Post } from "./post.ts";
 /** Who ends may have many children. */
 const toldAtOnce = 64;
 
+/** Under what an execution that has ended is spoken for to who asks for its end. */
+export const endedKey = "weir.ended";
+
 /**
  * Under what an execution speaks to its children: when it is asked to stop, and again when it has
  * ended, since what was said before is lost on who had not been started yet; and each time that it is
  * run.
  */
 export const speakingKey = ({ done, replays }: Pick<ExecutionState, "done" | "replays">): string =>
-  `weir.${done === undefined ? "cancel" : "ended"}/${replays}`;
+  `${done === undefined ? "weir.cancel" : endedKey}/${replays}`;
 
 /** By what its ends tell others. */
 export interface Means {
