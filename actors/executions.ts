@@ -59,6 +59,7 @@ import { makeRetry } from "./executions/retry.ts";
 import { makeSignals } from "./executions/signals.ts";
 import { SignalTokens, TokenKeys } from "./signal_tokens.ts";
 import { makeStart } from "./executions/start.ts";
+import { Steering } from "./executions/steering.ts";
 import type { TaskOptions } from "./executions/task.ts";
 import { makeView } from "./executions/view.ts";
 import { makeWorkHistory } from "./executions/work_history.ts";
@@ -273,7 +274,7 @@ const make = Effect.gen(function* () {
   const presence = makePresence(means);
   const { present, living, meant } = presence;
   const tokens = new SignalTokens(yield* TokenKeys, log.layout.namespace);
-  const { signal, complete } = makeSignals(means, presence, { tokens, clock });
+  const { signal, complete, steering } = makeSignals(means, presence, { tokens, clock });
   const { prepare, start, startAll } = makeStart(means, presence, { mailboxes, clock, signal });
   const view = makeView(means, presence, clock, yield* Effect.serviceOption(Sessions));
   const { result, describe, history } = view;
@@ -343,7 +344,7 @@ const make = Effect.gen(function* () {
     },
   );
 
-  return Executions.of({
+  const executions = Executions.of({
     prepare,
     start,
     startAll,
@@ -363,15 +364,12 @@ const make = Effect.gen(function* () {
     cell: makeCells(means, presence),
     output: makeOutput(means, presence, yield* Effect.serviceOption(Connection)),
   });
+  return Context.make(Executions, executions).pipe(Context.add(Steering, steering));
 });
 
 /** The verbs on a log. */
 export const layer: Layer.Layer<
-  Executions,
+  Executions | Steering,
   never,
   EngineControl | Log | Leases | Mailboxes | ServerClock
-> = Layer
-  .effect(
-    Executions,
-    make,
-  );
+> = Layer.effectContext(make);

@@ -23,6 +23,7 @@ import { ExecutionIndex } from "../streams/execution_index.ts";
 import { Log } from "../streams/log.ts";
 import * as Seats from "../streams/seats.ts";
 import { type Description, Executions, type Named } from "./executions.ts";
+import { Steering } from "./executions/steering.ts";
 import type { Run } from "./run.ts";
 import { Admission } from "./work/queue/admission.ts";
 import { limitsOf, limitsSignal, seatOf } from "./work/queue/keeper.ts";
@@ -141,7 +142,7 @@ const tell = Effect.fnUntraced(function* (name: string, message: QueueMessage) {
   }).pipe(Effect.catchTag("UnknownActor", () => Effect.fail(new NobodyKeepsQueues({ queue }))));
   const before = yield* limitsNow(queue);
   // Who keeps it applies what is said to what it has then: nobody undoes what another said.
-  yield* executions.signal(named(queue), limitsSignal, message as Schema.Json);
+  yield* (yield* Steering).signal(named(queue), limitsSignal, message as Schema.Json);
   return changed(before, message);
 });
 
@@ -216,7 +217,7 @@ export const list = Effect.gen(function* () {
 });
 
 export const makeQueues = (
-  runtime: ManagedRuntime.ManagedRuntime<ExecutionIndex | Executions | Log, unknown>,
+  runtime: ManagedRuntime.ManagedRuntime<ExecutionIndex | Executions | Log | Steering, unknown>,
 ): Queues => ({
   configure: (name, options) => runtime.runPromise(configure(name, options)),
   describe: (name) => runtime.runPromise(describe(name)),

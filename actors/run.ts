@@ -23,7 +23,7 @@ import {
 } from "./executions.ts";
 import { iterate } from "./iterate.ts";
 import { type ErrorClass, raise } from "./raise.ts";
-import { checkForeignSignal, type SignalDefinition } from "./signal.ts";
+import type { SignalDefinition } from "./signal.ts";
 import { check } from "./standard_schema.ts";
 
 /** A signal that is in the execution's mailbox. */
@@ -128,7 +128,6 @@ export const makeRun = <Output, Raised = unknown>(
     signal: (signal, payload, options) =>
       use((executions) =>
         Effect.gen(function* () {
-          yield* checkForeignSignal(signal.name);
           const checked = signal.payload === undefined
             ? payload
             : yield* check(signal.payload, `the payload of ${signal.name}`, payload);

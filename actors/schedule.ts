@@ -9,6 +9,7 @@ import type { ServerClock } from "../streams/server_clock.ts";
 import type { Executions, Named } from "./executions.ts";
 import * as Schedules from "./executions/schedules.ts";
 import type { ScheduleDescription } from "./executions/schedules.ts";
+import type { Steering } from "./executions/steering.ts";
 import type { ScheduleOptions } from "./executions/task.ts";
 import type { ErrorClass } from "./raise.ts";
 import { makeRun, type Run } from "./run.ts";
@@ -59,14 +60,16 @@ export interface Schedule<Output = unknown, Raised = unknown> {
   ): Promise<ExecutionPage>;
 }
 
+/** Who answers for schedules. */
+type Asked = Executions | ExecutionIndex | ServerClock | Steering;
+
 export const makeSchedule = <Output, Raised>(
-  runtime: ManagedRuntime.ManagedRuntime<Executions | ExecutionIndex | ServerClock, unknown>,
+  runtime: ManagedRuntime.ManagedRuntime<Asked, unknown>,
   named: Named,
   errors: ReadonlyArray<ErrorClass<Raised>> = [],
 ): Schedule<Output, Raised> => {
   const whole = makeRun<ScheduleSummary>(runtime, named);
-  const run = <A, E>(effect: Effect.Effect<A, E, Executions | ExecutionIndex | ServerClock>) =>
-    runtime.runPromise(effect);
+  const run = <A, E>(effect: Effect.Effect<A, E, Asked>) => runtime.runPromise(effect);
 
   return {
     id: named.execution,

@@ -42,8 +42,8 @@ import * as Streams from "../streams/triggers.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as Post from "./engine/post.ts";
 import { Executions } from "./executions.ts";
-import { checkSignal } from "./executions/signals.ts";
-import { checkForeignSignal, type SignalDefinition } from "./signal.ts";
+import { checkPayload, checkSignal } from "./executions/signals.ts";
+import type { SignalDefinition } from "./signal.ts";
 import { type AnySchema, check } from "./standard_schema.ts";
 import { submitOptionsOf, type TriggerSubmitOptions } from "./trigger_options.ts";
 import { isAbove, levelOf } from "./work/trigger/budget_level.ts";
@@ -240,7 +240,6 @@ const thenOf = Effect.fnUntraced(function* (
   if ("signal" in given) {
     yield* onlyHas(given, ["signal", "name", "payload"]);
     const name = yield* parse(Schema.NonEmptyString, "signal name", nameIn(given.name));
-    yield* checkForeignSignal(name);
     const { payload } = given;
     const schema = typeof given.name === "string" ? undefined : given.name.payload;
     const what = `the payload of ${name}`;
@@ -437,7 +436,7 @@ export const emit = Effect.fnUntraced(function* (
   const what = `the payload of ${key}`;
   const schema = typeof event === "string" ? undefined : event.payload;
   const checked = schema === undefined ? given : yield* check(schema, what, given);
-  const payload = yield* checkSignal(key, yield* checkJson(what, checked));
+  const payload = yield* checkPayload(yield* checkJson(what, checked));
   return yield* Streams.make(yield* Log).emit(tenant, {
     kind: "emitted",
     key,

@@ -29,6 +29,7 @@ import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
+import type { Steering } from "./executions/steering.ts";
 import type { TaskOptions } from "./executions/task.ts";
 import { type FamilyReaders, makeFamilies } from "./families.ts";
 import { makeGrants } from "./grants.ts";
@@ -37,7 +38,6 @@ import { makeRun } from "./run.ts";
 import { makeQueues } from "./queues.ts";
 import { makeRemotes } from "./remotes.ts";
 import { makeSchedule } from "./schedule.ts";
-import { checkForeignSignal } from "./signal.ts";
 import { check } from "./standard_schema.ts";
 import { makeSubscriptions } from "./subscriptions.ts";
 import { makeTenants } from "./tenants.ts";
@@ -88,6 +88,7 @@ export const makeVerbs = (
     | Requests
     | ServerClock
     | Sessions
+    | Steering
     | Subscriptions
     | Tenants,
     unknown
@@ -232,7 +233,6 @@ const checkedSignal = (
   { signal: { name, payload: schema }, payload, ...options }: InitialSignal,
 ) =>
   Effect.gen(function* () {
-    yield* checkForeignSignal(name);
     const what = `the payload of ${name}`;
     const checked = schema === undefined ? payload : yield* check(schema, what, payload);
     return { ...options, name, payload: yield* checkJson(what, checked) };

@@ -24,6 +24,7 @@ import { type Description, Executions, type Named } from "../executions.ts";
 import { runsTag } from "../tags.ts";
 import { isTooMuch, mostBackfilled } from "../work/backfill.ts";
 import type { ScheduleSummary } from "../work/schedule.ts";
+import { Steering } from "./steering.ts";
 import { checkComes, graceOf, type ScheduleOptions } from "./task.ts";
 
 /** A schedule as it stands. */
@@ -56,7 +57,7 @@ const scheduleOf = Effect.fnUntraced(function* (named: Named) {
 });
 
 const send = Effect.fnUntraced(function* (named: Named, control: ScheduleControl, key?: string) {
-  const signal = (yield* Executions).signal;
+  const { signal } = yield* Steering;
   yield* signal(
     named,
     scheduleSignal,

@@ -19,11 +19,12 @@ import type { ReadError } from "../../streams/log.ts";
 import type { ServerClock } from "../../streams/server_clock.ts";
 import { type Address, executionFilter, type Kind } from "../../streams/subjects.ts";
 import { defaultLimits } from "../core/decide.ts";
-import { turnSignal } from "../core/state.ts";
 import type { Executions, Named, SignalOptions } from "../executions.ts";
+import { checkForeignSignal } from "../signal.ts";
 import type { SignalTokens } from "../signal_tokens.ts";
 import { traced } from "../traced.ts";
 import type { Means, Presence } from "./present.ts";
+import type { Steering } from "./steering.ts";
 
 type Json = Schema.Json;
 
@@ -37,16 +38,8 @@ const nothing: ReadonlyMap<Kind, number> = new Map();
 /** What becomes of a signal that its execution did not live to take up. */
 const endedBefore: SignalEffect = { type: "other", raw: "execution_ended" };
 
-/** A signal's payload as JSON, if both it and the name will do. */
-export const checkSignal = Effect.fnUntraced(function* (name: string, payload: unknown) {
-  yield* parse(SignalName, "signal name", name);
-  if (name.startsWith(turnSignal(""))) {
-    return yield* new InvalidInput({
-      what: "signal name",
-      value: name,
-      rule: "only who keeps a queue says whose turn it is",
-    });
-  }
+/** The payload of a signal or an event as JSON. */
+export const checkPayload = Effect.fnUntraced(function* (payload: unknown) {
   const value = yield* (payload === undefined ? Effect.undefined : parse(Json, "payload", payload));
   const size = value === undefined ? 0 : utf8.encode(JSON.stringify(value)).length;
   if (size > signalLimitBytes) {
@@ -58,6 +51,13 @@ export const checkSignal = Effect.fnUntraced(function* (name: string, payload: u
   }
   return value;
 });
+
+const checkName = (name: string) =>
+  Effect.andThen(parse(SignalName, "signal name", name), checkForeignSignal(name));
+
+/** A signal's payload as JSON, if both it and the name will do. */
+export const checkSignal = (name: string, payload: unknown) =>
+  Effect.andThen(checkName(name), checkPayload(payload));
 
 /** A signal as it lies in a mailbox. */
 export const signalMail = (
@@ -85,7 +85,9 @@ export const makeSignals = (
     readonly tokens: SignalTokens;
     readonly clock: ServerClock["Service"];
   },
-): Pick<Executions["Service"], "signal" | "complete"> => {
+): Pick<Executions["Service"], "signal" | "complete"> & {
+  readonly steering: Steering["Service"];
+} => {
   /** Mailboxes that a signal of this process is on its way to. */
   const busy = new Set<string>();
 
@@ -100,7 +102,7 @@ export const makeSignals = (
       () => post.send(address, mail),
     );
 
-  /** Sends a signal; to one life of an execution alone, if one is named. */
+  /** Sends a signal of whatever name; to one life of an execution alone, if one is named. */
   const signal = Effect.fnUntraced(
     function* (
       to: Named,
@@ -109,7 +111,7 @@ export const makeSignals = (
       { key, source }: SignalOptions,
       life?: number,
     ) {
-      const value = yield* checkSignal(name, payload);
+      const value = yield* checkPayload(payload);
       const { tail } = addressOf(to);
       // Of many at once each would find that another has come.
       const isAlone = key === undefined && !busy.has(tail);
@@ -180,7 +182,9 @@ export const makeSignals = (
   );
 
   return {
-    signal: (to, name, payload, options = {}) => signal(to, name, payload, options),
+    signal: (to, name, payload, options = {}) =>
+      Effect.andThen(checkName(name), signal(to, name, payload, options)),
     complete,
+    steering: { signal: (to, name, payload, options = {}) => signal(to, name, payload, options) },
   };
 };

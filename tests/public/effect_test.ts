@@ -12,7 +12,14 @@ import {
   makeWorker,
   neverStuck,
 } from "@weir/weir/effect";
-import { ActorName, Namespace, Tenant, WorkerInstanceId } from "@weir/weir/schema";
+import {
+  ActorName,
+  ExecutionId,
+  InvalidInput,
+  Namespace,
+  Tenant,
+  WorkerInstanceId,
+} from "@weir/weir/schema";
 import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const acme = Tenant.make("acme");
@@ -68,6 +75,30 @@ const program = (pass: Effect.Effect<void>) =>
     assert.equal(late._tag, "ExecutionEnded");
     assert.deepEqual(yield* Stream.runCollect(neverStuck()), []);
   }).pipe(Effect.scoped);
+
+it("no signal by which the runtime steers what it runs is sent by others", () =>
+  Effect.gen(function* () {
+    const executions = yield* Executions;
+    const names = ["weir.schedule", "weir.queue", "weir.turn/1", "weir."];
+    const refusalOf = <A>(sent: Effect.Effect<A, unknown>) =>
+      Effect.map(Effect.flip(sent), (error) => {
+        assert.ok(error instanceof InvalidInput, String(error));
+        assert.match(error.message, /signal name "weir\..*the runtime's/);
+      });
+    const of = yield* executions.start(order, acme, 1, { id: "o-1", unserved: true });
+    for (const name of names) {
+      yield* refusalOf(executions.signal(of, name, { type: "pause" }));
+      const signals = [{ name, payload: { type: "pause" } }];
+      yield* refusalOf(executions.start(order, acme, 1, { id: "o-2", unserved: true, signals }));
+    }
+    assert.deepEqual(
+      (yield* Stream.runCollect(executions.history(of))).map(({ record }) => record.kind),
+      ["start"],
+    );
+    const execution = ExecutionId.make("order/o-2");
+    const none = yield* Effect.flip(executions.describe({ ...of, execution }));
+    assert.equal(none._tag, "ExecutionNotFound");
+  }).pipe(Effect.provide(layerMemory()), Effect.runPromise));
 
 describe("an actor of Effects", () => {
   it("runs in memory, by a clock that the test moves", async () => {
