@@ -3,8 +3,12 @@
  * here and recorded by the engine, so that a replay waits for the same moment.
  */
 import * as Duration from "effect/Duration";
+import * as Effect from "effect/Effect";
+import * as Schema from "effect/Schema";
+import { waitMillis } from "../schema/duration.ts";
+import type { InvalidInput } from "../schema/errors.ts";
 import type { Failure } from "../schema/failure.ts";
-import { longestMs } from "../schema/ids.ts";
+import { longestMs, parse } from "../schema/ids.ts";
 
 export interface RetryPolicy {
   /** Tries in all, the first one included; 4 if left out, 1 for none but the first. */
@@ -28,6 +32,25 @@ export interface RetryPolicy {
    */
   readonly retryIf?: (failure: Failure) => boolean;
 }
+
+const Attempts = Schema.Number.check(
+  Schema.isGreaterThanOrEqualTo(1, { expected: "a number of tries from 1 on" }),
+);
+const Backoff = Schema.Literals(["fixed", "exponential"]);
+const Factor = Schema.Finite.check(
+  Schema.isGreaterThanOrEqualTo(0, { expected: "a number from 0 on" }),
+);
+
+/** Refuses a policy by which there would be no next try, or no last one. */
+export const checkRetry = Effect.fnUntraced(function* (
+  { attempts, backoff, delay, factor, maxDelay }: RetryPolicy,
+): Effect.fn.Return<void, InvalidInput> {
+  if (attempts !== undefined) yield* parse(Attempts, "retry attempts", attempts);
+  if (backoff !== undefined) yield* parse(Backoff, "retry backoff", backoff);
+  if (delay !== undefined) yield* waitMillis("retry delay", delay);
+  if (factor !== undefined) yield* parse(Factor, "retry factor", factor);
+  if (maxDelay !== undefined) yield* waitMillis("longest retry delay", maxDelay);
+});
 
 const millis = (input: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(input));

@@ -13,6 +13,7 @@ import { StepFailed } from "../../schema/execution_errors.ts";
 import { parse, shown, Timestamp } from "../../schema/ids.ts";
 import type { Command } from "../core/decide.ts";
 import { attemptNote, type OperationKind } from "../core/state.ts";
+import { checkRetry } from "../retry_policy.ts";
 import { TagName, TagValue } from "../tags.ts";
 import { childrenOf } from "./children.ts";
 import { consumeFor } from "./consume.ts";
@@ -29,8 +30,9 @@ import { checkJson } from "./to_json.ts";
 
 type Json = Schema.Json;
 
-const checkLimits = ({ timeout, heartbeatTimeout }: RunOptions) =>
+const checkLimits = ({ retry, timeout, heartbeatTimeout }: RunOptions) =>
   Effect.all([
+    retry === undefined ? Effect.void : checkRetry(retry),
     timeout === undefined ? Effect.void : millisOf("timeout", timeout),
     heartbeatTimeout === undefined ? Effect.void : millisOf("heartbeat timeout", heartbeatTimeout),
   ]);

@@ -39,6 +39,7 @@ import { makeWaiting } from "../../streams/budgets/waiting.ts";
 import { makeAnswer } from "../bells.ts";
 import { serveJanitor } from "../janitor.ts";
 import type { KeepOptions } from "../keep.ts";
+import { checkRetry } from "../retry_policy.ts";
 import { SignalTokens, TokenKeys } from "../signal_tokens.ts";
 import { Requests } from "../../streams/requests.ts";
 import { queueCode } from "../work/queue/keeper.ts";
@@ -146,7 +147,10 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
   } = options;
   const limits = yield* parseLimits(options);
   const { concurrency, leaseMs } = limits;
-  for (const { name } of options.actors) yield* parse(ForeignActorName, "actor name", name);
+  for (const { name, retry } of options.actors) {
+    yield* parse(ForeignActorName, "actor name", name);
+    if (retry !== undefined) yield* checkRetry(retry);
+  }
   const post = Post.make(log);
   const clerk = yield* makeClerk(log, clock);
   const { consume, release } = makeBudgets(log, clock, clerk);

@@ -22,7 +22,7 @@ import {
   TaskRetry,
 } from "../../schema/task.ts";
 import { stackOf } from "../../streams/budgets/input.ts";
-import type { RetryPolicy } from "../retry_policy.ts";
+import { checkRetry, type RetryPolicy } from "../retry_policy.ts";
 import { calendarOf, nextOccurrence } from "../work/calendar.ts";
 
 export interface ScheduleOptions {
@@ -86,9 +86,9 @@ const Description = Schema.String.check(
   Schema.isMaxLength(2_000, { expected: "a text of at most 2,000 characters" }),
 );
 
-const retryOf = Effect.fnUntraced(function* (
-  { attempts = 4, backoff, delay, factor, maxDelay, jitter }: Omit<RetryPolicy, "retryIf">,
-) {
+const retryOf = Effect.fnUntraced(function* (policy: Omit<RetryPolicy, "retryIf">) {
+  const { attempts = 4, backoff, delay, factor, maxDelay, jitter } = policy;
+  yield* checkRetry(policy);
   const delayMs = yield* optionalMillis("retry delay", delay);
   const maxDelayMs = yield* optionalMillis("longest retry delay", maxDelay);
   return yield* parse(TaskRetry, "retry", {

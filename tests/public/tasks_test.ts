@@ -317,6 +317,7 @@ describe("what is no task", () => {
   for (
     const [what, options] of Object.entries<SubmitOptions>({
       "no attempts": { retry: { attempts: 0 } },
+      "a factor that is none": { retry: { factor: NaN } },
       "a time of nothing": { timeout: "0 millis" },
       "a time that is none": { timeout: "soon" as never },
       "an unknown safety": { safety: "careless" as never },

@@ -223,6 +223,33 @@ export const stepsSuite = (name: string, run: Run<Services>): void => {
     }
 
     for (
+      const [what, retry] of [
+        ["a delay that is none", { delay: "5 secs" as "5 seconds" }],
+        ["a longest delay that is none", { maxDelay: NaN }],
+        ["a count that is none", { attempts: Number("many") }],
+        ["a factor that is none", { factor: NaN }],
+        ["pauses of no kind", { backoff: "linear" as "fixed" }],
+      ] satisfies ReadonlyArray<[string, RetryPolicy]>
+    ) {
+      test(`a retry policy with ${what} is refused before the first try, or the worker`, (stage) =>
+        Effect.gen(function* () {
+          let tries = 0;
+          const charge = () => {
+            tries++;
+            throw new Error("no");
+          };
+          const odd = stage.actor("odd", (ctx) => ctx.run("charge", charge, { retry }));
+          yield* stage.work([odd]);
+          const error = yield* errorOf(stage.play(odd));
+          assert.ok(error._tag === "ExecutionFailed");
+          assert.equal(error.failure.name, "InvalidInput");
+          const whole = stage.actor("whole", charge, { retry });
+          assert.equal((yield* errorOf(stage.work([whole])))._tag, "InvalidInput");
+          assert.equal(tries, 0);
+        }));
+    }
+
+    for (
       const [what, retry, pauses] of [
         ["fixed", { backoff: "fixed", delay: "60 millis" }, [60, 60, 60]],
         ["growing", { delay: "20 millis", factor: 3 }, [20, 60, 180]],
