@@ -285,7 +285,7 @@ export const contextOf = (
             ? Effect.succeed(received?.payload as A)
             : check(schema, `the payload of ${name}`, received.payload)),
       ),
-    token: ({ name }, options) => durably("token", operations.token(name, options)),
+    token: ({ name }, options) => awaited("token", name, operations.token(name, options)),
     call: <Input, Output>(
       actor: Actor<Input, Output>,
       input: Input,
@@ -350,11 +350,11 @@ export const contextOf = (
       add: (eventType, payload, options) =>
         awaited("outbox.add", eventType, operations.addEvent(eventType, payload, options)),
     },
-    tag: (name, value = "") => durably("tag", operations.tag(name, value)),
-    untag: (name) => durably("untag", operations.untag(name)),
+    tag: (name, value = "") => awaited("tag", name, operations.tag(name, value)),
+    untag: (name) => awaited("untag", name, operations.untag(name)),
     state: <A>(name: string): StateCell<A> => ({
       get: () => operations.cell(name) as A | undefined,
-      set: (value) => durably("state", operations.setCell(name, value as Json | undefined)),
+      set: (value) => awaited("state", name, operations.setCell(name, value as Json | undefined)),
     }),
   };
 

@@ -49,6 +49,26 @@ const mistakes: ReadonlyArray<
     /^NotAwaited: .*ctx\.sleep "nap"/,
   ],
   [
+    "a state that nobody awaits",
+    (ctx) => void ctx.state("totals").set({ of: new Map() }),
+    /^NotAwaited: .*ctx\.state "totals"/,
+  ],
+  [
+    "a tag that nobody awaits",
+    (ctx) => void ctx.tag("two words", "x"),
+    /^NotAwaited: .*ctx\.tag "two words"/,
+  ],
+  [
+    "a tag that nobody awaits to be gone",
+    (ctx) => void ctx.untag("team.name"),
+    /^NotAwaited: .*ctx\.untag "team\.name"/,
+  ],
+  [
+    "a token that nobody awaits",
+    (ctx) => void ctx.token(go),
+    /^NotAwaited: .*ctx\.token "go"/,
+  ],
+  [
     "one name for two steps at once",
     (ctx) => Promise.all([ctx.run("pick", () => 1), ctx.run("pick", () => 2)]),
     /^NameInUse: .*"pick" while it is still in use\. Choose another name/,
