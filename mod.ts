@@ -149,6 +149,7 @@ export {
   ChildFailed,
   CipherMissing,
   type CompletionEvent,
+  ConnectionClosed,
   ConnectionFailed,
   ContextClosed,
   CorruptRecord,

@@ -5,7 +5,6 @@
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
-import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Scope from "effect/Scope";
 import { parse, Tenant } from "../schema/ids.ts";
 import type { Cursor } from "../schema/cursor.ts";
@@ -34,6 +33,7 @@ import type { GrantVerbs } from "./grants.ts";
 import type { LedgerVerbs } from "./ledgers.ts";
 import type { SignalDefinition } from "./signal.ts";
 import type { Run, SentSignal } from "./run.ts";
+import { makeRuntime } from "./runtime.ts";
 import type { SubscriptionVerbs } from "./subscriptions.ts";
 import type { TenantVerbs } from "./tenants.ts";
 import type { Emit, TriggerVerbs } from "./triggers.ts";
@@ -227,7 +227,7 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
  */
 export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
   const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
-  const runtime = ManagedRuntime.make(layer(options));
+  const runtime = makeRuntime(layer(options));
   const workers = new Set<Worker>();
   const close = async () => {
     await Promise.all([...workers].map((worker) => worker.close()));

@@ -369,6 +369,22 @@ export class ConnectionFailed
   }
 }
 
+/** A verb was used on a connection that its process has closed, or closed meanwhile. */
+export class ConnectionClosed
+  extends Schema.TaggedError<ConnectionClosed>("@weir/weir/ConnectionClosed")(
+    "ConnectionClosed",
+    { landed: Landed },
+  ) {
+  readonly code = "WEIR_CONNECTION_CLOSED";
+  readonly retryable = false;
+  override get message(): string {
+    return this.landed === "no"
+      ? "This connection was closed by its own process before it was asked. Connect anew."
+      : "This connection was closed by its own process while this was under way. What it was to " +
+        "write may be there; connect anew, and repeat it with the same id, or read before you go on.";
+  }
+}
+
 /** None of the places that may provide a nats-server binary did. */
 export class ServerNotFound extends Schema.TaggedError<ServerNotFound>("@weir/weir/ServerNotFound")(
   "ServerNotFound",
@@ -422,5 +438,6 @@ export type WeirError =
   | TopologyDrift
   | CipherMissing
   | ConnectionFailed
+  | ConnectionClosed
   | ServerNotFound
   | ServerFailed;

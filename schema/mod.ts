@@ -157,6 +157,7 @@ export { isFinal, isValidTransition, RunState } from "./run_state.ts";
 export {
   AlreadyExists,
   CipherMissing,
+  ConnectionClosed,
   ConnectionFailed,
   CorruptRecord,
   CursorGap,

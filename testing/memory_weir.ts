@@ -9,12 +9,12 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Fiber from "effect/Fiber";
 import * as Layer from "effect/Layer";
-import * as ManagedRuntime from "effect/ManagedRuntime";
 import * as Scope from "effect/Scope";
 import type { Actor, StepContext } from "../actors/actor.ts";
 import { layerMemory } from "../actors/layer.ts";
 import type { ErrorClass } from "../actors/raise.ts";
 import { outcomeOf, type Run } from "../actors/run.ts";
+import { makeRuntime } from "../actors/runtime.ts";
 import { type TokenKey, TokenKeys } from "../actors/signal_tokens.ts";
 import { makeVerbs, makeWorker } from "../actors/verbs.ts";
 import type { Schedule } from "../actors/schedule.ts";
@@ -150,7 +150,7 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
     options.startsAt?.getTime() ?? Date.now(),
     () => Math.max(...[...steps].flatMap((underWay) => [...underWay].map(({ since }) => since))),
   );
-  const runtime = ManagedRuntime.make(
+  const runtime = makeRuntime(
     layerMemory(options.tokenKeys === undefined ? {} : { tokenKeys: options.tokenKeys }).pipe(
       Layer.provideMerge(Layer.succeedContext(clock.context)),
     ),
@@ -226,7 +226,7 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
   });
 
   const worker: MemoryWeir["worker"] = async (actors, workerOptions = {}) => {
-    const process = new MortalProcess(context);
+    const process = new MortalProcess(await runtime.context());
     const underWay = new Set<{ readonly since: number }>();
     const scope = Scope.makeUnsafe();
     const run = Effect.runPromiseWith(
@@ -274,7 +274,7 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
 
   const close = async () => {
     for (const worker of workers) await worker.close();
-    await runtime.runPromise(Fiber.interrupt(projecting));
+    await Effect.runPromise(Fiber.interrupt(projecting));
     await runtime.dispose();
     for (const of of secondRuns.keys()) await checked(of);
   };

@@ -52,6 +52,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   Unavailable: 503,
   StreamDisconnected: 503,
   ConnectionFailed: 503,
+  ConnectionClosed: 503,
   ServerNotFound: 503,
   ServerFailed: 503,
   NoSpace: 507,

@@ -67,6 +67,8 @@ const samples: ReadonlyArray<
     key: "2026-11",
   }),
   new errors.ConnectionFailed({ servers: ["nats://127.0.0.1:4222"], reason: "refused" }),
+  new errors.ConnectionClosed({ landed: "no" }),
+  new errors.ConnectionClosed({ landed: "unknown" }),
   new errors.ServerNotFound({ refusals: [{ source: "PATH", reason: "none" }] }),
   new errors.ServerFailed({ store: "store", reason: "exit code 1", logTail: "[FTL] no" }),
   new errors.ServerFailed({ store: "store", reason: "exit code 1", logTail: "" }),
