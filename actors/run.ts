@@ -47,7 +47,8 @@ export interface Run<Output = unknown, Raised = unknown> {
   readonly tenant: string;
   /**
    * Resolves when the execution has ended; rejects if it did not succeed, with the actor's own error
-   * if that is of a class that the actor declares. A signal that aborts ends the waiting, not the run.
+   * if that is of a class that the actor declares. A signal that aborts ends the waiting, with its reason, and not the
+   * run.
    */
   result(options?: { readonly signal?: AbortSignal }): Promise<Output>;
   /** Resolves with how the execution has ended; rejects only if that cannot be known. */

@@ -1,6 +1,7 @@
 /**
  * The runtime that the verbs of a promise door run in, until the door is closed: what is asked then,
- * or is under way, fails with `ConnectionClosed`. What streams under way end with, their logs say.
+ * or is under way, fails with `ConnectionClosed`, and what a signal ends with that signal's reason. What
+ * streams under way end with, their logs say.
  */
 import * as Cause from "effect/Cause";
 import * as Exit from "effect/Exit";
@@ -32,8 +33,9 @@ export const makeRuntime = <R, E>(
         refuseIfClosed();
         const exit = await runPromiseExit(effect, options);
         if (Exit.isSuccess(exit)) return exit.value;
-        if (isClosed && Cause.hasInterruptsOnly(exit.cause)) {
-          throw new ConnectionClosed({ landed: "unknown" });
+        if (Cause.hasInterruptsOnly(exit.cause)) {
+          options?.signal?.throwIfAborted();
+          if (isClosed) throw new ConnectionClosed({ landed: "unknown" });
         }
         throw Cause.squash(exit.cause);
       },

@@ -196,16 +196,18 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
   };
 
   /** The result of an execution, with the time that it takes. */
-  const resultOf =
-    <Output>(run: Pick<Run<Output>, "id" | "tenant" | "result" | "describe">) => async () => {
-      const found = passing(run.result(), async () => {
-        const { status, why } = await run.describe();
-        return new Error(`${run.id} does not end by itself: it is ${status}, and ${why}`);
-      });
-      await Promise.allSettled([found]);
-      await checked(`${run.tenant} ${run.id}`);
-      return found;
-    };
+  const resultOf = <Output>(run: Pick<Run<Output>, "id" | "tenant" | "result" | "describe">): Run<
+    Output
+  >["result"] =>
+  async (resultOptions) => {
+    const found = passing(run.result(resultOptions), async () => {
+      const { status, why } = await run.describe();
+      return new Error(`${run.id} does not end by itself: it is ${status}, and ${why}`);
+    });
+    await Promise.allSettled([found]);
+    await checked(`${run.tenant} ${run.id}`);
+    return found;
+  };
 
   const timely = <Output, Raised, R extends Run<Output, Raised>>(
     run: R,

@@ -136,6 +136,18 @@ describe("executions on the embedded server", () => {
     await worker.close();
   });
 
+  it("a result that nobody waits for any more rejects with the reason that its signal gives", async () => {
+    const run = await weir.start(trip, undefined);
+    const reason = new Error("the tab was closed");
+    const leaving = new AbortController();
+    const left = assert.rejects(run.result({ signal: leaving.signal }), reason);
+    await assert.rejects(run.result({ signal: AbortSignal.abort(reason) }), reason);
+    leaving.abort(reason);
+    await left;
+    await assert.rejects(run.result({ signal: AbortSignal.timeout(1) }), { name: "TimeoutError" });
+    await run.cancel({ force: true });
+  });
+
   it("another connection, or none, makes no difference to an execution", async () => {
     const id = randomUUID();
     await weir.start(order, { cents: 1 }, { id });

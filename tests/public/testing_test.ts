@@ -140,6 +140,24 @@ describe("an engine in memory", () => {
     assert.equal(other.now.getTime(), startsAt.getTime());
     await assert.rejects(other.get(naps, "n-1").describe(), { code: "WEIR_EXECUTION_NOT_FOUND" });
   });
+
+  it("a result that nobody waits for any more lets no more time pass", async () => {
+    const reason = new Error("the tab was closed");
+    const leaving = new AbortController();
+    const naps = actor("naps", async (ctx) => {
+      await ctx.sleep("first", "1 day");
+      await ctx.run("leave", () => leaving.abort(reason));
+      await ctx.sleep("second", "1 day");
+    });
+    await using weir = await inMemory({ startsAt });
+    await weir.worker([naps]);
+    const run = await weir.start(naps, undefined);
+    await assert.rejects(run.result({ signal: AbortSignal.abort(reason) }), reason);
+    assert.equal(weir.now.getTime(), startsAt.getTime());
+    await assert.rejects(run.result({ signal: leaving.signal }), reason);
+    assert.equal(weir.now.getTime(), startsAt.getTime() + day);
+    await run.result({ signal: new AbortController().signal });
+  });
 });
 
 describe("a crash in memory", () => {
