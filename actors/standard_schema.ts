@@ -5,6 +5,8 @@
 import * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
 import { InvalidInput } from "../schema/errors.ts";
+import { shown } from "../schema/ids.ts";
+import { failureOf } from "./engine/failure_of.ts";
 
 /** The part of the Standard Schema interface, version 1, that is used. */
 export interface StandardSchema<Input = unknown, Output = Input> {
@@ -44,12 +46,14 @@ export const check = <A>(
   const standard = isStandard(schema)
     ? schema as StandardSchema<unknown, A>
     : Schema.toStandardSchemaV1(schema as never) as unknown as StandardSchema<unknown, A>;
-  const refuse = (rule: string) =>
-    new InvalidInput({ what, value: (JSON.stringify(value) ?? "undefined").slice(0, 100), rule });
+  const refuse = (rule: string) => new InvalidInput({ what, value: shown(value), rule });
   return Effect.flatMap(
     Effect.tryPromise({
       try: async () => await standard["~standard"].validate(value),
-      catch: (error) => refuse(String(error)),
+      catch: (error) => {
+        const { name, message } = failureOf(error);
+        return refuse(`${name}: ${message}`);
+      },
     }),
     (result) =>
       result.issues === undefined ? Effect.succeed(result.value) : Effect.fail(refuse(

@@ -18,6 +18,7 @@ import {
   executionIdentity,
   isForeign,
   parse,
+  shown as textOf,
   Tenant,
   Timestamp,
 } from "../schema/ids.ts";
@@ -180,11 +181,7 @@ const nameIn = (of: unknown): unknown =>
   typeof of === "object" && of !== null && "name" in of ? of.name : of;
 
 const refuse = (what: string, value: unknown, rule: string) =>
-  new InvalidInput({
-    what,
-    value: (JSON.stringify(value) ?? String(value)).slice(0, 200),
-    rule,
-  });
+  new InvalidInput({ what, value: textOf(value), rule });
 
 const decodeWhen = Schema.decodeUnknownResult(When);
 

@@ -160,3 +160,35 @@ describe("a signal's payload", () => {
     assert.match(String(await run.result()), /the payload of amount "-2".*positive number\. 3$/);
   });
 });
+
+describe("a value that a schema refuses", () => {
+  const circle: Record<string, unknown> = {};
+  circle["itself"] = circle;
+  const unreadable = Object.create(null);
+  const schema = (validate: StandardSchema["~standard"]["validate"]): StandardSchema => ({
+    "~standard": { version: 1, vendor: "test", validate },
+  });
+  const strict = schema(() => ({ issues: [{ message: "expected a number", path: ["n"] }] }));
+  const throws = schema(() => {
+    throw unreadable;
+  });
+
+  for (
+    const [what, input, value, says] of [
+      ["holds a BigInt", strict, { n: 1n }, /the input of takes ".*1n.*" .*n: expected a number/],
+      ["holds itself", strict, circle, /the input of takes ".*Circular.*" .*n: expected a number/],
+      ["is shown by what throws", throws, 1, /the input of takes "1" /],
+    ] as const
+  ) {
+    it(`is refused with what is wrong if it ${what}`, async () => {
+      const takes = actor("takes", { input }, () => 1);
+      await using weir = await inMemory();
+      await weir.worker([takes]);
+      await assert.rejects(weir.start(takes, value), (error: unknown) => {
+        assert.ok(error instanceof InvalidInput, String(error));
+        assert.match(error.message, says);
+        return true;
+      });
+    });
+  }
+});

@@ -247,6 +247,7 @@ describe("a trigger", () => {
     for (
       const bad of [
         { ...good, when: { event: "e", percent: 3 } },
+        { ...good, when: { event: 1n } },
         { ...good, then: { promote: "weir-queue/q" } },
         { ...good, then: "promote" },
         { ...good, then: { submit: waits, options: { parent: "waits/t" } } },
