@@ -52,7 +52,7 @@ export const sendOut = (context: ActorContext, request: ErrandRequest): Promise<
   sentOut.get(context)!(request);
 
 /** A promise that knows whether anybody has ever asked for what it gives. */
-class Durable<A> extends Promise<A> {
+export class Durable<A> extends Promise<A> {
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
   }

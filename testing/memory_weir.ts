@@ -240,9 +240,13 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
       Effect.flatMap(
         Layer.build(processServices),
         (services) =>
-          makeWorker(actors.map((actor) => observed(watched(actor), underWay)), workerOptions).pipe(
-            Effect.provideContext(services),
-          ),
+          makeWorker(
+            // The code of a remote actor is not the test's, and knows its context by its identity.
+            actors.map((actor: Actor<unknown, unknown> & { readonly isRemote?: boolean }) =>
+              actor.isRemote === true ? actor : observed(watched(actor), underWay)
+            ),
+            workerOptions,
+          ).pipe(Effect.provideContext(services)),
       ).pipe(Effect.provideService(Expiries, bells), Scope.provide(scope)),
     );
     steps.add(underWay);

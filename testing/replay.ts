@@ -6,6 +6,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Actor, ActorContext, ChildOptions, SpawnedChild } from "../actors/actor.ts";
+import { Durable } from "../actors/actor_context.ts";
 import { failureOf } from "../actors/engine/failure_of.ts";
 import { NondeterministicProgram } from "../schema/execution_errors.ts";
 
@@ -148,14 +149,20 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
   };
 };
 
-/** A copy that the function cannot change; an instance of a class stays what it is. */
-const copyOf = (value: unknown): unknown => {
+const copied = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(copied);
+  if (value instanceof Date) return new Date(value);
+  return value instanceof Object && Object.getPrototypeOf(value) === Object.prototype
+    ? Object.fromEntries(Object.entries(value).map(([name, field]) => [name, copied(field)]))
+    : value;
+};
+
+/** A copy that the function cannot change; an instance of a class of its own stays what it is. */
+const copyOf = <A>(value: A): A => {
   try {
-    return value instanceof Object && Object.getPrototypeOf(value) !== Object.prototype &&
-        !Array.isArray(value)
-      ? value
-      : structuredClone(value);
+    return copied(value) as A;
   } catch {
+    // It holds itself.
     return value;
   }
 };
@@ -247,11 +254,11 @@ const secondRun = async (
         const before = first === undefined ? cut(firstEnd) : sentenceOf(first);
         differ((first ?? asked).step, before, sentenceOf(asked));
       }
-      const answer = new Promise<A>((resolve, reject) => {
+      const answer = new Durable<A>((resolve, reject) => {
         answers.push((event) => {
           if ("error" in event) return reject(event.error);
           if (!("value" in event)) return;
-          const value = copyOf(event.value) as A;
+          const value = copyOf(event.value as A);
           if (asked.verb === "state") {
             const given = asked.input === undefined ? undefined : JSON.parse(asked.input);
             cells.set(asked.step, given);
@@ -259,7 +266,7 @@ const secondRun = async (
           resolve(wrap === undefined ? value : wrap(value));
         });
       });
-      answer.catch(() => {});
+      Promise.prototype.then.call(answer, undefined, () => {});
       return answer;
     },
     draw: <A>(draw: () => A) => drawn.length === 0 ? draw() : drawn.shift() as A,
@@ -304,12 +311,16 @@ export const ranTwice = <Input, Output>(
   const any = actor as Actor<unknown, unknown>;
   return {
     ...actor,
-    run: (context, input) =>
-      firstRun(
+    run: (context, input) => {
+      // As they are before the function can change them.
+      const again = { ...context, results: copyOf(context.results) };
+      const inputAgain = copyOf(input);
+      return firstRun(
         any,
         context,
         input,
-        (trace, end) => onSecond(context, secondRun(any, context, input, trace, end)),
-      ) as Promise<Output>,
+        (trace, end) => onSecond(context, secondRun(any, again, inputAgain, trace, end)),
+      ) as Promise<Output>;
+    },
   };
 };

@@ -4,8 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Actor,
   actor,
+  ExecutionCancelled,
   ExecutionExpired,
   NondeterministicProgram,
+  remoteActor,
   type Run,
   signal,
 } from "@weir/weir";
@@ -362,6 +364,50 @@ describe("a program that runs twice", () => {
       const run = await weir.start(deep, undefined);
       assert.deepEqual((await run.result())[3], [1, 2, 3]);
     }
+  });
+
+  it("is left in peace where it changes what it is given", async () => {
+    const changes = actor("changes", async (ctx, input: { todo: Array<string> }) => {
+      const due = await ctx.now();
+      due.setUTCDate(due.getUTCDate() + 7);
+      const done: Array<string> = [];
+      for (let one = input.todo.shift(); one !== undefined; one = input.todo.shift()) {
+        done.push(await ctx.run("do", () => one));
+      }
+      const before = Object.values(ctx.results) as Array<Array<number>>;
+      return [due.toISOString(), done, before.map((numbers) => numbers.pop())];
+    });
+    const counts = actor("counts", () => [1, 2, 3]);
+    await using weir = await inMemory({ startsAt });
+    await weir.worker([changes, counts]);
+    const after = [await weir.submit(counts, undefined)];
+    const run = await weir.submit(changes, { todo: ["a", "b"] }, { after });
+    assert.deepEqual(await run.result(), ["2026-01-08T00:00:00.000Z", ["a", "b"], [3]]);
+  });
+
+  it("is left in peace where two wait for one promise, each in its way", async () => {
+    const both = actor("both", (ctx) => {
+      const user = ctx.run("user", () => "ana");
+      const mail = async () => {
+        const to = await user;
+        return ctx.run("mail", () => to);
+      };
+      return Promise.all([mail(), user.then((of) => ctx.run("audit", () => of))]);
+    });
+    await using weir = await inMemory();
+    await weir.worker([both]);
+    assert.deepEqual(await (await weir.start(both, undefined)).result(), ["ana", "ana"]);
+  });
+
+  it("is not what a remote actor is, which waits for its worker", async () => {
+    const resize = remoteActor<string, string>("resize", { capabilities: ["image"] });
+    await using weir = await inMemory();
+    await weir.worker([resize]);
+    const run = await weir.start(resize, "large");
+    await weir.advance("1 minute");
+    assert.equal((await run.describe()).reason, "capability");
+    await run.cancel();
+    await assert.rejects(run.result(), ExecutionCancelled);
   });
 
   it("tells at the end what nobody has asked for", async () => {
