@@ -31,9 +31,32 @@ export const deferredSignal = (name: string): string => `deferred ${shortened(na
 export const interruptSignal = "interrupt";
 export const resumeSignal = "resume";
 
+export const clockSleep = (name: string): string => `clock ${shortened(name)}`;
+
+/** The step that says what was done before the start. */
+export const earlyStep = "done before the start";
+
+/** What begins like this, behind any marks, could be taken for something of the engine's own. */
+const isTaken = {
+  activity: /^'*(channel|clock|deferred|done) /,
+  deferred: /^'*before the start$/,
+} as const;
+
+const marked = (kind: keyof typeof isTaken, name: string): string =>
+  isTaken[kind].test(name) ? `'${name}` : name;
+/** The name that was marked, if it was. */
+export const unmarked = (kind: keyof typeof isTaken, name: string): string =>
+  name.startsWith("'") && isTaken[kind].test(name) ? name.slice(1) : name;
+
+/** The step that says that the workflow itself was done with a deferred. */
+export const doneStep = (deferred: string): string =>
+  `done ${shortened(marked("deferred", deferred))}`;
+
 /** The step of an attempt that was begun so often before, and did not come to an end. */
-export const activityStep = (attempt: string, unfinished: number): string =>
-  shortened(unfinished === 0 ? attempt : `${attempt} again ${unfinished}`);
+export const activityStep = (attempt: string, unfinished: number): string => {
+  const own = marked("activity", attempt);
+  return shortened(unfinished === 0 ? own : `${own} again ${unfinished}`);
+};
 
 /** The step that says that a child was started whom nobody awaits: no activity and no call is called so. */
 export const startedStep = (child: ExecutionId): string => `started ${shortened(child)} and left`;

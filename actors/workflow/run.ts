@@ -24,7 +24,10 @@ import type { ChildOptions, Operations } from "../engine/operations.ts";
 import { Activities } from "./activities.ts";
 import { encodedValues, type Travelling, unpack, unreadable } from "./exit_codec.ts";
 import {
+  clockSleep,
   deferredSignal,
+  doneStep,
+  earlyStep,
   interruptSignal,
   mendedWait,
   messageWait,
@@ -40,10 +43,7 @@ type AnyExit = Exit.Exit<unknown, unknown>;
 type AnyResult = Workflow.Result<unknown, unknown>;
 type Instance = WorkflowInstance["Service"];
 
-const clockOf = (name: string): string => `clock ${shortened(name)}`;
 const answerOf = (name: string): string => `deferred ${name}`;
-/** The step that says that the workflow itself was done with a deferred. */
-const doneHere = (name: string): string => `done ${shortened(name)}`;
 
 const isCancelled = (cause: Cause.Cause<unknown>): boolean =>
   Cause.squash(cause) instanceof Cancelled;
@@ -310,8 +310,8 @@ export class WorkflowRun {
 
   /** Recorded, since what is done while it runs must not be taken for early when it runs again. */
   get #doneEarly(): Effect.Effect<AnyExit> {
-    const read = this.#operations.run("done before the start", () => this.#early);
-    return this.#answer("early", "done before the start", Effect.map(read, Exit.succeed));
+    const read = this.#operations.run(earlyStep, () => this.#early);
+    return this.#answer("early", earlyStep, Effect.map(read, Exit.succeed));
   }
 
   /**
@@ -321,10 +321,10 @@ export class WorkflowRun {
   deferred(instance: Instance, name: string): Effect.Effect<Option.Option<AnyExit>> {
     return Effect.suspend(() => {
       const { isKnown, isSignalled } = this.#operations;
-      const isThere = this.#answers.has(answerOf(name)) || isKnown(doneHere(name)) ||
+      const isThere = this.#answers.has(answerOf(name)) || isKnown(doneStep(name)) ||
         isKnown(deferredSignal(name)) || isSignalled(deferredSignal(name));
       if (!isThere && !instance.awaitedDeferreds.has(name)) return Effect.succeedNone;
-      const asked = this.#clocks.has(name) ? clockOf(name) : deferredSignal(name);
+      const asked = this.#clocks.has(name) ? clockSleep(name) : deferredSignal(name);
       const ask = Effect.catchCause(
         this.#ask(name),
         (cause) => isCancelled(cause) ? Effect.failCause(cause) : Effect.succeed(unreadable(cause)),
@@ -334,10 +334,10 @@ export class WorkflowRun {
   }
 
   #ask(name: string): Effect.Effect<AnyExit, unknown> {
-    if (this.#operations.isKnown(doneHere(name))) return this.#recordDone(name, Effect.never);
+    if (this.#operations.isKnown(doneStep(name))) return this.#recordDone(name, Effect.never);
     const clock = this.#clocks.get(name);
     if (clock !== undefined) {
-      return Effect.as(this.#operations.sleep(clockOf(name), clock), Exit.void);
+      return Effect.as(this.#operations.sleep(clockSleep(name), clock), Exit.void);
     }
     return Effect.flatMap(
       this.#doneEarly,
@@ -353,7 +353,7 @@ export class WorkflowRun {
 
   #recordDone(name: string, exit: Effect.Effect<Travelling>): Effect.Effect<AnyExit, unknown> {
     return Effect.flatMap(
-      this.#operations.run(doneHere(name), () => exit),
+      this.#operations.run(doneStep(name), () => exit),
       (done) => unpack(done, encodedValues),
     );
   }
@@ -369,7 +369,7 @@ export class WorkflowRun {
         const { isKnown, isSignalled } = this.#operations;
         const signal = deferredSignal(name);
         if (isKnown(signal) || isSignalled(signal)) return Effect.void;
-        const step = doneHere(name);
+        const step = doneStep(name);
         if (isKnown(step)) return Effect.asVoid(this.#answer(key, step, this.#ask(name)));
         return this.#recordDone(name, Effect.succeed(exit)).pipe(
           Effect.flatMap((first) => Deferred.succeed(this.#answerOf(key).exit, first)),
@@ -391,7 +391,7 @@ export class WorkflowRun {
   schedule(name: string, duration: Duration.Duration): void {
     if (this.#clocks.has(name)) return;
     this.#clocks.set(name, duration);
-    this.#asked(answerOf(name), clockOf(name), this.#ask(name));
+    this.#asked(answerOf(name), clockSleep(name), this.#ask(name));
   }
 
   /**

@@ -9,6 +9,7 @@ import type * as Schema from "effect/Schema";
 import { executionIdentity } from "../../schema/ids.ts";
 import type { OutcomeRecord } from "../../schema/outcome_record.ts";
 import type { HistoryEntry } from "../executions.ts";
+import { earlyStep, unmarked } from "./names.ts";
 import { payloadOfNext } from "./workflow_body.ts";
 import { encodedValues, suspensionIn, unpack, unreadable } from "./exit_codec.ts";
 
@@ -54,7 +55,7 @@ const activityOf = (key: string): { readonly name: string; readonly attempt: num
   const found = /^(.*)\/(\d+)( again \d+)?$/s.exec(key);
   return found === null
     ? { name: key, attempt: 1 }
-    : { name: found[1]!, attempt: Number(found[2]) };
+    : { name: unmarked("activity", found[1]!), attempt: Number(found[2]) };
 };
 
 const childOf = (execution: Parameters<typeof executionIdentity>[0]) => {
@@ -67,7 +68,7 @@ const told = (value: unknown): Effect.Effect<EncodedExit> =>
   Effect.catchCause(unpack(value, encodedValues), (cause) => Effect.succeed(unreadable(cause)));
 
 /** The steps that only the engine knows of. */
-const own = new Set(["done before the start", "cancelled"]);
+const own = new Set([earlyStep, "cancelled"]);
 
 const matterOf = Effect.fnUntraced(function* (
   { record }: HistoryEntry,
@@ -83,7 +84,7 @@ const matterOf = Effect.fnUntraced(function* (
       }
       const exit = yield* told(value);
       return key.startsWith("done ")
-        ? { type: "deferred", name: key.slice("done ".length), exit }
+        ? { type: "deferred", name: unmarked("deferred", key.slice("done ".length)), exit }
         : { type: "activity", ...activityOf(key), exit };
     }
     case "sleeping":

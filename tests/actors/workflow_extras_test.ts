@@ -321,6 +321,43 @@ describe("the history of a workflow", () => {
     ));
 });
 
+describe("the history of a workflow whose names are like the engine's own", () => {
+  it("tells them as they are", () =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        const names = ["mail/1", "before the start", "'before the start"];
+        const acts = ["done mail", "'done mail", "clock 1"];
+        const Alike = Workflow.make("Alike", {
+          payload: { id: Schema.String },
+          idempotencyKey: ({ id }) => id,
+        });
+        const live = Alike.toLayer(Effect.fnUntraced(function* () {
+          for (const name of names) {
+            const deferred = DurableDeferred.make(name);
+            const token = yield* DurableDeferred.token(deferred);
+            yield* DurableDeferred.succeed(deferred, { token, value: undefined });
+          }
+          for (const name of acts) yield* Activity.make({ name, execute: Effect.void });
+        }));
+        const executionId = yield* Alike.executionId({ id: "1" });
+        yield* Effect.provide(Alike.execute({ id: "1" }), live);
+        const events = yield* Stream.runCollect(
+          WorkflowRuns.history({ workflow: Alike, executionId }),
+        );
+        assert.deepEqual(
+          events.flatMap((event) => "name" in event ? [[event.type, event.name]] : []),
+          [
+            ...names.map((name) => ["deferred", name]),
+            ...acts.map((name) => ["activity", name]),
+          ],
+        );
+      }).pipe(
+        Effect.provide(WeirWorkflowEngine.layer(brief)),
+        Effect.provide(layerMemory()),
+      ),
+    ));
+});
+
 describe("the ends of a workflow whose schema was changed", () => {
   const payload = { id: Schema.String };
   const idempotencyKey = ({ id }: { readonly id: string }) => id;

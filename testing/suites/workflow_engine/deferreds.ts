@@ -243,4 +243,41 @@ export const deferredCases = (test: Case<WorkflowEngine>): void => {
       }).pipe(Effect.provide(live));
     }),
   );
+
+  test(
+    "an activity that is called like what is waited for, or was done, is not taken for it",
+    Effect.gen(function* () {
+      const ran: Array<string> = [];
+      const acts = ["done mail", "deferred asked", "clock DurableClock", "'done mail"];
+      const names = ["mail/1", "asked/1", "before the start"];
+      const Alike = Workflow.make("Alike", {
+        payload: Id,
+        success: Schema.Array(Schema.String),
+        error: Declined,
+        idempotencyKey: byId,
+      });
+      const live = Alike.toLayer(Effect.fnUntraced(function* () {
+        const acted = yield* Effect.forEach(acts, (name) => act(ran, name));
+        yield* DurableDeferred.await(Approval);
+        yield* DurableClock.sleep({ name: "1", duration: "1 millis", inMemoryThreshold: 0 });
+        const done = yield* Effect.forEach(names, (name) =>
+          Effect.gen(function* () {
+            const deferred = DurableDeferred.make(name, { success: Schema.String });
+            const token = yield* DurableDeferred.token(deferred);
+            yield* DurableDeferred.succeed(deferred, { token, value: `${name} is done` });
+            return yield* DurableDeferred.await(deferred);
+          }));
+        return [...acted, ...done];
+      }));
+      yield* Effect.gen(function* () {
+        yield* parked(Alike.poll(yield* Alike.execute({ id: "1" }, { discard: true })));
+        yield* approve(Alike, { id: "1" }, "ana");
+        assert.deepEqual(yield* Alike.execute({ id: "1" }), [
+          ...acts,
+          ...names.map((name) => `${name} is done`),
+        ]);
+        assert.deepEqual(ran, acts);
+      }).pipe(Effect.provide(live));
+    }),
+  );
 };
