@@ -141,8 +141,8 @@ const ownStart = /^\{"v":\d+,"kind":"(\w{1,64})"/;
 const isCipherId = Schema.is(Schema.String.check(Schema.isPattern(/^[\w-]{1,32}$/)));
 const decoder = new TextDecoder();
 
-/** What a record says that it is; what we wrote begins with that. */
-const kindOf = (body: Uint8Array): string =>
+/** What a record says that it is, sealed or not; what we wrote begins with that. */
+export const kindOfRecord = (body: Uint8Array): string =>
   ownStart.exec(decoder.decode(body.subarray(0, 96)))?.[1] ?? "bytes";
 
 /** The ciphers of a process; without any, bodies are as they are. Throws why it cannot be these. */
@@ -163,7 +163,7 @@ export const sealingOf = (ciphers: ReadonlyArray<Cipher>): Sealing => {
       const isOpen = openKinds.has(kind) || body.length === 0 || sealedWith(body) !== undefined;
       if (isOpen) return body;
       const sealed = Buffer.from(first.seal(body)).toString("base64");
-      return Buffer.from(`${sealedStart(kindOf(body), first.id)}${sealed}"}`);
+      return Buffer.from(`${sealedStart(kindOfRecord(body), first.id)}${sealed}"}`);
     },
     open: (body) => {
       const found = sealedWith(body);

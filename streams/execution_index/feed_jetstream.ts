@@ -13,19 +13,17 @@ import { Connection } from "../connection.ts";
 import { Log, type ReadError } from "../log.ts";
 import type { Arrived } from "../log/arrived.ts";
 import { followStream } from "../log/follower.ts";
-import { kindOfSubject, streamName } from "../subjects.ts";
+import { streamName } from "../subjects.ts";
 import { type Fact, Feed } from "./feed.ts";
+import { mayBeWatched } from "./fold.ts";
 
 const prefetch = 1_024;
 /** The index is written less often than this, so that a lot may as well be a larger one. */
 const gatherMs = 25;
 
-/** Kinds of which every body counts. */
-const fetched: ReadonlySet<string | undefined> = new Set(["mail", "tag", "done"]);
-
-/** Whether a body lies elsewhere and is wanted. */
-const isElsewhere = ({ subject, object }: Arrived): boolean =>
-  object !== undefined && fetched.has(kindOfSubject(subject));
+/** Whether a body lies elsewhere and is wanted; of most facts no header is read. */
+const isElsewhere = (fact: Arrived): boolean =>
+  fact.object !== undefined && mayBeWatched(fact.subject, fact.recordKind);
 
 const make = Effect.gen(function* () {
   const log = yield* Log;

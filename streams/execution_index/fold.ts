@@ -189,6 +189,15 @@ const passOver = (error: DecodeError) =>
     ? Effect.as(Metric.update(skippedRecords, 1), undefined)
     : Effect.fail(error);
 
+/** Whether a record that lies elsewhere may change a card, by the kind that its headers name, if any. */
+export const mayBeWatched = (subject: string, recordKind: string | undefined): boolean => {
+  const kind = kindOfSubject(subject);
+  const kinds = kind === undefined ? undefined : watched[kind];
+  if (kinds === undefined) return false;
+  // Anybody may write mail, and name what it is not.
+  return kind === "mail" || recordKind === undefined || kinds.has(recordKind);
+};
+
 /**
  * Whether a record may change a card; most do not. Mail may be written by anybody and in any form of
  * JSON, the rest only by owners.

@@ -5,7 +5,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import type { Entry } from "../log.ts";
 import type { Sealing } from "../sealing.ts";
-import { isReference, objectHeader } from "./spill.ts";
+import { isReference, objectHeader, recordHeader } from "./spill.ts";
 
 export class Arrived implements Entry {
   readonly shard: number;
@@ -57,6 +57,11 @@ export class Arrived implements Entry {
     return !isReference(this.#message.data) || this.subject.startsWith("$KV.")
       ? undefined
       : this.#header(objectHeader);
+  }
+
+  /** Of what kind the record is that lies elsewhere, as its writer says; older ones say nothing. */
+  get recordKind(): string | undefined {
+    return this.#header(recordHeader);
   }
 
   #header(name: string): string | undefined {

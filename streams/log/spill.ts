@@ -15,11 +15,14 @@ import { Connection } from "../connection.ts";
 import { isMissing } from "../drift.ts";
 import type { Entry, RemoveError } from "../log.ts";
 import { randomMessageId } from "../message_id.ts";
+import { kindOfRecord } from "../sealing.ts";
 import { type Address, type Layout, shardRoot } from "../subjects.ts";
 import { collect } from "./direct.ts";
 
 /** The header that marks a body as a reference, and names the object. */
 export const objectHeader = "Weir-Object";
+/** The header beside it, of what kind the record is, so that few have to be fetched to know that. */
+export const recordHeader = "Weir-Record";
 
 export interface SpillOptions {
   readonly layout: Layout;
@@ -130,7 +133,7 @@ export const make = Effect.fnUntraced(function* (options: SpillOptions) {
     const reference = { v: 1, kind: "object", object, sizeBytes: body.length };
     return {
       body: encoder.encode(JSON.stringify(reference)),
-      headers: `${objectHeader}: ${object}\r\n`,
+      headers: `${objectHeader}: ${object}\r\n${recordHeader}: ${kindOfRecord(body)}\r\n`,
     };
   });
 

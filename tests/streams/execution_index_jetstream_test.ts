@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Layer from "effect/Layer";
 import * as ManagedRuntime from "effect/ManagedRuntime";
-import { ExecutionId } from "../../schema/ids.ts";
+import { ExecutionId, Timestamp } from "../../schema/ids.ts";
 import { Connection, layer as layerConnection } from "../../streams/connection.ts";
 import * as ExecutionIndex from "../../streams/execution_index.ts";
 import * as Leases from "../../streams/lease.ts";
@@ -15,16 +15,19 @@ import { layerJetStream, type LogOptions } from "../../streams/log_jetstream.ts"
 import * as Sessions from "../../streams/session.ts";
 import { executionAddress, subjectOf } from "../../streams/subjects.ts";
 import {
+  claim,
   eventually,
   idsOf,
   listAll,
   newTenant,
   projecting,
+  release,
   run,
   send,
   type Services,
   start,
   startAll,
+  write,
 } from "../conformance/execution_index/matter.ts";
 import { executionIndexSuite } from "../conformance/execution_index_suite.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
@@ -130,6 +133,21 @@ describe("the index on JetStream", () => {
       yield* send(nobody, { kind: "pause" });
       yield* startAll(tenant, 5);
       yield* eventually(count(tenant), 10);
+    })));
+
+  test("an attempt that failed with more than a message holds is delayed as others are", () =>
+    projecting(Effect.gen(function* () {
+      const tenant = newTenant();
+      const subject = yield* start(tenant);
+      const lease = yield* claim(subject);
+      yield* write(subject, lease, {
+        kind: "attemptFailed",
+        failure: { name: "Broken", message: "x".repeat(150_000) },
+        retryAt: Timestamp.make(1),
+      });
+      yield* release(lease);
+      const shown = Effect.map(listAll({ tenant }), (all) => all.map(({ status }) => status));
+      yield* eventually(shown, ["delayed"]);
     })));
 
   test("an index of a log that is no more is built anew, and lists nothing until then", () =>
