@@ -17,6 +17,7 @@ import { decodeEntry, familyFilters } from "../families/family.ts";
 import * as Tagged from "../families/tagged.ts";
 import type { Entry, Log } from "../log.ts";
 import { skippedRecords } from "../metrics.ts";
+import type { Filter } from "../subjects.ts";
 import type { SubscribeError } from "../subscriptions.ts";
 import * as Hand from "./hand.ts";
 import type { Delivery, Outlets } from "./outlet.ts";
@@ -24,9 +25,10 @@ import * as Progress from "./progress.ts";
 import type { Registered, Registry } from "./registry.ts";
 import type { Upkeep } from "./upkeep.ts";
 
-const lookEvery = "2 seconds";
+/** What is handled and removed in between looks like a gap: executions may be kept for a second. */
+const lookEvery = "500 millis";
 /** How far the record stays behind: what a reader that dies may be told to have missed in vain. */
-const keepEveryLooks = 15;
+const keepEveryLooks = 60;
 /** Before asking an outlet again that did not answer. */
 const askAgainAfter = "100 millis";
 
@@ -59,19 +61,19 @@ export const join = Effect.fnUntraced(function* <F extends Family>({
   Scope.Scope
 > {
   const { key, record: { filter } } = first;
-  const shards = familyFilters(family, log.layout, filter).map(({ shard }) => shard);
+  const filters = familyFilters(family, log.layout, filter);
   const isTagged = filter.tag === undefined ? undefined : yield* Tagged.make(log, filter.tag);
   const hand = yield* Hand.make;
   const failed = yield* Deferred.make<never, SubscribeError>();
   let registered = first;
-  let progress = Progress.make(log, outlets, registered, shards);
+  let progress = Progress.make(log, outlets, registered, filters);
 
   /** Has it as recorded again, with a new beginning if there is one. */
   const settle = Effect.gen(function* () {
     const found = yield* upkeep.settle(key);
     if (found.record.generation === registered.record.generation) return;
     registered = found;
-    progress = Progress.make(log, outlets, registered, shards);
+    progress = Progress.make(log, outlets, registered, filters);
   });
 
   /** Nothing but the answer of a server that is there ends a reader. */
@@ -102,7 +104,7 @@ export const join = Effect.fnUntraced(function* <F extends Family>({
     }
   });
 
-  const pullFrom = Effect.fnUntraced(function* (shard: number) {
+  const pullFrom = Effect.fnUntraced(function* ({ shard }: Filter) {
     const pull = yield* outlets.open(key, shard, hand.take);
     const serve = Effect.gen(function* () {
       const isAnswered = yield* pull(yield* hand.wanted);
@@ -140,9 +142,11 @@ export const join = Effect.fnUntraced(function* <F extends Family>({
     Effect.catchTag("CorruptRecord", () => Effect.as(Metric.update(skippedRecords, 1), undefined)),
   );
 
-  yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(keep, "2 seconds")));
+  /** What was handled since the last look, too. */
+  const leave = Effect.suspend(() => Effect.andThen(Effect.ignore(progress.look), keep));
+  yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(leave, "2 seconds")));
   yield* persist(look);
-  yield* Effect.forEach(shards, pullFrom, { discard: true });
+  yield* Effect.forEach(filters, pullFrom, { discard: true });
   yield* Effect.forkScoped(Deferred.into(watch, failed));
 
   const over = Effect.raceFirst(Effect.andThen(until, Cause.done()), Deferred.await(failed));

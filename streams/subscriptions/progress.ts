@@ -5,23 +5,17 @@
  * record, for readers to come.
  */
 import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
 import { encodeCursor, type ShardPosition } from "../../schema/cursor.ts";
 import { CursorGap } from "../../schema/errors.ts";
 import { families } from "../families/family.ts";
 import { aboveFloors, floorPosition } from "../families/position.ts";
-import type { Log } from "../log.ts";
+import { readFloors } from "../floor.ts";
+import type { Log, Tail } from "../log.ts";
+import type { Filter } from "../subjects.ts";
 import type { SubscriptionError } from "../subscriptions.ts";
 import type { Outlets, OutletState } from "./outlet.ts";
 import { isMoved, type Registered, type Registry } from "./registry.ts";
-
-/** Up to where everything is handled, as an outlet that knows all up to `known` has it. */
-const handledBy = (
-  { delivered, acknowledged, pending, unacknowledged }: OutletState,
-  known: number,
-): number => {
-  if (unacknowledged > 0) return acknowledged;
-  return pending > 0 ? delivered : Math.max(delivered, known);
-};
 
 const later = (a: ShardPosition, b: ShardPosition | undefined): ShardPosition =>
   b !== undefined && b.sequence > a.sequence ? b : a;
@@ -64,42 +58,56 @@ export interface Gap {
 interface Seen {
   readonly shard: number;
   readonly position: ShardPosition;
-  readonly floor: ShardPosition;
+  /** Where a gap ends, if there is one. */
+  readonly floor: ShardPosition | undefined;
 }
 
-/** The progress of a subscription of one generation, in the shards that it has events in. */
+/** The progress of a subscription of one generation, with the records that it has in each shard. */
 export const make = (
   log: Log["Service"],
   outlets: Outlets,
   { key, record }: Registered,
-  shards: ReadonlyArray<number>,
+  filters: ReadonlyArray<Filter>,
 ) => {
   const { kind } = families[key.family];
   let handled: ReadonlyArray<ShardPosition> = record.handled;
-  /** Where each shard ended at the look before: an outlet on a replica may lag behind a newer end. */
-  const ends = new Map<number, number>();
+
+  /** Up to where everything is handled. An outlet on a replica may lag behind the log's end. */
+  const handledBy = Effect.fnUntraced(function* (
+    { delivered, acknowledged, pending, unacknowledged }: OutletState,
+    filter: Filter,
+    tail: Tail,
+  ): Effect.fn.Return<number, SubscriptionError> {
+    if (unacknowledged > 0) return acknowledged;
+    const last = Math.max(delivered, handled[filter.shard]!.sequence);
+    if (pending > 0 || tail.sequence <= last) return last;
+    const next = yield* log.next(filter, last);
+    return Option.exists(next, ({ sequence }) => sequence <= tail.sequence) ? last : tail.sequence;
+  });
 
   const lookAt = Effect.fnUntraced(function* (
-    shard: number,
+    filter: Filter,
   ): Effect.fn.Return<Seen | undefined, SubscriptionError> {
+    const { shard } = filter;
     const tail = yield* log.tail(shard);
     const state = yield* outlets.state(key, shard);
     if (state?.generation !== record.generation) return undefined;
-    const floor = yield* floorPosition(log, kind, shard);
-    const sequence = handledBy(state, ends.get(shard) ?? 0);
-    ends.set(shard, tail.sequence);
+    const sequence = yield* handledBy(state, filter, tail);
+    // Last: what was removed before is below the floors that are read now.
+    const isGap = (yield* readFloors(log, shard))[kind] > handled[shard]!.sequence;
+    const floor = isGap ? yield* floorPosition(log, kind, shard) : undefined;
     return { shard, position: { sequence, at: tail.at }, floor };
   });
 
   /** Fails with a gap; says whether the outlets are still those of this generation. */
   const look: Effect.Effect<boolean, SubscriptionError | Gap> = Effect.gen(function* () {
-    const seen = yield* Effect.forEach(shards, lookAt, { concurrency: 8 });
+    const seen = yield* Effect.forEach(filters, lookAt, { concurrency: 8 });
     const passed = new Map<number, ShardPosition>();
     const now = [...handled];
     for (const at of seen) {
       if (at === undefined) continue;
       const before = handled[at.shard]!;
-      if (at.floor.sequence > before.sequence) passed.set(at.shard, at.floor);
+      if (at.floor !== undefined) passed.set(at.shard, at.floor);
       now[at.shard] = later(before, at.position);
     }
     if (passed.size > 0) {

@@ -95,6 +95,45 @@ export const gapsSuite = (name: string, run: Run<Services>): void => {
     );
 
     test(
+      "says nothing of what it handed out, however soon after that it was removed",
+      Effect.gen(function* () {
+        const { tenant, name } = fresh();
+        const options = { durable: name, tenant, after: "earliest" };
+        yield* Effect.scoped(Effect.gen(function* () {
+          const reader = yield* readCompletions(options);
+          for (let i = 0; i < 4; i++) {
+            const seen = yield* complete(tenant);
+            assert.equal((yield* reader.next).executionId, seen.execution);
+            // It is handled, and kept for a second.
+            yield* Effect.timeoutOption(reader.next, "1 second");
+            yield* removeEnd(seen);
+          }
+        }));
+      }),
+    );
+
+    test(
+      "says nothing of what a reader handled who stayed for a moment only",
+      Effect.gen(function* () {
+        const { tenant, name } = fresh();
+        const options = { durable: name, tenant, after: "earliest" };
+        const seen = yield* complete(tenant);
+        yield* Effect.scoped(Effect.gen(function* () {
+          const reader = yield* readCompletions(options);
+          yield* reader.next;
+          yield* Effect.timeoutOption(reader.next, "100 millis");
+          yield* until(Effect.map(listed(name), (found) => found?.lag), 0);
+        }));
+        yield* removeEnd(seen);
+        const ids = yield* completeAll(tenant, 1);
+        yield* Effect.scoped(Effect.gen(function* () {
+          const reader = yield* readCompletions(options);
+          assert.deepEqual(yield* reader.ids(1), ids);
+        }));
+      }),
+    );
+
+    test(
       "says nothing of what it had handed out before it was removed",
       Effect.gen(function* () {
         const { tenant, name } = fresh();
@@ -103,7 +142,6 @@ export const gapsSuite = (name: string, run: Run<Services>): void => {
         yield* Effect.scoped(Effect.gen(function* () {
           const reader = yield* readCompletions(options);
           yield* reader.next;
-          // Until it has looked, which it does every 2 seconds, at what is handled.
           yield* Effect.timeoutOption(reader.next, "5 seconds");
           yield* until(Effect.map(listed(name), (found) => found?.lag), 0);
         }));
