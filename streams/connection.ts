@@ -136,11 +136,31 @@ const serverOptions = (servers: ReadonlyArray<string>): NodeConnectionOptions =>
   };
 };
 
-const dial = (servers: ReadonlyArray<string>, options: ConnectionOptions["nats"]) =>
+/** Goes after an embedded server that came back on another port; `nats` is there once connected. */
+const followingTo = (
+  server: EmbeddedServer,
+  nats: () => NatsConnection | undefined,
+): NodeConnectionOptions => ({
+  // A stranger who has its port may keep silent, or know other passwords.
+  timeout: requestTimeoutMs,
+  ignoreAuthErrorAbort: true,
+  reconnectToServer: (pool) => {
+    const { host } = urlOf(server.url);
+    if (pool.every(({ listen }) => listen !== host)) nats()?.setServers([host]);
+    return nats()?.getServers()[0] ?? null;
+  },
+});
+
+const dial = (
+  servers: ReadonlyArray<string>,
+  server: EmbeddedServer | undefined,
+  options: ConnectionOptions["nats"],
+) =>
   Effect.acquireRelease(
     Effect.tryPromise({
-      try: async () =>
-        await connect({
+      try: async () => {
+        let nats: NatsConnection | undefined = undefined;
+        nats = await connect({
           name: "weir",
           maxReconnectAttempts: -1,
           reconnectTimeWait: reconnectWaitMs,
@@ -148,8 +168,11 @@ const dial = (servers: ReadonlyArray<string>, options: ConnectionOptions["nats"]
           noAsyncTraces: true,
           ignoreClusterUpdates: false,
           ...serverOptions(servers),
+          ...(server === undefined ? {} : followingTo(server, () => nats)),
           ...options,
-        }),
+        });
+        return nats;
+      },
       catch: failed(servers),
     }),
     (nats) =>
@@ -185,7 +208,7 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
   const named = yield* findServers(options);
   const server = named === undefined ? yield* acquire(options.embedded ?? {}) : undefined;
   const servers = named ?? [server!.url];
-  const nats = yield* dial(servers, options.nats);
+  const nats = yield* dial(servers, server, options.nats);
   hearLateErrors(nats);
   yield* checkServer(nats);
   const manager = yield* Effect.tryPromise({

@@ -1,7 +1,8 @@
 /**
  * The embedded server: a real nats-server that the processes of this machine share by naming one
  * store folder. It runs as long as one of them uses it and at most 5 seconds longer, and comes back
- * on the same port and data if it is killed. It is for one machine; a service has its own NATS.
+ * on the same data, and on the same port unless somebody has taken that, if it is killed. It is for
+ * one machine; a service has its own NATS.
  */
 import { mkdir, realpath } from "node:fs/promises";
 import { homedir } from "node:os";

@@ -58,20 +58,23 @@ const failed = (store: string, reason: string) =>
 
 const credentials = () => ({ user: "weir", password: randomBytes(24).toString("hex") });
 
-/** The port and the credentials of the last server again, so that its clients find it. */
+/** The credentials and, unless it is taken, the port of the last server, so that its clients find it. */
 const nextConfiguration = Effect.fnUntraced(function* (
   options: MembershipOptions,
   binary: string,
   { last }: Generations,
-  keepPort: boolean,
+  isLastStart: boolean,
 ) {
   const previous = Option.getOrUndefined(last);
+  // Only to bind it tells for certain, but takes the port from who starts a server there just now.
+  const isLost = isLastStart && previous !== undefined &&
+    !(yield* port.canBeListenedOn(previous.port));
   return configuration.make({
     store: options.store,
     durability: options.durability,
     maxStorageBytes: options.maxStorageBytes,
     binary,
-    port: yield* port.free(keepPort ? previous?.port : undefined),
+    port: yield* port.free(isLost ? undefined : previous?.port),
     authorization: previous?.authorization ?? credentials(),
   });
 });
@@ -122,7 +125,7 @@ export const share = Effect.fn("Server.share")(function* (
       }
       const { path: binary } = yield* options.binary;
       const generation = known.highest + 1;
-      const next = yield* nextConfiguration(options, binary, known, starts + 1 < maxStarts);
+      const next = yield* nextConfiguration(options, binary, known, starts + 1 === maxStarts);
       registration = yield* orFail(
         claim({ store, generation, binary, configuration: next }, register(store, generation)),
       );

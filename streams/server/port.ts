@@ -4,7 +4,7 @@
  * while a server that comes back needs it. It reserves nothing.
  */
 import { randomInt } from "node:crypto";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import * as Effect from "effect/Effect";
 
 const lowest = 20_000;
@@ -20,6 +20,14 @@ const isFree = (port: number): Effect.Effect<boolean> =>
     });
     socket.once("error", () => resume(Effect.succeed(true)));
     return Effect.sync(() => socket.destroy());
+  });
+
+/** Whether a server could listen on it; what is bound without listening is met by nobody who asks. */
+export const canBeListenedOn = (port: number): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    const server = createServer();
+    server.once("error", () => resume(Effect.succeed(false)));
+    server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(true))));
   });
 
 /** A free port: `preferred` if it is free. */

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { connect } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
 import { ServerFailed, ServerNotFound } from "../../schema/errors.ts";
+import { Connection, layer } from "../../streams/connection.ts";
 import { acquire } from "../../streams/server.ts";
 import { locate } from "../../streams/server/locate.ts";
 import { gone, open, publish, publishOn, use } from "../fixtures/embedded_server.ts";
@@ -26,6 +27,22 @@ const fakeServer = async (body: string): Promise<string> => {
   );
   await chmod(path, 0o755);
   return path;
+};
+
+/** A real nats-server that does not start while it is broken. */
+const breakableServer = async () => {
+  const { path } = await Effect.runPromise(locate());
+  const folder = scratchFolder("broken");
+  const broken = join(folder, "broken");
+  return {
+    binary: await fakeServer(
+      `[ -e "${broken}" ] && { echo x >>"${folder}/failures"; exit 1; }; exec "${path}" "$@"`,
+    ),
+    breaks: () => writeFile(broken, ""),
+    mends: () => rm(broken),
+    failures: () =>
+      readFile(join(folder, "failures"), "utf8").then((all) => all.length / 2, () => 0),
+  };
 };
 
 describe("the embedded server", () => {
@@ -189,6 +206,66 @@ describe("the embedded server", () => {
     await connection.close();
     await release();
   });
+
+  it("keeps its port however often it cannot start again", async () => {
+    const { binary, breaks, mends, failures } = await breakableServer();
+    const { server, release } = await use({ store: newStore(), binary });
+    const { pid, url } = server;
+    await breaks();
+    killProcess(pid);
+    await eventually(
+      "it has failed more often than one start may",
+      async () => await failures() > 6 || undefined,
+    );
+    await mends();
+    await eventually("the server is there again", () => server.pid !== pid || undefined);
+    assert.equal(server.url, url);
+    await release();
+  });
+
+  for (const stranger of ["says nothing", "refuses the password"]) {
+    it(`is followed to another port by its clients when who takes its own ${stranger}`, async () => {
+      const { binary, breaks, mends, failures } = await breakableServer();
+      const sockets = new Set<Socket>();
+      let asked = 0;
+      const taker = createServer((socket) => {
+        sockets.add(socket);
+        socket.on("error", () => {});
+        if (stranger === "says nothing") return;
+        socket.write(`INFO {"version":"2.15.1","max_payload":1048576,"auth_required":true}\r\n`);
+        socket.once("data", () => {
+          asked++;
+          socket.end("-ERR 'Authorization Violation'\r\n");
+        });
+      });
+      await Effect.runPromise(
+        Effect.gen(function* () {
+          const { nats, server } = yield* Connection;
+          const { pid, url } = server!;
+          yield* Effect.promise(async () => {
+            await breaks();
+            killProcess(pid);
+            await eventually("it has failed", async () => await failures() > 0 || undefined);
+            await new Promise<void>((resolve) =>
+              taker.listen(Number(new URL(url).port), "127.0.0.1", resolve)
+            );
+            if (stranger !== "says nothing") {
+              await eventually("the stranger has refused", () => asked > 2 || undefined);
+            }
+            await mends();
+            await eventually("the server is elsewhere", () => server!.url !== url || undefined);
+            const sequence = await eventually(
+              "the client is there",
+              () => publishOn(nats).catch(() => undefined),
+            );
+            assert.equal(sequence, 1);
+          });
+        }).pipe(Effect.provide(layer({ embedded: { store: newStore(), binary } }))),
+      );
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => taker.close(resolve));
+    });
+  }
 
   it("nothing is left", async () => {
     assert.deepEqual(await leftovers(), []);
