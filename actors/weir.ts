@@ -229,7 +229,9 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
   const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
   const runtime = makeRuntime(layer(options));
   const workers = new Set<Worker>();
+  let leave: Effect.Effect<void> = Effect.void;
   const close = async () => {
+    await Effect.runPromise(leave);
     await Promise.all([...workers].map((worker) => worker.close()));
     await runtime.dispose();
   };
@@ -259,7 +261,9 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
   };
 
   try {
-    const { server } = Context.get(await runtime.context(), Connection);
+    const connection = Context.get(await runtime.context(), Connection);
+    const { server } = connection;
+    leave = connection.leave;
     return {
       server: options.principal === undefined ? server : undefined,
       ...actingOn(runtime, { tenant, ...makeVerbs(runtime, tenant), worker }, options.principal),

@@ -87,6 +87,8 @@ export class Connection extends Context.Service<Connection, {
     request: () => Promise<A>,
   ) => Effect.Effect<A, Unavailable | ServerRefused>;
   readonly listen: (listener: ConnectionListener) => Effect.Effect<void, never, Scope.Scope>;
+  /** Says that it will be closed: a server that does not answer is given up at once, and for good. */
+  readonly leave: Effect.Effect<void>;
 }>()("@weir/weir/streams/Connection") {}
 
 const requestTimeoutMs = 5_000;
@@ -94,6 +96,8 @@ const reconnectWaitMs = 100;
 /** A server that says nothing to three pings is left for another; the client's own default is minutes. */
 const pingEveryMs = 10_000;
 const askForMs = 30_000;
+/** Who leaves waits so long for a server that is away: one that was restarted is back by then. */
+const leaveAfter = "3 seconds";
 
 const askAgain = Schedule.min([Schedule.exponential("20 millis", 1.5), Schedule.spaced("1 second")])
   .pipe(
@@ -158,7 +162,7 @@ const dial = (
 ) =>
   Effect.acquireRelease(
     Effect.tryPromise({
-      try: async () => {
+      try: async (signal) => {
         let nats: NatsConnection | undefined = undefined;
         nats = await connect({
           name: "weir",
@@ -171,12 +175,14 @@ const dial = (
           ...(server === undefined ? {} : followingTo(server, () => nats)),
           ...options,
         });
+        if (signal.aborted) await nats.close();
         return nats;
       },
       catch: failed(servers),
     }),
     (nats) =>
       Effect.ignore(Effect.promise(() => nats.isClosed() ? Promise.resolve() : nats.close())),
+    { interruptible: true },
   );
 
 const findServers = Effect.fnUntraced(function* (options: ConnectionOptions) {
@@ -217,6 +223,7 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
   });
 
   const context = yield* Effect.context<never>();
+  const scope = yield* Effect.scope;
   const up = Latch.makeUnsafe(true);
   const listeners = new Set<ConnectionListener>();
   /** Requests under way; they would run into their own timeout when the connection breaks. */
@@ -258,6 +265,20 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
       Effect.retry({ while: (error) => error.retryable && !nats.isClosed(), schedule: askAgain }),
     );
 
+  const answer = Effect.tryPromise(() => nats.flush()).pipe(
+    Effect.retry(Schedule.spaced(reconnectWaitMs)),
+    Latch.whenOpen(up),
+  );
+  const leave = answer.pipe(
+    Effect.timeoutOrElse({
+      duration: leaveAfter,
+      orElse: () => Effect.promise(() => nats.close()),
+    }),
+    Effect.repeat({ until: () => nats.isClosed(), schedule: Schedule.spaced(reconnectWaitMs) }),
+    Effect.forkIn(scope),
+    Effect.asVoid,
+  );
+
   return Connection.of({
     nats,
     manager,
@@ -271,6 +292,7 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
         Effect.sync(() => listeners.add(listener)),
         () => Effect.sync(() => listeners.delete(listener)),
       )),
+    leave,
   });
 });
 

@@ -136,7 +136,8 @@ const make = Effect.gen(function* () {
         // For those who follow; whoever was away longer notices by himself.
         ttlSeconds: 1,
         guard: { after: revision },
-      }).pipe(Effect.ignore)
+        // Without it the session lapses by itself.
+      }).pipe(Effect.timeout("2 seconds"), Effect.ignore)
     );
     yield* renew.pipe(
       Effect.catch((error) => Effect.logWarning("a worker session could not be renewed", error)),

@@ -446,16 +446,20 @@ export const make = Effect.fn("Worker.make")(function* (options: WorkerOptions) 
     });
   }
 
-  const untilEmpty = Effect.suspend(() => residents.size === 0 ? Effect.void : Effect.fail("busy"))
-    .pipe(Effect.retry(Schedule.spaced(5)), Effect.orDie);
+  const until = (isSo: () => boolean) =>
+    Effect.suspend(() => isSo() ? Effect.void : Effect.fail("busy"))
+      .pipe(Effect.retry(Schedule.spaced(5)), Effect.orDie);
+  const isEmpty = () => residents.size === 0;
+  const isCutOff = () => Option.exists(connection, ({ nats }) => nats.isClosed());
 
   const drain = Effect.gen(function* () {
     draining = true;
     yield* serving.stop;
     for (const activation of activations()) activation.drain();
-    yield* Effect.timeoutOption(untilEmpty, limits.drainMs);
+    // What cannot be stored any more is not waited for.
+    yield* Effect.timeoutOption(until(() => isEmpty() || isCutOff()), limits.drainMs);
     for (const activation of activations()) activation.release();
-    yield* Effect.timeoutOption(untilEmpty, "5 seconds");
+    yield* Effect.timeoutOption(until(isEmpty), "5 seconds");
   });
   yield* Effect.addFinalizer(() => drain);
 

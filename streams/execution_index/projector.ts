@@ -253,7 +253,10 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
           gatherForMs = Math.min(Math.max(least, Duration.toMillis(took) * gatherPerWorkMs), most);
         })
       ),
-      Effect.onInterrupt(() => Effect.ignore(save(unowned(held.progress), held))),
+      // Others take an owner's place who says nothing, only later.
+      Effect.onInterrupt(() =>
+        Effect.ignore(Effect.timeout(save(unowned(held.progress), held), "2 seconds"))
+      ),
     );
   });
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import type { Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
+import * as Fiber from "effect/Fiber";
 import * as Namespace from "../../streams/namespace.ts";
 import { Connection } from "../../streams/connection.ts";
 import { Log } from "../../streams/log.ts";
@@ -56,6 +57,26 @@ describe("a connection", () => {
     assert.ok(error._tag === "ConnectionFailed");
     assert.deepEqual(error.servers, ["nats://127.0.0.1:9"]);
     assert.ok(!error.message.includes("secret"));
+  });
+
+  it("that is still being made is given up when its scope is", async () => {
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => sockets.add(socket));
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const { port } = silent.address() as AddressInfo;
+    const nats = { timeout: 600_000 };
+    const making = Effect.runFork(Effect.scoped(
+      Effect.provide(Connection, Namespace.layer({ servers: `nats://127.0.0.1:${port}`, nats })),
+    ));
+    await eventually("it was dialled", () => sockets.size > 0 || undefined);
+    let isOver = false;
+    Effect.runFork(Fiber.interrupt(making)).addObserver(() => isOver = true);
+    try {
+      await eventually("it was given up", () => isOver || undefined, 10_000);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    }
   });
 
   it("leaves a server that falls silent after half a minute, unless told otherwise", () =>
