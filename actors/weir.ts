@@ -212,8 +212,8 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
 }
 
 /**
- * Connects to the servers named in the options or in `NATS_URL`, or else to the embedded server,
- * which is started if it does not run yet. A process lives for as long as a connection is open, so it
+ * Connects to the servers or the embedded store named in the options, or else to the servers in
+ * `NATS_URL`, or else to the embedded server, which is started if it does not run yet. A process lives for as long as a connection is open, so it
  * is opened with `await using`, or closed in the end; that closes its workers as well.
  *
  * **Example** (Appending an event)

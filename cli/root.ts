@@ -28,7 +28,9 @@ export const root = Command.make("weir").pipe(
     ),
     store: Flag.String("store").pipe(
       Flag.withMetavar("folder"),
-      Flag.withDescription("Folder of the embedded server (weir in the user's data folder)"),
+      Flag.withDescription(
+        "Folder of the embedded server, which is used then (NATS_URL, or else weir in the user's data folder)",
+      ),
       Flag.optional,
     ),
     namespace: Flag.String("namespace").pipe(
@@ -75,6 +77,10 @@ const readCredentials = (file: string) =>
   });
 
 const optionsOf = Effect.fnUntraced(function* (flags: Effect.Success<typeof root>) {
+  if (Option.isSome(flags.server) && Option.isSome(flags.store)) {
+    const rule = "--store is of the embedded server, and goes with no --server";
+    return yield* new InvalidInput({ what: "store", value: flags.store.value, rule });
+  }
   const credentials = yield* Effect.transposeOption(Option.map(flags.creds, readCredentials));
   return {
     ...Option.match(flags.server, {

@@ -42,9 +42,12 @@ import { type Cipher, ciphersIn, type Sealing, sealingOf } from "./sealing.ts";
 import { checkServer } from "./server_features.ts";
 
 export interface ConnectionOptions {
-  /** Addresses of servers that run already; left out: `NATS_URL`, or else the embedded server. */
+  /**
+   * Addresses of servers that run already. Left out, and without `embedded.store`: `NATS_URL`, or else
+   * the embedded server.
+   */
   readonly servers?: string | ReadonlyArray<string>;
-  /** How the embedded server is found and kept. */
+  /** How the embedded server is found and kept; with its `store` it is used whatever `NATS_URL` says. */
   readonly embedded?: EmbeddedServerOptions;
   /** What a foreign server promises by its `sync_interval`; it does not tell clients. */
   readonly durability?: Durability;
@@ -185,8 +188,15 @@ const dial = (
     { interruptible: true },
   );
 
-const findServers = Effect.fnUntraced(function* (options: ConnectionOptions) {
-  if (options.servers !== undefined) return [options.servers].flat();
+/** Who names servers or a store means them, whatever the environment says. */
+const findServers = Effect.fnUntraced(function* ({ servers, embedded }: ConnectionOptions) {
+  if (servers !== undefined && embedded !== undefined) {
+    const rule = "goes with no embedded: name the servers, or how the embedded one is kept";
+    const value = [servers].flat().map(withoutCredentials).join(",");
+    return yield* new InvalidInput({ what: "servers", value, rule });
+  }
+  if (servers !== undefined) return [servers].flat();
+  if (embedded?.store !== undefined) return undefined;
   const url = yield* Config.option(Config.String("NATS_URL")).pipe(Effect.orDie);
   return Option.match(url, {
     onNone: () => undefined,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
+import { leftovers, scratchFolder, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 import { golden, objects, weir } from "./command_line.ts";
 
 const time = ["--from", "2026-02-01", "--to", "2026-02-02"];
@@ -131,6 +131,20 @@ describe("weir", () => {
       exitCode: 0,
       stdout: "weir 0.1.0\n",
       stderr: "",
+    });
+  });
+
+  it("uses the store that is named, whatever the environment says, and with no server", async () => {
+    const store = scratchFolder("store");
+    const env = { NATS_URL: "nats://127.0.0.1:1" };
+    const { exitCode, stdout } = await weir(["doctor", "--store", store, "--json"], { env });
+    const { server: used } = objects(stdout)[0] as { readonly server: { readonly store: string } };
+    assert.deepEqual([exitCode, used.store], [0, store]);
+    assert.deepEqual(await weir(["ls", "--store", store, "--server", server.url]), {
+      exitCode: 2,
+      stdout: "",
+      stderr: `weir: store "${store}" is refused: ` +
+        "--store is of the embedded server, and goes with no --server.\n",
     });
   });
 

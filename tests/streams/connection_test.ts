@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
+import * as ConfigProvider from "effect/ConfigProvider";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Namespace from "../../streams/namespace.ts";
@@ -8,7 +9,7 @@ import { Connection } from "../../streams/connection.ts";
 import { Log } from "../../streams/log.ts";
 import { executionAddress } from "../../streams/subjects.ts";
 import { body, tenant, uniqueExecution } from "../conformance/subject_matter.ts";
-import { eventually, leftovers, scratchServer } from "../fixtures/server.ts";
+import { eventually, leftovers, scratchFolder, scratchServer } from "../fixtures/server.ts";
 
 interface PingOptions {
   readonly pingInterval: number;
@@ -77,6 +78,29 @@ describe("a connection", () => {
       for (const socket of sockets) socket.destroy();
       silent.close();
     }
+  });
+
+  it("is to the store that is named, whatever the environment says", async () => {
+    const store = scratchFolder("store");
+    const elsewhere = ConfigProvider.fromUnknown({ NATS_URL: "nats://127.0.0.1:9" });
+    const { server } = await Effect.runPromise(
+      Effect.provide(Connection, Namespace.layer({ embedded: { store } })).pipe(
+        Effect.provide(ConfigProvider.layer(elsewhere)),
+      ),
+    );
+    assert.equal(server?.store, store);
+  });
+
+  it("to servers and to the embedded one at once is refused, without their credentials", async () => {
+    const error = await Effect.runPromise(Effect.flip(Effect.scoped(Effect.provide(
+      Connection,
+      Namespace.layer({ servers: "nats://ana:secret@127.0.0.1:9", embedded: {} }),
+    ))));
+    assert.equal(error._tag, "InvalidInput");
+    assert.match(
+      error.message,
+      /^servers "nats:\/\/127\.0\.0\.1:9" is refused: goes with no embedded/,
+    );
   });
 
   it("leaves a server that falls silent after half a minute, unless told otherwise", () =>
