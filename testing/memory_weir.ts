@@ -245,7 +245,8 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
             actors.map((actor: Actor<unknown, unknown> & { readonly isRemote?: boolean }) =>
               actor.isRemote === true ? actor : observed(watched(actor), underWay)
             ),
-            workerOptions,
+            // No program can register here, and who keeps them looks after them as long as time goes on.
+            { remotes: false, ...workerOptions },
           ).pipe(Effect.provideContext(services)),
       ).pipe(Effect.provideService(Expiries, bells), Scope.provide(scope)),
     );

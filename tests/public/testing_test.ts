@@ -406,6 +406,7 @@ describe("a program that runs twice", () => {
     const run = await weir.start(resize, "large");
     await weir.advance("1 minute");
     assert.equal((await run.describe()).reason, "capability");
+    await assert.rejects(run.result(), /does not end by itself.*no remote worker is registered/);
     await run.cancel();
     await assert.rejects(run.result(), ExecutionCancelled);
   });
