@@ -25,10 +25,10 @@ import * as Progress from "./progress.ts";
 import type { Registered, Registry } from "./registry.ts";
 import type { Upkeep } from "./upkeep.ts";
 
-/** What is handled and removed in between looks like a gap: executions may be kept for a second. */
-const lookEvery = "500 millis";
+/** What is handled and removed in between looks like a gap; an idle reader asks as often. */
+const lookEvery = "2 seconds";
 /** How far the record stays behind: what a reader that dies may be told to have missed in vain. */
-const keepEveryLooks = 60;
+const keepEveryLooks = 15;
 /** Before asking an outlet again that did not answer. */
 const askAgainAfter = "100 millis";
 

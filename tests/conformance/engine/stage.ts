@@ -16,6 +16,7 @@ import { type Actor, actor, type ActorContext, codeOf } from "../../../actors/ac
 import type { ActorCode } from "../../../actors/engine/operations.ts";
 import * as Worker from "../../../actors/engine/worker.ts";
 import { Executions, type Named, type StartOptions } from "../../../actors/executions.ts";
+import type { Steering } from "../../../actors/executions/steering.ts";
 import { neverStuck } from "../../../actors/never_stuck.ts";
 import { executionStateOf } from "../../../schema/execution_state.ts";
 import {
@@ -48,6 +49,7 @@ export type Services =
   | EventStore
   | ExecutionIndex
   | Executions
+  | Steering
   | HandOver
   | Leases
   | Log
