@@ -14,10 +14,10 @@ import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import { ServerFailed, type ServerNotFound } from "../schema/errors.ts";
 import type { Durability } from "./server/configuration.ts";
-import { defaultMaxStorageBytes } from "./server/configuration.ts";
+import * as configuration from "./server/configuration.ts";
 import type { LocateOptions } from "./server/locate.ts";
 import { locate, sources } from "./server/locate.ts";
-import type { Membership, MembershipOptions } from "./server/membership.ts";
+import type { Membership } from "./server/membership.ts";
 import { share } from "./server/membership.ts";
 
 export type { Durability } from "./server/configuration.ts";
@@ -28,9 +28,12 @@ export interface EmbeddedServerOptions extends LocateOptions {
    * shares the server. The default is `weir` in the user's data folder.
    */
   readonly store?: string;
-  /** What an acknowledged write survives; a process kill always. "power-safe" unless said otherwise. */
+  /**
+   * What an acknowledged write survives; a process kill always. Left out: what the server that runs
+   * already gives, or else "power-safe".
+   */
   readonly durability?: Durability;
-  /** When the streams may grow no more; 10 GiB unless said otherwise. */
+  /** When the streams may grow no more; left out, what the store had last, or else 10 GiB. */
   readonly maxStorageBytes?: number;
 }
 
@@ -57,6 +60,11 @@ const prepare = (store: string): Effect.Effect<string, ServerFailed> =>
       new ServerFailed({ store, reason: `the store cannot be created: ${cause}`, logTail: "" }),
   });
 
+/** A command that is over leaves its server behind for a moment. */
+const untilOthersAreGone = Schedule.spaced("100 millis").pipe(
+  Schedule.upTo({ duration: "5 seconds" }),
+);
+
 const backOff = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")]);
 
 /** A server that cannot live is not started more often than this. */
@@ -75,21 +83,23 @@ export const acquire = Effect.fn("Server.acquire")(function* (
     });
   }
   const store = yield* prepare(requested);
-  const durability = options.durability ?? "power-safe";
-  const membershipOptions: MembershipOptions = {
-    store,
-    durability,
-    maxStorageBytes: options.maxStorageBytes ?? defaultMaxStorageBytes,
-    binary: Effect.suspend(() => locate(sources(options))),
-  };
+  const { durability, maxStorageBytes } = options;
+  const binary = Effect.suspend(() => locate(sources(options)));
 
   const first = yield* Deferred.make<Membership, ServerNotFound | ServerFailed>();
   let current: Membership | undefined;
   const useUntilLost = Effect.scoped(Effect.gen(function* () {
-    current = yield* share(membershipOptions);
+    const comesBack = current !== undefined;
+    current = yield* share({ store, binary, durability, maxStorageBytes, comesBack });
     yield* Deferred.succeed(first, current);
     yield* Effect.all([current.lifeline.lost, shortestUse], { concurrency: 2 });
-  }));
+  })).pipe(
+    Effect.retry({ while: ({ _tag }) => _tag === "RunsOtherwise", schedule: untilOthersAreGone }),
+    Effect.catchTag(
+      "RunsOtherwise",
+      ({ reason }) => new ServerFailed({ store, reason, logTail: "" }),
+    ),
+  );
   const comeBack = useUntilLost.pipe(
     Effect.tapError((error) => Effect.logWarning(error.message)),
     Effect.retry(backOff),
@@ -106,7 +116,9 @@ export const acquire = Effect.fn("Server.acquire")(function* (
   const latest = () => current ?? initial;
   const server: Omit<EmbeddedServer, "url"> = {
     store,
-    durability,
+    get durability() {
+      return configuration.durability(latest().configuration);
+    },
     get version() {
       return latest().lifeline.version;
     },

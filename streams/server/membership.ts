@@ -7,6 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import * as Data from "effect/Data";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import type * as Scope from "effect/Scope";
@@ -23,8 +24,12 @@ import { generations, invitation, register } from "./registration.ts";
 export interface MembershipOptions {
   /** An existing folder, by its absolute path. */
   readonly store: string;
-  readonly durability: configuration.Durability;
-  readonly maxStorageBytes: number;
+  /** Undefined: that of the server that runs, or else power-safe. */
+  readonly durability: configuration.Durability | undefined;
+  /** Undefined: that of the server that runs or ran last, or else the default. */
+  readonly maxStorageBytes: number | undefined;
+  /** Whether the server was lost in use; it comes back as it was, for the others as well. */
+  readonly comesBack: boolean;
   /** Asked only when a server must be started. */
   readonly binary: Effect.Effect<Binary, ServerNotFound>;
 }
@@ -66,33 +71,55 @@ const nextConfiguration = Effect.fnUntraced(function* (
   isLastStart: boolean,
 ) {
   const previous = Option.getOrUndefined(last);
+  const durability = options.comesBack ? Option.map(last, configuration.durability) : Option.none();
   // Only to bind it tells for certain, but takes the port from who starts a server there just now.
   const isLost = isLastStart && previous !== undefined &&
     !(yield* port.canBeListenedOn(previous.port));
   return configuration.make({
     store: options.store,
-    durability: options.durability,
-    maxStorageBytes: options.maxStorageBytes,
+    durability: options.durability ?? Option.getOrElse(durability, () => "power-safe" as const),
+    maxStorageBytes: options.maxStorageBytes ?? previous?.jetstream.max_file_store ??
+      configuration.defaultMaxStorageBytes,
     binary,
     port: yield* port.free(isLost ? undefined : previous?.port),
     authorization: previous?.authorization ?? credentials(),
   });
 });
 
+/** The server runs for others, and otherwise than it is asked for; it may just be about to end. */
+export class RunsOtherwise extends Data.TaggedError("RunsOtherwise")<{ readonly reason: string }> {}
+
+const checkAlike = (
+  { durability, maxStorageBytes }: MembershipOptions,
+  running: configuration.Configuration,
+): Effect.Effect<void, RunsOtherwise> => {
+  const settings = [
+    ["durability", configuration.durability(running), durability],
+    ["maxStorageBytes", running.jetstream.max_file_store, maxStorageBytes],
+  ] as const;
+  const unlike = settings.find(([, is, asked]) => asked !== undefined && asked !== is);
+  if (unlike === undefined) return Effect.void;
+  const [name, is, asked] = unlike;
+  const reason = `it is running for another process with ${name} ${is}, ` +
+    `not ${asked}: ask for ${is}, leave it out, or use another store`;
+  return Effect.fail(new RunsOtherwise({ reason }));
+};
+
 /** Waits until the server of this generation is ready; none when the generation ends before. */
 const enter = Effect.fnUntraced(function* (
-  { store, durability }: MembershipOptions,
+  options: MembershipOptions,
   registration: Registration,
-): Effect.fn.Return<Option.Option<Membership>, ServerFailed, Scope.Scope> {
+): Effect.fn.Return<Option.Option<Membership>, ServerFailed | RunsOtherwise, Scope.Scope> {
+  const { store } = options;
+  const invitedTo = Effect.tap(
+    invitation(store, registration.generation),
+    Option.match({ onNone: () => Effect.void, onSome: (running) => checkAlike(options, running) }),
+  );
+  // Before it is announced: who only looks does not have the server run any longer.
+  yield* invitedTo;
   while (yield* registration.announce) {
-    const invited = yield* invitation(store, registration.generation);
+    const invited = yield* invitedTo;
     if (Option.isSome(invited)) {
-      const running = configuration.durability(invited.value);
-      if (running !== durability) {
-        const reason = `it is running for another process with durability ${running}, ` +
-          `not ${durability}: ask for ${running}, or use another store`;
-        return yield* new ServerFailed({ store, reason, logTail: "" });
-      }
       const lifeline = yield* probe(invited.value);
       if (Option.isSome(lifeline)) {
         const pid = Number(yield* read(store, "server.pid"));
@@ -111,7 +138,7 @@ const enter = Effect.fnUntraced(function* (
 /** Shares the server of the store until the scope closes. */
 export const share = Effect.fn("Server.share")(function* (
   options: MembershipOptions,
-): Effect.fn.Return<Membership, ServerFailed | ServerNotFound, Scope.Scope> {
+): Effect.fn.Return<Membership, ServerFailed | ServerNotFound | RunsOtherwise, Scope.Scope> {
   const { store } = options;
   const orFail = <A, R>(effect: Effect.Effect<A, string, R>) =>
     Effect.catch(effect, (reason) => failed(store, reason));

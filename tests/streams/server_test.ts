@@ -110,13 +110,53 @@ describe("the embedded server", () => {
     const { server, release } = await use({ store, durability: "bounded" });
     const settings = await readFile(join(server.store, "open.1.json"), "utf8");
     assert.equal(JSON.parse(settings).jetstream.sync_interval, "100ms");
-    const error = await failure({ store });
+    const error = await failure({ store, durability: "power-safe" });
     assert.ok(error instanceof ServerFailed);
     assert.match(error.reason, /durability bounded, not power-safe/);
     await release();
     await gone(server.pid);
     const second = await use({ store });
     assert.equal(second.server.durability, "power-safe");
+    await second.release();
+  });
+
+  it("refuses another limit than the one that it runs with", async () => {
+    const store = newStore();
+    const { server, release } = await use({ store, maxStorageBytes: 1024 ** 2 });
+    const error = await failure({ store, maxStorageBytes: 1024 ** 3 });
+    assert.ok(error instanceof ServerFailed);
+    assert.match(error.reason, /maxStorageBytes 1048576, not 1073741824/);
+    await release();
+    await gone(server.pid);
+    const second = await use({ store });
+    const settings = await readFile(join(server.store, "open.2.json"), "utf8");
+    assert.equal(JSON.parse(settings).jetstream.max_file_store, 1024 ** 2);
+    await second.release();
+  });
+
+  it("is joined as it runs by who asks for nothing, and comes back so", async () => {
+    const store = newStore();
+    const first = await use({ store, durability: "bounded", maxStorageBytes: 1024 ** 2 });
+    const second = await use({ store });
+    assert.equal(second.server.durability, "bounded");
+    await first.release();
+    const { pid } = second.server;
+    killProcess(pid);
+    await eventually("the server is there again", () => second.server.pid !== pid || undefined);
+    assert.equal(second.server.durability, "bounded");
+    const third = await use({ store, durability: "bounded", maxStorageBytes: 1024 ** 2 });
+    assert.equal(third.server.pid, second.server.pid);
+    await Promise.all([second.release(), third.release()]);
+  });
+
+  it("is waited for by who asks for something else, when its last user has just gone", async () => {
+    const store = newStore();
+    const first = await use({ store });
+    const { pid } = first.server;
+    await first.release();
+    const second = await use({ store, durability: "bounded" });
+    assert.notEqual(second.server.pid, pid);
+    assert.equal(second.server.durability, "bounded");
     await second.release();
   });
 
