@@ -32,6 +32,8 @@ export interface Seen {
   readonly cluster: string | undefined;
   readonly streams: ReadonlyArray<Pick<StreamInfo, "config" | "cluster">>;
   readonly account: Pick<JetStreamAccountStats, "limits" | "storage" | "tiers">;
+  /** When the streams of the embedded server may grow no more. */
+  readonly maxStorageBytes?: number | undefined;
   /** Of the disk of the embedded server. */
   readonly disk: { readonly freeBytes: number; readonly bytes: number } | undefined;
 }
@@ -97,13 +99,17 @@ const ofDurability = (
     ];
 };
 
-const ofRoom = ({ account, disk }: Seen): ReadonlyArray<Concern> => {
+const ofRoom = ({ account, maxStorageBytes, disk }: Seen): ReadonlyArray<Concern> => {
   const tiers = Object.entries(account.tiers ?? {});
-  const limited = tiers.length > 0
-    ? tiers.map(([tier, of]) => [`of the account's tier ${tier}`, of!] as const)
-    : [["of the account", account] as const];
-  const used = limited.flatMap(([whose, { storage, limits }]) => {
-    const part = limits.max_storage > 0 ? storage / limits.max_storage : 0;
+  const limited = maxStorageBytes !== undefined
+    ? [["of the store's maxStorageBytes", account.storage, maxStorageBytes] as const]
+    : tiers.length > 0
+    ? tiers.map(([tier, of]) =>
+      [`of the account's tier ${tier}`, of!.storage, of!.limits.max_storage] as const
+    )
+    : [["of the account", account.storage, account.limits.max_storage] as const];
+  const used = limited.flatMap(([whose, storage, most]) => {
+    const part = most > 0 ? storage / most : 0;
     return part > mostUsed
       ? [concern(`${percent(part)} ${whose} is used: raise its limit, or let less be kept`)]
       : [];
@@ -154,5 +160,6 @@ export const concerns = Effect.fn("Concerns.concerns")(function* (wanted: Wanted
   const account = yield* ask("look up the account", () => manager.getAccountInfo());
   const disk = server === undefined ? undefined : yield* roomOn(server.store);
   const cluster = nats.info?.cluster;
-  return concernsOf({ durability, cluster, streams, account, disk }, wanted);
+  const maxStorageBytes = server?.maxStorageBytes;
+  return concernsOf({ durability, cluster, streams, account, maxStorageBytes, disk }, wanted);
 });

@@ -42,6 +42,7 @@ export interface EmbeddedServer {
   readonly url: string;
   readonly store: string;
   readonly durability: Durability;
+  readonly maxStorageBytes: number;
   readonly version: string;
   readonly binary: string;
   readonly pid: number;
@@ -118,6 +119,9 @@ export const acquire = Effect.fn("Server.acquire")(function* (
     store,
     get durability() {
       return configuration.durability(latest().configuration);
+    },
+    get maxStorageBytes() {
+      return latest().configuration.jetstream.max_file_store;
     },
     get version() {
       return latest().lifeline.version;

@@ -2,8 +2,15 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import { concerns, concernsOf, type Seen, type Wanted } from "../../streams/concerns.ts";
+import { Connection } from "../../streams/connection.ts";
 import { openClient } from "../fixtures/log_client.ts";
-import { eventually, leftovers, scratchCluster, scratchServer } from "../fixtures/server.ts";
+import {
+  eventually,
+  leftovers,
+  scratchCluster,
+  scratchFolder,
+  scratchServer,
+} from "../fixtures/server.ts";
 
 type Stream = Seen["streams"][number];
 
@@ -85,6 +92,11 @@ describe("what an operator should look after", () => {
       {},
       [/^81 % of the account is used/],
     ],
+    "a store of one's own that is almost full": [
+      seen({ maxStorageBytes: 100 }),
+      {},
+      [/^90 % of the store's maxStorageBytes is used/],
+    ],
     "a tier that is almost full": [
       seen({ account: { ...account(0, 0), tiers: { R1: account(1, 100), R3: account(99, 100) } } }),
       {},
@@ -122,6 +134,22 @@ it("a server of one's own gives no concern", async () => {
   } finally {
     await client.dispose();
     await server.stop();
+  }
+});
+
+it("the embedded server names its limit before it is reached", async () => {
+  const embedded = { store: scratchFolder("store"), maxStorageBytes: 1024 ** 2 };
+  const client = openClient({ embedded });
+  try {
+    const told = () =>
+      client.runPromise(Effect.map(concerns(), (all) => all.map(({ what }) => what).join("\n")));
+    assert.doesNotMatch(await told(), /maxStorageBytes/);
+    const { manager, jetStream } = await client.runPromise(Connection);
+    await manager.streams.add({ name: "filler", subjects: ["filler"] });
+    await jetStream.publish("filler", new Uint8Array(900 * 1024));
+    assert.match(await told(), /^8\d % of the store's maxStorageBytes is used: raise its limit/m);
+  } finally {
+    await client.dispose();
   }
 });
 
