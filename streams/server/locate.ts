@@ -4,7 +4,7 @@
  * refusal of every one. It starts nothing.
  */
 import { access, constants } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { delimiter, resolve } from "node:path";
 import process from "node:process";
 import type * as Duration from "effect/Duration";
 import * as Effect from "effect/Effect";
@@ -43,7 +43,7 @@ const isExecutable = (path: string): Effect.Effect<boolean> =>
 
 const onPath = Effect.fnUntraced(function* (): Effect.fn.Return<Binary, string> {
   for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
-    const path = join(folder, "nats-server");
+    const path = resolve(folder, "nats-server");
     if (folder !== "" && (yield* isExecutable(path))) return yield* inspect(path);
   }
   return yield* Effect.fail("it is not there");
@@ -55,10 +55,13 @@ const inCache = Effect.fnUntraced(function* (folder: string): Effect.fn.Return<B
   return yield* inspect(path);
 });
 
+/** The server is started from another folder; a mere name is looked for on the PATH, from there too. */
+const absolute = (path: string): string => path.includes("/") ? resolve(path) : path;
+
 /** Every source in the order of preference. A binary that the user names is the only one. */
 export const sources = (options: LocateOptions = {}): ReadonlyArray<Source> => {
+  const cacheFolder = resolve(options.cacheFolder ?? defaultCacheFolder());
   const {
-    cacheFolder = defaultCacheFolder(),
     connectTimeout = "5 seconds",
     stallTimeout = "30 seconds",
     checksums = pinnedChecksums,
@@ -67,7 +70,7 @@ export const sources = (options: LocateOptions = {}): ReadonlyArray<Source> => {
   const named = options.binary ?? process.env["WEIR_NATS_SERVER"];
   if (named) {
     const name = options.binary === undefined ? "WEIR_NATS_SERVER" : "the binary option";
-    return [{ name, find: inspect(named) }];
+    return [{ name, find: inspect(absolute(named)) }];
   }
   const releases = options.releases ?? (process.env["WEIR_NATS_RELEASES"] || defaultReleases);
   const remote = { releases, checksums, connectTimeout, stallTimeout, onProgress };

@@ -6,7 +6,7 @@ import { chmod, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises
 import type { RequestListener } from "node:http";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -108,6 +108,31 @@ describe("the search for a nats-server", () => {
       const error = await Effect.runPromise(Effect.flip(locate()));
       assert.deepEqual(error.refusals.map(({ source }) => source), ["WEIR_NATS_SERVER"]);
       assert.match(error.message, /-absent is not installed/);
+    });
+  });
+
+  it("finds what is named from this folder, whichever it is started from", async () => {
+    const folder = scratchFolder("relative");
+    const fake = (within: string) =>
+      program(join(folder, within), "nats-server", printsVersion("2.15.1"));
+    const [named, cached] = [await fake("named"), await fake("cache/2.15.1")];
+    const from = (path: string) => relative(process.cwd(), path);
+    const path = async (binary: string | undefined, options: LocateOptions) =>
+      await withEnvironment(
+        { WEIR_NATS_SERVER: binary, PATH: "/usr/bin:/bin" },
+        async () => (await Effect.runPromise(locate(sources(options)))).path,
+      );
+    assert.equal(await path(from(named), {}), named);
+    assert.equal(await path(undefined, { binary: from(named) }), named);
+    assert.equal(await path(undefined, { cacheFolder: from(join(folder, "cache")) }), cached);
+    await withEnvironment({ PATH: `${from(dirname(named))}:${process.env["PATH"]}` }, async () => {
+      const outcome = await ask("nats-server on PATH", {});
+      assert.ok(outcome._tag === "Success" && outcome.success.path === named);
+      // A mere name is one of the PATH.
+      assert.equal(
+        (await Effect.runPromise(locate(sources({ binary: "nats-server" })))).path,
+        "nats-server",
+      );
     });
   });
 
