@@ -11,8 +11,10 @@ import process from "node:process";
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
+import * as Schema from "effect/Schema";
 import type * as Scope from "effect/Scope";
-import { ServerFailed, type ServerNotFound } from "../schema/errors.ts";
+import { type InvalidInput, ServerFailed, type ServerNotFound } from "../schema/errors.ts";
+import { parse } from "../schema/ids.ts";
 import type { Durability } from "./server/configuration.ts";
 import * as configuration from "./server/configuration.ts";
 import type { LocateOptions } from "./server/locate.ts";
@@ -48,6 +50,9 @@ export interface EmbeddedServer {
   readonly pid: number;
 }
 
+const DurabilityOrNone = Schema.UndefinedOr(Schema.Literals(["power-safe", "bounded"]));
+const BytesOrNone = Schema.UndefinedOr(Schema.Int.check(Schema.isGreaterThan(0)));
+
 const defaultStore = (): string =>
   join(process.env["XDG_DATA_HOME"] || join(homedir(), ".local", "share"), "weir");
 
@@ -74,7 +79,13 @@ const shortestUse = Effect.sleep("250 millis");
 /** A server that is ready, and kept running while the scope is open. */
 export const acquire = Effect.fn("Server.acquire")(function* (
   options: EmbeddedServerOptions = {},
-): Effect.fn.Return<EmbeddedServer, ServerNotFound | ServerFailed, Scope.Scope> {
+): Effect.fn.Return<EmbeddedServer, InvalidInput | ServerNotFound | ServerFailed, Scope.Scope> {
+  const durability = yield* parse(DurabilityOrNone, "embedded.durability", options.durability);
+  const maxStorageBytes = yield* parse(
+    BytesOrNone,
+    "embedded.maxStorageBytes",
+    options.maxStorageBytes,
+  );
   const requested = options.store ?? defaultStore();
   if (process.platform === "win32") {
     return yield* new ServerFailed({
@@ -84,7 +95,6 @@ export const acquire = Effect.fn("Server.acquire")(function* (
     });
   }
   const store = yield* prepare(requested);
-  const { durability, maxStorageBytes } = options;
   const binary = Effect.suspend(() => locate(sources(options)));
 
   const first = yield* Deferred.make<Membership, ServerNotFound | ServerFailed>();

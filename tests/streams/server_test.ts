@@ -6,7 +6,7 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { connect } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
-import { ServerFailed, ServerNotFound } from "../../schema/errors.ts";
+import { InvalidInput, ServerFailed, ServerNotFound } from "../../schema/errors.ts";
 import { Connection, layer } from "../../streams/connection.ts";
 import { acquire } from "../../streams/server.ts";
 import { locate } from "../../streams/server/locate.ts";
@@ -118,6 +118,19 @@ describe("the embedded server", () => {
     const second = await use({ store });
     assert.equal(second.server.durability, "power-safe");
     await second.release();
+  });
+
+  it("refuses settings that are none, before anything is started", async () => {
+    const store = newStore();
+    for (const maxStorageBytes of [NaN, 0, -1, 0.5, 1e30, "5GB" as unknown as number]) {
+      const error = await failure({ store, maxStorageBytes });
+      assert.ok(error instanceof InvalidInput, String(maxStorageBytes));
+      assert.match(error.message, /^embedded\.maxStorageBytes ".*" is refused: expected /);
+    }
+    const error = await failure({ store, durability: "fast" as "bounded" });
+    assert.ok(error instanceof InvalidInput);
+    assert.match(error.message, /^embedded\.durability "fast" is refused: expected .*power-safe/);
+    await assert.rejects(stat(store), { code: "ENOENT" });
   });
 
   it("refuses another limit than the one that it runs with", async () => {
