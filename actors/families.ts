@@ -35,7 +35,8 @@ export interface FollowOptions {
   readonly tag?: { readonly name: string; readonly value?: string };
   /**
    * Has the server keep the position under this name: an event is handled when the loop asks for the
-   * next one, and whoever reads under the same name shares the work. `after` is for a new name.
+   * next one, and whoever reads under the same name shares the work. `after` is for a new name, and
+   * for who has been told of a `CursorGap` and goes on behind its `earliest`.
    */
   readonly durable?: string;
   /** Ends a durable loop when it asks for the next event, so that its last one is handled. */

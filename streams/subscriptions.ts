@@ -26,7 +26,7 @@ export interface SubscribeOptions extends FamilyFilter {
   readonly durable: SubscriptionName;
   /**
    * Where a new subscription begins: behind a cursor, at `earliest` or at `now`, which is the default.
-   * One that exists goes on where it is.
+   * One that exists goes on where it is. The `earliest` of a `CursorGap` says that the caller knows.
    */
   readonly after?: string;
   /** Ends the stream when the next event is asked for after this, so that its last one is handled. */
@@ -75,8 +75,8 @@ export class Subscriptions extends Context.Service<Subscriptions, {
   /**
    * Events one by one, each handled when the next is asked for; what is in hand when reading ends is
    * handed out again. It goes on by itself when the connection was lost. It fails with `CursorGap`
-   * when events were removed that it may not have handed out, again until somebody who was told so
-   * reads on.
+   * when events were removed that it may not have handed out, again until somebody reads on after
+   * the `earliest` of that error.
    */
   readonly read: <F extends Family>(
     family: F,

@@ -41,8 +41,6 @@ export interface MemberOptions<F extends Family> {
   readonly registered: Registered;
   /** Ends the reader before it hands out another event. */
   readonly until: Effect.Effect<unknown>;
-  /** Hears of a gap before the reader's caller does. */
-  readonly onGap: (gap: Progress.Gap, registered: Registered) => void;
 }
 
 /** The next event, once the one before is handled, while the scope is open. */
@@ -54,7 +52,6 @@ export const join = Effect.fnUntraced(function* <F extends Family>({
   family,
   registered: first,
   until,
-  onGap,
 }: MemberOptions<F>): Effect.fn.Return<
   Effect.Effect<FamilyEvents[F], SubscribeError | Cause.Done>,
   SubscribeError,
@@ -87,13 +84,6 @@ export const join = Effect.fnUntraced(function* <F extends Family>({
 
   const look = Effect.suspend(() => progress.look).pipe(
     Effect.flatMap((isCurrent) => isCurrent ? Effect.void : settle),
-    Effect.catchIf(
-      (error): error is Progress.Gap => "floors" in error,
-      (gap) => {
-        onGap(gap, registered);
-        return Effect.fail(gap.error);
-      },
-    ),
   );
 
   const watch = Effect.gen(function* () {

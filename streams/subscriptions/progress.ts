@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
-import { encodeCursor, type ShardPosition } from "../../schema/cursor.ts";
+import { encodeCursor, parseCursorInput, type ShardPosition } from "../../schema/cursor.ts";
 import { CursorGap } from "../../schema/errors.ts";
 import { families } from "../families/family.ts";
 import { aboveFloors, floorPosition } from "../families/position.ts";
@@ -48,11 +48,29 @@ export const keep = Effect.fnUntraced(function* (
   );
 });
 
-/** A gap that a reader is to be told of, and where it ends in each shard. */
-export interface Gap {
-  readonly error: CursorGap;
-  readonly floors: ReadonlyArray<ShardPosition>;
-}
+/**
+ * Has a caller go on who begins where a gap was said to end: he knows of it. What was removed while he
+ * took stock is of the same gap, or nobody would come past the floors of a busy shard.
+ */
+export const heed = Effect.fnUntraced(function* (
+  log: Log["Service"],
+  registry: Registry,
+  registered: Registered,
+  after: string,
+): Effect.fn.Return<void, SubscriptionError> {
+  const { key, record } = registered;
+  const said = Option.getOrUndefined(yield* Effect.option(parseCursorInput(after)));
+  if (typeof said !== "object" || said.incarnation !== record.incarnation) return;
+  const { kind } = families[key.family];
+  const known = yield* Effect.forEach(
+    record.handled,
+    (position, shard) =>
+      later(position, said.shards[shard]) === position
+        ? Effect.succeed(position)
+        : floorPosition(log, kind, shard),
+  );
+  yield* keep(registry, registered, known);
+});
 
 /** What a look finds in one shard. */
 interface Seen {
@@ -100,7 +118,7 @@ export const make = (
   });
 
   /** Fails with a gap; says whether the outlets are still those of this generation. */
-  const look: Effect.Effect<boolean, SubscriptionError | Gap> = Effect.gen(function* () {
+  const look: Effect.Effect<boolean, SubscriptionError | CursorGap> = Effect.gen(function* () {
     const seen = yield* Effect.forEach(filters, lookAt, { concurrency: 8 });
     const passed = new Map<number, ShardPosition>();
     const now = [...handled];
@@ -114,10 +132,7 @@ export const make = (
       const { incarnation } = record;
       const requested = { incarnation, shards: handled };
       const earliest = aboveFloors(requested, passed);
-      return yield* Effect.fail<Gap>({
-        error: new CursorGap({ requested: encodeCursor(requested), earliest }),
-        floors: handled.map((position, shard) => later(position, passed.get(shard))),
-      });
+      return yield* new CursorGap({ requested: encodeCursor(requested), earliest });
     }
     handled = now;
     return seen.every((at) => at !== undefined);

@@ -35,21 +35,12 @@ const meantBy = ({ tenant, executionId, tag }: SubscribeOptions): SubscriptionFi
     : { tag: { name: tag.name, ...(tag.value === undefined ? {} : { value: tag.value }) } }),
 });
 
-/** Who has been told of which gap and has not read on since. */
-type Told = Map<
-  string,
-  { readonly generation: number; readonly floors: ReadonlyArray<ShardPosition> }
->;
-
-const placeOf = ({ family, name }: SubscriptionKey): string => `${family} ${name}`;
-
 const sum = (states: ReadonlyArray<OutletState>, field: "pending" | "unacknowledged" | "waiting") =>
   states.reduce((total, state) => total + state[field], 0);
 
 export const make = (log: Log["Service"], outlets: Outlets): Subscriptions["Service"] => {
   const registry = RegistryOf.make(log);
   const upkeep = UpkeepOf.make(log.layout, registry, outlets);
-  const told: Told = new Map();
 
   const shardsOf = ({ family }: SubscriptionKey, filter: SubscriptionFilter) =>
     familyFilters(family, log.layout, filter).map(({ shard }) => shard);
@@ -107,18 +98,6 @@ export const make = (log: Log["Service"], outlets: Outlets): Subscriptions["Serv
         : yield* checked({ key, revision, record }, filter);
     }).pipe(Effect.retry({ while: isMoved }));
 
-  /** Whoever was told of a gap here and reads on has taken note of it. */
-  const heed = Effect.fnUntraced(function* (registered: Registered) {
-    const place = placeOf(registered.key);
-    const gap = told.get(place);
-    if (gap === undefined) return registered;
-    if (gap.generation === registered.record.generation) {
-      yield* Progress.keep(registry, registered, gap.floors);
-    }
-    told.delete(place);
-    return yield* registry.find(registered.key);
-  });
-
   const read: Subscriptions["Service"]["read"] = <F extends Family>(
     family: F,
     { durable, after = "now", until = Effect.never, ...filter }: SubscribeOptions,
@@ -127,7 +106,7 @@ export const make = (log: Log["Service"], outlets: Outlets): Subscriptions["Serv
       Effect.gen(function* () {
         const key = { family, name: durable };
         const meant = meantBy({ ...filter, durable });
-        yield* heed(yield* findOrCreate(key, meant, after));
+        yield* Progress.heed(log, registry, yield* findOrCreate(key, meant, after), after);
         const registered = yield* upkeep.settle(key);
         const next = yield* join({
           log,
@@ -137,8 +116,6 @@ export const make = (log: Log["Service"], outlets: Outlets): Subscriptions["Serv
           family,
           registered,
           until,
-          onGap: ({ floors }, { record: { generation } }) =>
-            told.set(placeOf(key), { generation, floors }),
         });
         return Stream.fromEffectRepeat(next);
       }).pipe(Effect.withSpan("Subscriptions.read")),
@@ -200,7 +177,6 @@ export const make = (log: Log["Service"], outlets: Outlets): Subscriptions["Serv
       };
       yield* registry.put(key, moved, revision);
     }).pipe(Effect.retry({ while: isMoved }));
-    told.delete(placeOf(key));
     yield* upkeep.settle(key);
   });
 
@@ -211,7 +187,6 @@ export const make = (log: Log["Service"], outlets: Outlets): Subscriptions["Serv
       Effect.retry({ while: isMoved }),
       Effect.catchTag("SubscriptionNotFound", () => Effect.succeed(false)),
     );
-    told.delete(placeOf(key));
     // One that stopped between the two has left the outlets, which make the subscription no more.
     const hadOutlets = yield* upkeep.removeAll(key);
     if (!wasThere && !hadOutlets) return yield* notFound(key);

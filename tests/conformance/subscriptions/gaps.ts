@@ -36,23 +36,30 @@ export const gapsSuite = (name: string, run: Run<Services>): void => {
 
   describe(`${name}: a durable subscription`, () => {
     test(
-      "says that events were removed while nobody read, and goes on when asked again",
+      "says that events were removed to each who reads, until one has taken note of it",
       Effect.gen(function* () {
         const { tenant, name } = fresh();
         const options = { durable: name, tenant };
         yield* create(options);
-        const missed = yield* complete(tenant);
-        yield* removeEnd(missed);
+        const [first, second] = [yield* completeInOrder(tenant), yield* completeInOrder(tenant)];
+        yield* removeEnd(first);
         const ids = yield* completeAll(tenant, 1);
-        const read = Effect.scoped(
-          Effect.flatMap(readCompletions(options), (reader) => reader.ids(1)),
-        );
-        const gap = yield* Effect.flip(read);
+        const read = (after?: string) =>
+          Effect.scoped(Effect.flatMap(
+            readCompletions(after === undefined ? options : { ...options, after }),
+            (reader) => reader.ids(1),
+          ));
+        const gap = yield* Effect.flip(read());
         assert.ok(gap instanceof CursorGap, String(gap));
-        assert.deepEqual(yield* read, ids);
+        // Who reads now was not told, and may be anybody.
+        assert.ok((yield* Effect.flip(read("earliest"))) instanceof CursorGap);
         // The position that a plain reader is told to go on from is good.
         const plain = fresh().name;
         yield* create({ durable: plain, tenant, after: gap.earliest });
+        // What goes while stock is taken is not told again.
+        yield* removeEnd(second);
+        assert.deepEqual(yield* read(gap.earliest), ids);
+        assert.deepEqual(yield* read(), ids);
       }),
     );
 
