@@ -280,6 +280,8 @@ const continued = (
 ): ExecutionState => {
   const over = new Set(taken);
   const unread = new Set(cleared);
+  const waiting = new Set(state.buffered.map(({ signalId }) => signalId));
+  const isWaiting = (signalId: SignalId) => waiting.has(signalId);
   return {
     ...state,
     operations: HashMap.filter(
@@ -287,7 +289,11 @@ const continued = (
       ({ kind }, key) => kind === "wait" ? !over.has(key) : key.startsWith(startTag("")),
     ),
     cells: HashMap.filter(state.cells, (_, name) => !unread.has(name)),
-    signalKeys: HashMap.empty(),
+    // Nobody has acted on what still waits, so that its sender may well send it again.
+    signalKeys: HashMap.union(
+      HashMap.filter(state.formerSignalKeys, isWaiting),
+      HashMap.filter(state.signalKeys, isWaiting),
+    ),
     formerSignalKeys: state.signalKeys,
     signals: 0,
     failures: 0,

@@ -94,8 +94,9 @@ export interface ExecutionState {
   readonly opened: number;
   readonly settled: number;
   readonly buffered: ReadonlyArray<BufferedSignal>;
-  /** The signals known by their sender's key: since it was last continued, and those before. */
+  /** Signals by their sender's key: those that wait or came since it was last continued. */
   readonly signalKeys: HashMap.HashMap<string, SignalId>;
+  /** Those that came in the run before. */
   readonly formerSignalKeys: HashMap.HashMap<string, SignalId>;
   readonly signals: number;
   readonly cells: HashMap.HashMap<string, Json>;

@@ -233,6 +233,35 @@ describe("what people ask of a schedule", () => {
     await assert.rejects(schedule.trigger({ id: "a.b" }), InvalidInput);
   });
 
+  it("trigger counts an id once that is asked for again while it waits behind others", async () => {
+    await using weir = await inMemory({ startsAt });
+    let isHalfway = () => {};
+    const halfway = new Promise<void>((resolve) => isHalfway = resolve);
+    let runs = 0;
+    const quick = actor("quick", () => {
+      if (++runs === 200) isHalfway();
+      return Promise.resolve();
+    });
+    const policy = { type: "repeat", count: 1, interval: "1 minute" } as const;
+    const options = { id: "r", policy, unserved: true } as const;
+    const schedule = await weir.schedule(quick, undefined, options);
+    await schedule.pause();
+    const ask = async (prefix: string) => {
+      for (let i = 0; i < 200; i++) await schedule.trigger({ id: `${prefix}${i}` });
+    };
+    await ask("before-");
+    await schedule.trigger({ id: "x" });
+    await ask("behind-");
+    const worker = await weir.worker([quick]);
+    await halfway;
+    await worker[Symbol.asyncDispose]();
+    await weir.advance("1 hour"); // so long that the log has forgotten who asked
+    await schedule.trigger({ id: "x" });
+    await weir.worker([quick]);
+    await schedule.resume();
+    assert.equal((await schedule.result()).created, 402);
+  });
+
   it("trigger counts an id once for as long as its run is kept, however long ago it ran", async () => {
     await using weir = await inMemory({ startsAt });
     const quick = actor("quick", () => Promise.resolve());

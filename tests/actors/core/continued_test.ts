@@ -38,14 +38,32 @@ describe("an execution that is continued", () => {
 
   it("knows a sender's key for one run more", () => {
     const stage = new Stage(start);
+    stage.command({ kind: "waiting", key: "0", signal: "item" });
     stage.deliver(signal("item", { key: "k" }));
-    stage.command(continued({}));
+    stage.command(continued({ taken: ["0"] }));
     stage.deliver(signal("item", { key: "k" }));
     assert.equal(stage.state.signals, 0);
     stage.command(continued({}));
     stage.deliver(signal("item", { key: "k" }));
     assert.equal(stage.state.signals, 1);
     assert.equal(HashMap.size(stage.state.formerSignalKeys), 0);
+  });
+
+  it("knows the key of a signal for as long as that waits to be taken, and one run more", () => {
+    const stage = new Stage(start);
+    stage.deliver(signal("item", { key: "k" }));
+    for (let run = 0; run < 3; run++) {
+      stage.command(continued({}));
+      stage.deliver(signal("item", { key: "k" }));
+      assert.equal(stage.state.buffered.length, 1);
+    }
+    stage.command({ kind: "waiting", key: "0", signal: "item" });
+    stage.command(continued({ taken: ["0"] }));
+    stage.deliver(signal("item", { key: "k" }));
+    assert.equal(stage.state.buffered.length, 0);
+    stage.command(continued({}));
+    stage.deliver(signal("item", { key: "k" }));
+    assert.equal(stage.state.buffered.length, 1);
   });
 
   it("is not, once it is to stop or has ended", () => {
