@@ -90,7 +90,7 @@ export class Connection extends Context.Service<Connection, {
     request: () => Promise<A>,
   ) => Effect.Effect<A, Unavailable | ServerRefused>;
   readonly listen: (listener: ConnectionListener) => Effect.Effect<void, never, Scope.Scope>;
-  /** Says that it will be closed: a server that does not answer is given up at once, and for good. */
+  /** Says that it will be closed: a server that is silent for three seconds is given up for good. */
   readonly leave: Effect.Effect<void>;
 }>()("@weir/weir/streams/Connection") {}
 
