@@ -6,6 +6,7 @@ import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
+import { ConnectionClosed } from "../schema/errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import type { Cursor } from "../schema/cursor.ts";
 import { Connection } from "../streams/connection.ts";
@@ -228,15 +229,23 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
 export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
   const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
   const runtime = makeRuntime(layer(options));
-  const workers = new Set<Worker>();
+  /** Those that serve, and those that are being started. */
+  const workers = new Set<Promise<Worker>>();
+  let isClosing = false;
   let leave: Effect.Effect<void> = Effect.void;
   const close = async () => {
+    isClosing = true;
     await Effect.runPromise(leave);
-    await Promise.all([...workers].map((worker) => worker.close()));
+    await Promise.all(
+      Array.from(workers, (worker) => worker.then(({ close }) => close(), () => {})),
+    );
     await runtime.dispose();
   };
 
-  const worker: Weir["worker"] = async (actors, options = {}) => {
+  const startWorker = async (
+    [actors, options = {}]: Parameters<Weir["worker"]>,
+    onClosed: () => void,
+  ): Promise<Worker> => {
     const scope = Scope.makeUnsafe();
     const started = await runtime.runPromise(
       makeWorker(actors, options).pipe(
@@ -249,15 +258,18 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
     const close = () =>
       closing ??= runtime.runPromise(Scope.close(scope, Exit.void)).then(() => {
         closed();
-        workers.delete(handle);
+        onClosed();
       });
-    const handle: Worker = {
-      identity: started.identity,
-      close,
-      [Symbol.asyncDispose]: close,
-    };
-    workers.add(handle);
-    return handle;
+    return { identity: started.identity, close, [Symbol.asyncDispose]: close };
+  };
+
+  const worker: Weir["worker"] = async (...asked) => {
+    if (isClosing) throw new ConnectionClosed({ landed: "no" });
+    const forget = () => workers.delete(starting);
+    const starting = startWorker(asked, forget);
+    workers.add(starting);
+    starting.catch(forget);
+    return await starting;
   };
 
   try {

@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { actor, connect, ConnectionClosed, signal } from "@weir/weir";
 import { inMemory, type MemoryWeir } from "@weir/weir/testing";
 import { removeStore, scratchStore } from "./scratch_store.ts";
 
 const go = signal("go");
+/** It never hears that it is over. */
+const busy = actor("busy", async (ctx) => {
+  await ctx.run("dig", () => new Promise<void>((resolve) => digs.push(resolve)));
+});
+const digs: Array<() => void> = [];
 const waits = actor("waits", (ctx) => ctx.wait(go));
 
 const isClosed = (landed: string) => (error: unknown) => {
@@ -63,3 +69,22 @@ for (const [place, within] of places) {
       }));
   });
 }
+
+it("a connection that is being closed waits for the workers that start, and takes no more", async () => {
+  const store = await scratchStore();
+  try {
+    const weir = await connect({ embedded: { store } });
+    await weir.worker([busy]);
+    await weir.start(busy, undefined);
+    while (digs.length === 0) await setImmediate();
+    const starting = weir.worker([waits]);
+    const closing = weir.close();
+    await assert.rejects(weir.worker([waits]), isClosed("no"));
+    const late = await starting;
+    digs.forEach((end) => end());
+    await closing;
+    await late.close();
+  } finally {
+    await removeStore(store);
+  }
+});
