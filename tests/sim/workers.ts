@@ -40,7 +40,7 @@ const nothingIsPaused = EngineControl.of({
 });
 
 /** Who takes more turns than this will never come to rest. */
-const restlessTurns = 3_000;
+const restlessTurns = 10_000;
 /** In which nothing happens, although nothing is far off; longer than any lease or pause. */
 const patienceMs = 180_000;
 const silentForMs = 2_000;
