@@ -26,6 +26,8 @@ export const SubscriptionRecord = Schema.Struct({
   incarnation: Schema.String,
   /** Shard by shard: everything up to here was handled, skipped, or told to be missing. */
   handled: Schema.Array(Schema.Struct({ sequence: Schema.Natural, at: Schema.Natural })),
+  /** The cursor behind a gap that was told and that nobody has read on behind since. */
+  told: Schema.optionalKey(Schema.String),
 });
 export type SubscriptionRecord = typeof SubscriptionRecord.Type;
 

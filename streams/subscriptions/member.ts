@@ -12,6 +12,7 @@ import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import * as Stream from "effect/Stream";
 import { encodeCursor } from "../../schema/cursor.ts";
+import { CursorGap } from "../../schema/errors.ts";
 import type { Family, FamilyEvents } from "../families.ts";
 import { decodeEntry, familyFilters } from "../families/family.ts";
 import * as Tagged from "../families/tagged.ts";
@@ -84,6 +85,11 @@ export const join = Effect.fnUntraced(function* <F extends Family>({
 
   const look = Effect.suspend(() => progress.look).pipe(
     Effect.flatMap((isCurrent) => isCurrent ? Effect.void : settle),
+    Effect.catchTag("CursorGap", (gap) =>
+      Effect.flatMap(
+        Progress.tell(registry, registered, gap.earliest),
+        (earliest) => new CursorGap({ requested: gap.requested, earliest }),
+      )),
   );
 
   const watch = Effect.gen(function* () {
@@ -132,9 +138,13 @@ export const join = Effect.fnUntraced(function* <F extends Family>({
     Effect.catchTag("CorruptRecord", () => Effect.as(Metric.update(skippedRecords, 1), undefined)),
   );
 
-  /** What was handled since the last look, too. */
-  const leave = Effect.suspend(() => Effect.andThen(Effect.ignore(progress.look), keep));
-  yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(leave, "2 seconds")));
+  /** With what was handled since the last look, if that is known soon. */
+  const leave = Effect.suspend(() => progress.look).pipe(
+    Effect.timeout("1 second"),
+    Effect.ignore,
+    Effect.andThen(Effect.timeout(keep, "2 seconds")),
+  );
+  yield* Effect.addFinalizer(() => Effect.ignore(leave));
   yield* persist(look);
   yield* Effect.forEach(filters, pullFrom, { discard: true });
   yield* Effect.forkScoped(Deferred.into(watch, failed));

@@ -6,14 +6,14 @@
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
-import { encodeCursor, parseCursorInput, type ShardPosition } from "../../schema/cursor.ts";
+import { encodeCursor, type ShardPosition } from "../../schema/cursor.ts";
 import { CursorGap } from "../../schema/errors.ts";
 import { families } from "../families/family.ts";
 import { aboveFloors, floorPosition } from "../families/position.ts";
 import { readFloors } from "../floor.ts";
 import type { Log, Tail } from "../log.ts";
 import type { Filter } from "../subjects.ts";
-import type { SubscriptionError } from "../subscriptions.ts";
+import type { SubscriptionError, SubscriptionKey } from "../subscriptions.ts";
 import type { Outlets, OutletState } from "./outlet.ts";
 import { isMoved, type Registered, type Registry } from "./registry.ts";
 
@@ -48,29 +48,40 @@ export const keep = Effect.fnUntraced(function* (
   );
 });
 
+/** Where a gap ends, in the words in which the first was told who heard of it; the others are told the same. */
+export const tell = Effect.fnUntraced(function* (
+  registry: Registry,
+  { key, record: { generation } }: Registered,
+  earliest: string,
+): Effect.fn.Return<string, SubscriptionError> {
+  const { record, revision } = yield* registry.look(key);
+  if (record?.generation !== generation) return earliest;
+  if (record.told !== undefined) return record.told;
+  yield* registry.put(key, { ...record, told: earliest }, revision);
+  return earliest;
+}, Effect.retry({ while: isMoved }));
+
 /**
- * Has a caller go on who begins where a gap was said to end: he knows of it. What was removed while he
+ * Has a caller go on who begins where a gap was told to end: he knows of it. What was removed while he
  * took stock is of the same gap, or nobody would come past the floors of a busy shard.
  */
 export const heed = Effect.fnUntraced(function* (
   log: Log["Service"],
   registry: Registry,
-  registered: Registered,
+  key: SubscriptionKey,
   after: string,
 ): Effect.fn.Return<void, SubscriptionError> {
-  const { key, record } = registered;
-  const said = Option.getOrUndefined(yield* Effect.option(parseCursorInput(after)));
-  if (typeof said !== "object" || said.incarnation !== record.incarnation) return;
+  const { record, revision } = yield* registry.look(key);
+  if (record?.told !== after) return;
+  const { told: _, ...known } = record;
   const { kind } = families[key.family];
-  const known = yield* Effect.forEach(
+  const handled = yield* Effect.forEach(
     record.handled,
     (position, shard) =>
-      later(position, said.shards[shard]) === position
-        ? Effect.succeed(position)
-        : floorPosition(log, kind, shard),
+      Effect.map(floorPosition(log, kind, shard), (floor) => later(position, floor)),
   );
-  yield* keep(registry, registered, known);
-});
+  yield* registry.put(key, { ...known, handled }, revision);
+}, Effect.retry({ while: isMoved }));
 
 /** What a look finds in one shard. */
 interface Seen {

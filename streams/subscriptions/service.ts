@@ -106,7 +106,8 @@ export const make = (log: Log["Service"], outlets: Outlets): Subscriptions["Serv
       Effect.gen(function* () {
         const key = { family, name: durable };
         const meant = meantBy({ ...filter, durable });
-        yield* Progress.heed(log, registry, yield* findOrCreate(key, meant, after), after);
+        const { record } = yield* findOrCreate(key, meant, after);
+        if (record.told === after) yield* Progress.heed(log, registry, key, after);
         const registered = yield* upkeep.settle(key);
         const next = yield* join({
           log,
@@ -169,8 +170,9 @@ export const make = (log: Log["Service"], outlets: Outlets): Subscriptions["Serv
       const handled = "at" in to
         ? yield* positionsAt(key, record.filter, to.at)
         : yield* positionsOf(key, record.filter, to.after);
+      const { told: _, ...kept } = record;
       const moved: SubscriptionRecord = {
-        ...record,
+        ...kept,
         generation: revision,
         incarnation: log.incarnation,
         handled: handled.map(({ sequence, at }) => ({ sequence, at })),

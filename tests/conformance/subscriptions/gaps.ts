@@ -30,6 +30,8 @@ const removeEnd = ({ address }: Subject) =>
     assert.ok(yield* log.remove(address.shard, done.sequence));
   });
 
+const earliestOf = (error: unknown) => error instanceof CursorGap ? error.earliest : undefined;
+
 export const gapsSuite = (name: string, run: Run<Services>): void => {
   const test = (title: string, effect: Effect.Effect<unknown, unknown, Services>) =>
     it(title, () => run(Effect.asVoid(effect)));
@@ -51,6 +53,7 @@ export const gapsSuite = (name: string, run: Run<Services>): void => {
           ));
         const gap = yield* Effect.flip(read());
         assert.ok(gap instanceof CursorGap, String(gap));
+        assert.equal(yield* Effect.map(Effect.flip(read()), earliestOf), gap.earliest);
         // Who reads now was not told, and may be anybody.
         assert.ok((yield* Effect.flip(read("earliest"))) instanceof CursorGap);
         // The position that a plain reader is told to go on from is good.
@@ -64,13 +67,19 @@ export const gapsSuite = (name: string, run: Run<Services>): void => {
     );
 
     test(
-      "says so also of what was in hand when its reader left",
+      "says so also of what was in hand when its reader left, whose cursor is no word of the gap",
       Effect.gen(function* () {
         const { tenant, name } = fresh();
         const options = { durable: name, tenant, after: "earliest" };
         const lost = yield* complete(tenant);
-        yield* Effect.scoped(Effect.flatMap(readCompletions(options), (reader) => reader.next));
+        const { cursor } = yield* Effect.scoped(
+          Effect.flatMap(readCompletions(options), (reader) => reader.next),
+        );
         yield* removeEnd(lost);
+        const later = Effect.scoped(
+          Effect.flatMap(readCompletions({ ...options, after: cursor }), (reader) => reader.next),
+        );
+        assert.ok((yield* Effect.flip(later)) instanceof CursorGap);
         const gap = yield* Effect.flip(Effect.scoped(
           Effect.flatMap(readCompletions(options), (reader) => reader.next),
         ));
