@@ -30,6 +30,8 @@ export interface MembershipOptions {
   readonly maxStorageBytes: number | undefined;
   /** Whether the server was lost in use; it comes back as it was, for the others as well. */
   readonly comesBack: boolean;
+  /** Whether it waits for a server to end that runs otherwise. */
+  readonly hasWaited: boolean;
   /** Asked only when a server must be started. */
   readonly binary: Effect.Effect<Binary, ServerNotFound>;
 }
@@ -45,6 +47,10 @@ const maxStarts = 3;
 
 /** A large store takes the server a while to open. */
 const startTimeout = "60 seconds";
+
+/** A server that was killed is brought back by its users meanwhile, and is no server that has ended. */
+const leftToItsUsersMs = 1_000;
+const lookAgainMs = 100;
 
 const logLines = 20;
 
@@ -143,9 +149,16 @@ export const share = Effect.fn("Server.share")(function* (
   const orFail = <A, R>(effect: Effect.Effect<A, string, R>) =>
     Effect.catch(effect, (reason) => failed(store, reason));
   let starts = 0;
+  let [latest, patienceMs] = [-1, options.hasWaited ? leftToItsUsersMs : 0];
   for (;;) {
     const known = yield* orFail(generations(store));
     let registration = yield* orFail(register(store, known.highest));
+    if (Option.isNone(registration) && patienceMs > 0) {
+      patienceMs = known.highest === latest ? patienceMs - lookAgainMs : leftToItsUsersMs;
+      latest = known.highest;
+      yield* Effect.sleep(lookAgainMs);
+      continue;
+    }
     if (Option.isNone(registration)) {
       if (starts === maxStarts) {
         return yield* failed(store, `nats-server ended ${maxStarts} times while it started`);

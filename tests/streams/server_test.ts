@@ -173,6 +173,22 @@ describe("the embedded server", () => {
     await second.release();
   });
 
+  it("is left to its users by who waits for its end, however often it is killed", async () => {
+    const store = newStore();
+    const first = await use({ store, durability: "power-safe" });
+    const waiting = failure({ store, durability: "bounded" });
+    for (let i = 0; i < 12; i++) {
+      const { pid } = first.server;
+      process.kill(pid, "SIGKILL");
+      await eventually("it is back", () => first.server.pid !== pid || undefined);
+    }
+    const error = await waiting;
+    assert.ok(error instanceof ServerFailed);
+    assert.match(error.reason, /running for another process with durability power-safe/);
+    assert.equal(first.server.durability, "power-safe");
+    await first.release();
+  });
+
   it("takes another port when someone has taken its own", async () => {
     const store = newStore();
     const first = await use({ store });
