@@ -99,8 +99,12 @@ const reconnectWaitMs = 100;
 /** A server that says nothing to three pings is left for another; the client's own default is minutes. */
 const pingEveryMs = 10_000;
 const askForMs = 30_000;
-/** Who leaves waits so long for a server that is away: one that was restarted is back by then. */
-const leaveAfter = "3 seconds";
+/**
+ * Who leaves waits so often for a server that is away, three seconds in all: one that was restarted is
+ * back by then. One wait of that length would end before an answer that came while code of ours held
+ * up the event loop is read.
+ */
+const leaveAfterWaits = 30;
 
 const askAgain = Schedule.min([Schedule.exponential("20 millis", 1.5), Schedule.spaced("1 second")])
   .pipe(
@@ -190,8 +194,8 @@ const dial = (
 
 /** Who names servers or a store means them, whatever the environment says. */
 const findServers = Effect.fnUntraced(function* ({ servers, embedded }: ConnectionOptions) {
-  if (servers !== undefined && embedded !== undefined) {
-    const rule = "goes with no embedded: name the servers, or how the embedded one is kept";
+  if (servers !== undefined && embedded?.store !== undefined) {
+    const rule = "goes with no embedded store: name the servers, or the store";
     const value = [servers].flat().map(withoutCredentials).join(",");
     return yield* new InvalidInput({ what: "servers", value, rule });
   }
@@ -279,11 +283,9 @@ export const make = Effect.fn("Connection.make")(function* (options: ConnectionO
     Effect.retry(Schedule.spaced(reconnectWaitMs)),
     Latch.whenOpen(up),
   );
-  const leave = answer.pipe(
-    Effect.timeoutOrElse({
-      duration: leaveAfter,
-      orElse: () => Effect.promise(() => nats.close()),
-    }),
+  const silence = Effect.repeat(Effect.sleep(reconnectWaitMs), { times: leaveAfterWaits - 1 });
+  const giveUp = Effect.andThen(silence, Effect.promise(() => nats.close()));
+  const leave = Effect.raceFirst(answer, giveUp).pipe(
     Effect.repeat({ until: () => nats.isClosed(), schedule: Schedule.spaced(reconnectWaitMs) }),
     Effect.forkIn(scope),
     Effect.asVoid,

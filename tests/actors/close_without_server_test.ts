@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import * as Effect from "effect/Effect";
 import * as ManagedRuntime from "effect/ManagedRuntime";
 import { layer } from "../../actors/layer.ts";
@@ -60,6 +61,27 @@ describe("a connection that is closed while its server", () => {
       process.kill(pid, "SIGCONT");
     }
     digs.forEach((end) => end());
+  });
+
+  it("is there still finishes what keeps the event loop busy", async () => {
+    let begun = 0;
+    const heavy = actor("heavy", (ctx) =>
+      ctx.run("reckon", async () => {
+        const time = ++begun;
+        for (let i = 0; i < 3; i++) {
+          await turn();
+          for (const until = performance.now() + 3_300; performance.now() < until;) continue;
+        }
+        return time;
+      }));
+    const weir = await connect({ servers: server.url });
+    await weir.worker([heavy]);
+    await weir.start(heavy, undefined, { id: "a" });
+    while (begun === 0) await turn();
+    await weir.close();
+    await using other = await connect({ servers: server.url });
+    await other.worker([heavy]);
+    assert.equal(await other.get(heavy, "a").result(), 1);
   });
 
   it("is restarted still finishes what is under way", async () => {
