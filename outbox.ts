@@ -9,8 +9,9 @@ import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Layer from "effect/Layer";
-import * as ManagedRuntime from "effect/ManagedRuntime";
+import * as Option from "effect/Option";
 import * as Scope from "effect/Scope";
+import { makeRuntime, Serving } from "./actors/runtime.ts";
 import { parse, Tenant } from "./schema/ids.ts";
 import * as Connection from "./streams/connection.ts";
 import { defaultMaxPayloadBytes } from "./streams/log.ts";
@@ -80,49 +81,71 @@ export interface ConnectOutboxOptions
   readonly tenant?: string;
 }
 
+/** How a target is connected to: as its outbox, but for what it says, and where it says so, elsewhere. */
+const targetOf = (
+  { servers, embedded, ...means }: Connection.ConnectionOptions,
+  target: Connection.ConnectionOptions,
+): Connection.ConnectionOptions => {
+  const isElsewhere = target.servers !== undefined || target.embedded !== undefined;
+  const place = isElsewhere ? {} : {
+    ...(servers === undefined ? {} : { servers }),
+    ...(embedded === undefined ? {} : { embedded }),
+  };
+  return { ...means, ...place, ...target };
+};
+
 /** The outbox on a store; what publishes to a stream connects with these options by itself. */
 const outboxOn = async <E>(
   store: Layer.Layer<OutboxStore, E>,
   producer: Service.ProducerOptions,
   connection: Connection.ConnectionOptions,
 ): Promise<Outbox> => {
-  const runtime = ManagedRuntime.make(Layer.provideMerge(Service.layer(producer), store));
+  const runtime = makeRuntime(Layer.provideMerge(Service.layer(producer), store));
   const context = await runtime.context();
   const stored = Context.get(context, OutboxStore);
   const { add } = Context.get(context, Service.OutboxService);
   const run = <A, F>(effect: Effect.Effect<A, F>) => runtime.runPromise(effect);
   const idOf = (id: string) => parse(OutboxEventId, "event id", id);
-  const publishers = new Set<Publisher>();
+  const publishers = new Serving<Publisher>();
+
+  const connected = Context.getOption(context, Connection.Connection);
+  const leave = Option.match(connected, {
+    onNone: () => Effect.void,
+    onSome: ({ leave }) => leave,
+  });
 
   const close = async () => {
-    for (const publisher of publishers) await publisher.close();
+    publishers.stop();
+    await Effect.runPromise(leave);
+    await publishers.close();
     await runtime.dispose();
   };
+
+  const startPublisher = async (
+    [to, options]: Parameters<Outbox["publish"]>,
+    onClosed: () => void,
+  ): Promise<Publisher> => {
+    const transport: Layer.Layer<OutboxTransport, Connection.ConnectError> =
+      typeof to === "function" ? layerFunction(to) : Layer.provide(
+        JetStreamTransport.layer(to),
+        Connection.layer(targetOf(connection, to)),
+      );
+    const scope = Scope.makeUnsafe();
+    await run(Layer.buildWithScope(
+      Manager.layer(options).pipe(
+        Layer.provide(transport),
+        Layer.provide(Layer.succeed(OutboxStore, stored)),
+      ),
+      scope,
+    ));
+    let ending: Promise<void> | undefined;
+    const end = () => ending ??= run(Scope.close(scope, Exit.void)).then(onClosed);
+    return { close: end, [Symbol.asyncDispose]: end };
+  };
+
   return {
     add: (eventType, payload, token, options) => run(add(eventType, payload, token, options)),
-    publish: async (to, options) => {
-      const transport: Layer.Layer<OutboxTransport, Connection.ConnectError> =
-        typeof to === "function" ? layerFunction(to) : Layer.provide(
-          JetStreamTransport.layer(to),
-          Connection.layer({ ...connection, ...to }),
-        );
-      const scope = Scope.makeUnsafe();
-      await run(Layer.buildWithScope(
-        Manager.layer(options).pipe(
-          Layer.provide(transport),
-          Layer.provide(Layer.succeed(OutboxStore, stored)),
-        ),
-        scope,
-      ));
-      const end = () => run(Scope.close(scope, Exit.void));
-      let ending: Promise<void> | undefined;
-      const publisher: Publisher = {
-        close: () => ending ??= end().then(() => void publishers.delete(publisher)),
-        [Symbol.asyncDispose]: () => publisher.close(),
-      };
-      publishers.add(publisher);
-      return publisher;
-    },
+    publish: (...asked) => publishers.start((onClosed) => startPublisher(asked, onClosed)),
     counts: () => run(stored.counts),
     deadLetters: ({ limit = 100, after } = {}) =>
       run(Effect.gen(function* () {
@@ -161,7 +184,7 @@ export const connectOutbox = async (options: ConnectOutboxOptions = {}): Promise
   const store = LogStore.layer({ tenant }).pipe(
     Layer.provide(ServerClock.layer),
     Layer.provide(layerJetStream({ ...options, maxPayloadBytes })),
-    Layer.provide(Connection.layer(options)),
+    Layer.provideMerge(Connection.layer(options)),
   );
   return await outboxOn(store, options, options);
 };

@@ -42,3 +42,28 @@ export const makeRuntime = <R, E>(
     } satisfies Partial<ManagedRuntime.ManagedRuntime<R, E>>,
   );
 };
+
+/** What serves on a connection, which closes with it: also what is being started meanwhile. */
+export class Serving<A extends { readonly close: () => Promise<void> }> {
+  readonly #all = new Set<Promise<A>>();
+  #isClosing = false;
+
+  async start(one: (onClosed: () => void) => Promise<A>): Promise<A> {
+    if (this.#isClosing) throw new ConnectionClosed({ landed: "no" });
+    const forget = () => void this.#all.delete(starting);
+    const starting = one(forget);
+    this.#all.add(starting);
+    starting.catch(forget);
+    return await starting;
+  }
+
+  /** From here on none is started. */
+  stop(): void {
+    this.#isClosing = true;
+  }
+
+  async close(): Promise<void> {
+    this.stop();
+    await Promise.all(Array.from(this.#all, (one) => one.then(({ close }) => close(), () => {})));
+  }
+}

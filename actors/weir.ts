@@ -6,7 +6,6 @@ import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
-import { ConnectionClosed } from "../schema/errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
 import type { Cursor } from "../schema/cursor.ts";
 import { Connection } from "../streams/connection.ts";
@@ -34,7 +33,7 @@ import type { GrantVerbs } from "./grants.ts";
 import type { LedgerVerbs } from "./ledgers.ts";
 import type { SignalDefinition } from "./signal.ts";
 import type { Run, SentSignal } from "./run.ts";
-import { makeRuntime } from "./runtime.ts";
+import { makeRuntime, Serving } from "./runtime.ts";
 import type { SubscriptionVerbs } from "./subscriptions.ts";
 import type { TenantVerbs } from "./tenants.ts";
 import type { Emit, TriggerVerbs } from "./triggers.ts";
@@ -229,16 +228,12 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
 export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
   const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
   const runtime = makeRuntime(layer(options));
-  /** Those that serve, and those that are being started. */
-  const workers = new Set<Promise<Worker>>();
-  let isClosing = false;
+  const workers = new Serving<Worker>();
   let leave: Effect.Effect<void> = Effect.void;
   const close = async () => {
-    isClosing = true;
+    workers.stop();
     await Effect.runPromise(leave);
-    await Promise.all(
-      Array.from(workers, (worker) => worker.then(({ close }) => close(), () => {})),
-    );
+    await workers.close();
     await runtime.dispose();
   };
 
@@ -263,14 +258,8 @@ export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
     return { identity: started.identity, close, [Symbol.asyncDispose]: close };
   };
 
-  const worker: Weir["worker"] = async (...asked) => {
-    if (isClosing) throw new ConnectionClosed({ landed: "no" });
-    const forget = () => workers.delete(starting);
-    const starting = startWorker(asked, forget);
-    workers.add(starting);
-    starting.catch(forget);
-    return await starting;
-  };
+  const worker: Weir["worker"] = (...asked) =>
+    workers.start((onClosed) => startWorker(asked, onClosed));
 
   try {
     const connection = Context.get(await runtime.context(), Connection);

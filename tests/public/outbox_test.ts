@@ -112,6 +112,22 @@ it("a stream takes each event once, under its id and with what there is to say o
       await outbox.add("not a subject", null);
       await eventually("it is dead", async () => (await outbox.counts()).dead === 1);
     }
+    const other = await scratchStore();
+    try {
+      const outbox = await connectOutbox({ embedded: { store: other } });
+      await outbox.publish({ subject: "events", servers });
+      await outbox.add("order.sent", null);
+      await eventually(
+        "it is there from another server, too",
+        async () => (await manager.streams.info("EVENTS")).state.messages === 2,
+      );
+      await outbox.close();
+      const isClosed = { code: "WEIR_CONNECTION_CLOSED" };
+      await assert.rejects(outbox.add("order.sent", null), isClosed);
+      await assert.rejects(outbox.publish(() => {}), isClosed);
+    } finally {
+      await removeStore(other);
+    }
     await nats.close();
   } finally {
     await removeStore(store);

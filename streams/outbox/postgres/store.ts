@@ -84,8 +84,8 @@ const lost = ({ event, owner, lock }: Claim): EventLockLost =>
 /** For people to read; the database holds any text but this character. */
 const legible = (text: string): string => text.replaceAll("\0", "\ufffd");
 
-/** The longest pause and lock that the database can reckon with, some ten thousand years. */
-const longestMs = 3e14;
+/** The longest that the database can reckon with from now, both ways: some three thousand years. */
+const longestMs = 1e14;
 
 const millisOf = (duration: Duration.Input): number =>
   Math.min(Duration.toMillis(duration), longestMs);
