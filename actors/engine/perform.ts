@@ -122,7 +122,10 @@ export const operationsOf = (host: Host): Operations => {
     options: RunOptions = {},
   ) =>
     Effect.andThen(
-      checkLimits(options),
+      // What is done already was tried with these, as they were taken then.
+      Effect.suspend(() =>
+        program.next(name)?.settled === undefined ? checkLimits(options) : Effect.void
+      ),
       performNamed(name, "run", (key, known) =>
         host.whileBusy(runStep(
           key,

@@ -249,6 +249,21 @@ export const stepsSuite = (name: string, run: Run<Services>): void => {
         }));
     }
 
+    test("a step that is done is not judged again by its retry policy", (stage) =>
+      Effect.gen(function* () {
+        let retry: RetryPolicy = {};
+        const charge = stage.actor("charge", async (ctx) => {
+          await ctx.run("charge", () => 1, { retry });
+          await ctx.wait(first);
+        });
+        yield* stage.work([charge], { residentGrace: atOnce });
+        const started = yield* stage.start(charge);
+        yield* untilStatus(started, "suspended");
+        retry = { attempts: 0 };
+        yield* wake(started, "first");
+        assert.equal(yield* resultOf(started), undefined);
+      }));
+
     for (
       const [what, retry, pauses] of [
         ["fixed", { backoff: "fixed", delay: "60 millis" }, [60, 60, 60]],
