@@ -44,6 +44,16 @@ const tenantIn = ({ takesText }: VerbRule, argument: unknown): unknown => {
   throw new InvalidInput({ what: "options", value: String(argument), rule });
 };
 
+/** Options as they are now; what they inherit is theirs as well. */
+const copyOf = (options: object): object => {
+  const copy = Object.assign(Object.create(Object.getPrototypeOf(options)), options);
+  for (const name of ["tenant", "allTenants"] as const) {
+    const value = (options as { readonly [key: string]: unknown })[name];
+    if (value !== undefined) Object.defineProperty(copy, name, { value, enumerable: true });
+  }
+  return copy;
+};
+
 /** Whatever a verb may take for a yes is one. */
 const meansAll = (argument: unknown): boolean =>
   Boolean((argument as { readonly allTenants?: unknown } | null | undefined)?.allTenants);
@@ -80,7 +90,7 @@ export class Guard {
   taken({ concerns }: VerbRule, args: ReadonlyArray<unknown>): ReadonlyArray<unknown> {
     return args.map((argument, i) =>
       i === concerns && typeof argument === "object" && argument !== null
-        ? { ...argument }
+        ? copyOf(argument)
         : argument
     );
   }

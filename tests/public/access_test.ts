@@ -128,6 +128,12 @@ describe("a connection that acts as a principal", () => {
     // Text where options are meant would be judged as a tenant, and taken for options without one.
     const list = bea.list as unknown as (query: unknown) => Promise<unknown>;
     await assert.rejects(list("another"), { code: "WEIR_INVALID_INPUT" });
+    class Elsewhere {
+      get tenant() {
+        return "another";
+      }
+    }
+    await assert.rejects(bea.start(order, { cents: 1 }, new Elsewhere()), Forbidden);
     const options: { tenant?: string } = {};
     const listed = bea.list(options);
     options.tenant = "another";
