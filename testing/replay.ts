@@ -152,6 +152,9 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
 const copied = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(copied);
   if (value instanceof Date) return new Date(value);
+  if (value instanceof Map) return new Map(Array.from(value, (entry) => entry.map(copied)) as []);
+  if (value instanceof Set) return new Set(Array.from(value, copied));
+  if (ArrayBuffer.isView(value)) return structuredClone(value);
   return value instanceof Object && Object.getPrototypeOf(value) === Object.prototype
     ? Object.fromEntries(Object.entries(value).map(([name, field]) => [name, copied(field)]))
     : value;

@@ -367,22 +367,35 @@ describe("a program that runs twice", () => {
   });
 
   it("is left in peace where it changes what it is given", async () => {
+    const noted = signal<{ tags: Iterable<string> }>("noted", {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: (value) => {
+          const { tags } = value as { readonly tags: Iterable<string> };
+          return { value: { tags: new Set(tags) } };
+        },
+      },
+    });
     const changes = actor("changes", async (ctx, input: { todo: Array<string> }) => {
       const due = await ctx.now();
       due.setUTCDate(due.getUTCDate() + 7);
+      const tags = (await ctx.wait(noted)).tags as Set<string>;
+      const isNew = tags.delete("new");
       const done: Array<string> = [];
       for (let one = input.todo.shift(); one !== undefined; one = input.todo.shift()) {
         done.push(await ctx.run("do", () => one));
       }
       const before = Object.values(ctx.results) as Array<Array<number>>;
-      return [due.toISOString(), done, before.map((numbers) => numbers.pop())];
+      return [due.toISOString(), isNew, done, before.map((numbers) => numbers.pop())];
     });
     const counts = actor("counts", () => [1, 2, 3]);
     await using weir = await inMemory({ startsAt });
     await weir.worker([changes, counts]);
     const after = [await weir.submit(counts, undefined)];
     const run = await weir.submit(changes, { todo: ["a", "b"] }, { after });
-    assert.deepEqual(await run.result(), ["2026-01-08T00:00:00.000Z", ["a", "b"], [3]]);
+    await run.signal(signal<{ tags: Array<string> }>("noted"), { tags: ["new"] });
+    assert.deepEqual(await run.result(), ["2026-01-08T00:00:00.000Z", true, ["a", "b"], [3]]);
   });
 
   it("is left in peace where two wait for one promise, each in its way", async () => {
