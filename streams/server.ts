@@ -99,15 +99,12 @@ export const acquire = Effect.fn("Server.acquire")(function* (
 
   const first = yield* Deferred.make<Membership, ServerNotFound | ServerFailed>();
   let current: Membership | undefined;
-  let hasWaited = false;
   const useUntilLost = Effect.scoped(Effect.gen(function* () {
     const comesBack = current !== undefined;
-    current = yield* share({ store, binary, durability, maxStorageBytes, comesBack, hasWaited });
-    hasWaited = false;
+    current = yield* share({ store, binary, durability, maxStorageBytes, comesBack });
     yield* Deferred.succeed(first, current);
     yield* Effect.all([current.lifeline.lost, shortestUse], { concurrency: 2 });
   })).pipe(
-    Effect.tapError(({ _tag }) => Effect.sync(() => hasWaited = _tag === "RunsOtherwise")),
     Effect.retry({ while: ({ _tag }) => _tag === "RunsOtherwise", schedule: untilOthersAreGone }),
     Effect.catchTag(
       "RunsOtherwise",

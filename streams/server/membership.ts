@@ -30,8 +30,6 @@ export interface MembershipOptions {
   readonly maxStorageBytes: number | undefined;
   /** Whether the server was lost in use; it comes back as it was, for the others as well. */
   readonly comesBack: boolean;
-  /** Whether it waits for a server to end that runs otherwise. */
-  readonly hasWaited: boolean;
   /** Asked only when a server must be started. */
   readonly binary: Effect.Effect<Binary, ServerNotFound>;
 }
@@ -48,7 +46,7 @@ const maxStarts = 3;
 /** A large store takes the server a while to open. */
 const startTimeout = "60 seconds";
 
-/** A server that was killed is brought back by its users meanwhile, and is no server that has ended. */
+/** Meanwhile its users bring a server back that was killed; who asks for another leaves it to them. */
 const leftToItsUsersMs = 1_000;
 const lookAgainMs = 100;
 
@@ -95,15 +93,23 @@ const nextConfiguration = Effect.fnUntraced(function* (
 /** The server runs for others, and otherwise than it is asked for; it may just be about to end. */
 export class RunsOtherwise extends Data.TaggedError("RunsOtherwise")<{ readonly reason: string }> {}
 
-const checkAlike = (
+/** A setting that a server has otherwise than it is asked for. */
+const unlikeIn = (
   { durability, maxStorageBytes }: MembershipOptions,
+  found: configuration.Configuration,
+) => {
+  const settings = [
+    ["durability", configuration.durability(found), durability],
+    ["maxStorageBytes", found.jetstream.max_file_store, maxStorageBytes],
+  ] as const;
+  return settings.find(([, is, asked]) => asked !== undefined && asked !== is);
+};
+
+const checkAlike = (
+  options: MembershipOptions,
   running: configuration.Configuration,
 ): Effect.Effect<void, RunsOtherwise> => {
-  const settings = [
-    ["durability", configuration.durability(running), durability],
-    ["maxStorageBytes", running.jetstream.max_file_store, maxStorageBytes],
-  ] as const;
-  const unlike = settings.find(([, is, asked]) => asked !== undefined && asked !== is);
+  const unlike = unlikeIn(options, running);
   if (unlike === undefined) return Effect.void;
   const [name, is, asked] = unlike;
   const reason = `it is running for another process with ${name} ${is}, ` +
@@ -149,11 +155,12 @@ export const share = Effect.fn("Server.share")(function* (
   const orFail = <A, R>(effect: Effect.Effect<A, string, R>) =>
     Effect.catch(effect, (reason) => failed(store, reason));
   let starts = 0;
-  let [latest, patienceMs] = [-1, options.hasWaited ? leftToItsUsersMs : 0];
+  let [latest, patienceMs] = [-1, leftToItsUsersMs];
   for (;;) {
     const known = yield* orFail(generations(store));
     let registration = yield* orFail(register(store, known.highest));
-    if (Option.isNone(registration) && patienceMs > 0) {
+    const isOther = Option.exists(known.last, (last) => unlikeIn(options, last) !== undefined);
+    if (Option.isNone(registration) && isOther && patienceMs > 0) {
       patienceMs = known.highest === latest ? patienceMs - lookAgainMs : leftToItsUsersMs;
       latest = known.highest;
       yield* Effect.sleep(lookAgainMs);

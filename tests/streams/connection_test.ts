@@ -94,12 +94,12 @@ describe("a connection", () => {
   it("to servers and to the embedded one at once is refused, without their credentials", async () => {
     const error = await Effect.runPromise(Effect.flip(Effect.scoped(Effect.provide(
       Connection,
-      Namespace.layer({ servers: "nats://ana:secret@127.0.0.1:9", embedded: {} }),
+      Namespace.layer({ servers: "nats://ana:secret@127.0.0.1:9", embedded: { store: "any" } }),
     ))));
     assert.equal(error._tag, "InvalidInput");
     assert.match(
       error.message,
-      /^servers "nats:\/\/127\.0\.0\.1:9" is refused: goes with no embedded/,
+      /^servers "nats:\/\/127\.0\.0\.1:9" is refused: goes with no embedded store/,
     );
   });
 

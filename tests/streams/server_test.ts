@@ -173,7 +173,7 @@ describe("the embedded server", () => {
     await second.release();
   });
 
-  it("is left to its users by who waits for its end, however often it is killed", async () => {
+  it("is left to its users by who asks for another, however often it is killed", async () => {
     const store = newStore();
     const first = await use({ store, durability: "power-safe" });
     const waiting = failure({ store, durability: "bounded" });
