@@ -49,6 +49,9 @@ const silenceMs = 10_000;
 /** After which a projector that was refused, or failed, looks for its place again. */
 const pauseMs = 1_000;
 
+/** A server that is away keeps nobody who leaves. */
+const leaveWithin = "2 seconds";
+
 /** Another projector has this shard now. */
 const superseded = { _tag: "Superseded" } as const;
 
@@ -242,6 +245,26 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
       held = yield* forget(held);
       if (gathered.last === undefined) held = yield* showLife(held);
     });
+    /** With what has come in since: nobody may be left who would take it in. */
+    const catchUp = Effect.gen(function* () {
+      const { sequence } = yield* log.tail(shard);
+      const isThere = Effect.suspend(() => feed.isAt(shard, held.progress.position, sequence));
+      if (yield* isThere) return;
+      yield* feed.follow(shard, held.progress.position).pipe(
+        Stream.mapEffect((lot) =>
+          Effect.flatMap(
+            changesOf(log.layout, lot),
+            (changes) => take(held, { changes: [...changes], last: lot.at(-1), beats: false }),
+          )
+        ),
+        Stream.mapEffect((next) => {
+          held = next;
+          return isThere;
+        }),
+        Stream.takeUntil((there) => there),
+        Stream.runDrain,
+      );
+    });
     yield* happenings.pipe(
       Stream.aggregateWithin(
         gathering(log.layout),
@@ -253,9 +276,14 @@ const makeShard = ({ log, feed, store }: Dependencies, shard: number) => {
           gatherForMs = Math.min(Math.max(least, Duration.toMillis(took) * gatherPerWorkMs), most);
         })
       ),
-      // Others take an owner's place who says nothing, only later.
       Effect.onInterrupt(() =>
-        Effect.ignore(Effect.timeout(save(unowned(held.progress), held), "2 seconds"))
+        Effect.ignore(Effect.timeout(Effect.interruptible(catchUp), leaveWithin)).pipe(
+          // Others take an owner's place who says nothing, only later.
+          Effect.andThen(
+            Effect.suspend(() => Effect.timeout(save(unowned(held.progress), held), leaveWithin)),
+          ),
+          Effect.ignore,
+        )
       ),
     );
   });

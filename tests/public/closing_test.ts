@@ -88,3 +88,25 @@ it("a connection that is being closed waits for the workers that start, and take
     await removeStore(store);
   }
 });
+
+it("a connection that is closed leaves a list of what has ended by then", async () => {
+  const store = await scratchStore();
+  try {
+    const quick = actor("quick", () => "done");
+    const ids = ["a", "b", "c", "d", "e"];
+    {
+      await using weir = await connect({ embedded: { store } });
+      await weir.worker([quick]);
+      const runs = ids.map((id) => weir.start(quick, undefined, { id }));
+      await Promise.all(runs.map(async (run) => (await run).result()));
+    }
+    await using weir = await connect({ embedded: { store } });
+    const { executions } = await weir.list({ status: "completed" });
+    assert.deepEqual(
+      executions.map(({ execution }) => execution).sort(),
+      ids.map((id) => `quick/${id}`),
+    );
+  } finally {
+    await removeStore(store);
+  }
+});
