@@ -2,6 +2,7 @@
  * What an activation was offered because of its execution, and has not acked: one message at least,
  * which brings the execution back if its owner dies.
  */
+import { firstWhere } from "../../schema/first_where.ts";
 import type { Entry } from "../../streams/log.ts";
 import type { Delivery } from "../../streams/mailbox.ts";
 
@@ -9,7 +10,8 @@ const byMail = (a: Delivery, b: Delivery): number =>
   a.mail - b.mail || a.entry.sequence - b.entry.sequence;
 
 export class OfferedMail {
-  #deliveries: Array<Delivery> = [];
+  /** In the order of the mailbox; there may be as many as an execution may have signals. */
+  readonly #deliveries: Array<Delivery> = [];
 
   get all(): ReadonlyArray<Delivery> {
     return this.#deliveries;
@@ -22,11 +24,12 @@ export class OfferedMail {
 
   /** Takes a message over, in place of an earlier offer of it. */
   take(delivery: Delivery): void {
-    const isSame = ({ entry }: Delivery) => entry.sequence === delivery.entry.sequence;
+    const index = firstWhere(this.#deliveries, (other) => byMail(other, delivery) >= 0);
+    const found = this.#deliveries[index];
+    const isSame = found !== undefined && byMail(found, delivery) === 0;
     // It is this worker's under its new offer, and nothing is to be said of the old one.
-    this.#deliveries.find(isSame)?.handedOver();
-    const others = this.#deliveries.filter((other) => !isSame(other));
-    this.#deliveries = [...others, delivery].sort(byMail);
+    if (isSame) found.handedOver();
+    this.#deliveries.splice(index, isSame ? 1 : 0, delivery);
   }
 
   /** Extends the server's patience. */
@@ -36,7 +39,10 @@ export class OfferedMail {
 
   /** A message of the mailbox, if it was offered with what it says. */
   entryOf(mail: number): Entry | undefined {
-    return this.#deliveries.find((each) => each.mail === mail && !each.spilled)?.entry;
+    let index = firstWhere(this.#deliveries, (each) => each.mail >= mail);
+    while (this.#deliveries[index]?.mail === mail && this.#deliveries[index]!.spilled) index++;
+    const found = this.#deliveries[index];
+    return found?.mail === mail ? found.entry : undefined;
   }
 
   /**

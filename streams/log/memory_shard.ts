@@ -2,6 +2,7 @@
  * The records of one shard in memory, in the order of the log: found by subject, by execution and by
  * kind without a look at any others. It keeps what it is given and decides nothing.
  */
+import { firstWhere } from "../../schema/first_where.ts";
 import type { Entry } from "../log.ts";
 import { matches } from "../subjects.ts";
 
@@ -26,16 +27,8 @@ const tokensOf = (subject: string): Tokens => {
 const isLiteral = (tokens: string): boolean => tokens !== "" && !/(^|\.)[*>](\.|$)/.test(tokens);
 
 /** Where the first entry behind a sequence is. */
-const indexAfter = (entries: ReadonlyArray<Entry>, sequence: number): number => {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (entries[middle]!.sequence <= sequence) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-};
+const indexAfter = (entries: ReadonlyArray<Entry>, after: number): number =>
+  firstWhere(entries, ({ sequence }) => sequence > after);
 
 const add = (index: Map<string, Array<Entry>>, key: string, entry: Entry) => {
   const entries = index.get(key);
