@@ -18,8 +18,8 @@ import { claim } from "./keeper.ts";
 import * as port from "./port.ts";
 import type { Lifeline } from "./probe.ts";
 import { probe } from "./probe.ts";
-import type { Generations, Registration } from "./registration.ts";
-import { generations, invitation, register } from "./registration.ts";
+import type { Registration } from "./registration.ts";
+import { highest, invitation, last, register } from "./registration.ts";
 
 export interface MembershipOptions {
   /** An existing folder, by its absolute path. */
@@ -71,7 +71,7 @@ const credentials = () => ({ user: "weir", password: randomBytes(24).toString("h
 const nextConfiguration = Effect.fnUntraced(function* (
   options: MembershipOptions,
   binary: string,
-  { last }: Generations,
+  last: Option.Option<configuration.Configuration>,
   isLastStart: boolean,
 ) {
   const previous = Option.getOrUndefined(last);
@@ -157,25 +157,28 @@ export const share = Effect.fn("Server.share")(function* (
   let starts = 0;
   let [latest, patienceMs] = [-1, leftToItsUsersMs];
   for (;;) {
-    const known = yield* orFail(generations(store));
-    let registration = yield* orFail(register(store, known.highest));
-    const isOther = Option.exists(known.last, (last) => unlikeIn(options, last) !== undefined);
-    if (Option.isNone(registration) && isOther && patienceMs > 0) {
-      patienceMs = known.highest === latest ? patienceMs - lookAgainMs : leftToItsUsersMs;
-      latest = known.highest;
-      yield* Effect.sleep(lookAgainMs);
-      continue;
-    }
+    const generation = yield* orFail(highest(store));
+    let registration = yield* orFail(register(store, generation));
     if (Option.isNone(registration)) {
+      const ended = yield* orFail(last(store));
+      if (Option.exists(ended, (last) => unlikeIn(options, last) !== undefined) && patienceMs > 0) {
+        patienceMs = generation === latest ? patienceMs - lookAgainMs : leftToItsUsersMs;
+        latest = generation;
+        yield* Effect.sleep(lookAgainMs);
+        continue;
+      }
       if (starts === maxStarts) {
         return yield* failed(store, `nats-server ended ${maxStarts} times while it started`);
       }
       const { path: binary } = yield* options.binary;
-      const generation = known.highest + 1;
-      const next = yield* nextConfiguration(options, binary, known, starts + 1 === maxStarts);
-      registration = yield* orFail(
-        claim({ store, generation, binary, configuration: next }, register(store, generation)),
-      );
+      const next = generation + 1;
+      const wanted = {
+        store,
+        generation: next,
+        binary,
+        configuration: yield* nextConfiguration(options, binary, ended, starts + 1 === maxStarts),
+      };
+      registration = yield* orFail(claim(wanted, register(store, next)));
       if (Option.isNone(registration)) continue;
       starts++;
     }

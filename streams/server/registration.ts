@@ -12,32 +12,32 @@ import type * as Scope from "effect/Scope";
 import type { Configuration } from "./configuration.ts";
 import { decode } from "./configuration.ts";
 
-/** What is known of a store's generations without asking a process. */
-export interface Generations {
-  /** The highest that was ever claimed; 0 if none was. */
-  readonly highest: number;
-  /** The configuration of the last server, for its port and credentials. */
-  readonly last: Option.Option<Configuration>;
-}
-
 const read = (path: string): Effect.Effect<Option.Option<Configuration>> =>
   Effect.promise(() => readFile(path, "utf8").then(decode, () => Option.none()));
 
-export const generations = Effect.fnUntraced(
-  function* (store: string): Effect.fn.Return<Generations, string> {
+/** The file with the highest generation among those that a pattern finds it in. */
+const latest = Effect.fnUntraced(
+  function* (store: string, pattern: RegExp): Effect.fn.Return<[number, string], string> {
     const names = yield* Effect.tryPromise({ try: () => readdir(store), catch: String });
-    let highest = 0;
-    let lastNumber = 0;
-    let lastName = "";
-    for (const name of names) {
-      const [, kind, digits] = /^(keeper|open|closed)\.(\d+)(?:\.json)?$/.exec(name) ?? [];
-      const number = Number(digits);
-      if (kind === "keeper") highest = Math.max(highest, number);
-      else if (kind !== undefined && number > lastNumber) [lastNumber, lastName] = [number, name];
-    }
-    return { highest, last: lastName === "" ? Option.none() : yield* read(join(store, lastName)) };
+    return names
+      .map((name): [number, string] => [Number(pattern.exec(name)?.[1] ?? 0), name])
+      .reduce((one, other) => other[0] > one[0] ? other : one, [0, ""]);
   },
 );
+
+/** The highest generation that was ever claimed; 0 if none was. */
+export const highest = (store: string): Effect.Effect<number, string> =>
+  Effect.map(latest(store, /^keeper\.(\d+)$/), ([generation]) => generation);
+
+/**
+ * The configuration of the last server, for its port and credentials. It is read when its
+ * generation has ended: until then its keeper renames it.
+ */
+export const last = (store: string): Effect.Effect<Option.Option<Configuration>, string> =>
+  Effect.flatMap(
+    latest(store, /^(?:open|closed)\.(\d+)\.json$/),
+    ([generation, name]) => generation === 0 ? Effect.succeedNone : read(join(store, name)),
+  );
 
 /** The configuration of the server, if users may come. */
 export const invitation = (
