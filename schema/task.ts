@@ -40,6 +40,8 @@ export const Schedule = Schema.Struct({
   overlap: Overlap,
   /** How late a run may be and yet be on time; a minute, if left out. */
   graceMs: Schema.optionalKey(Positive),
+  /** From when its times count; from when a worker takes it up first, if left out. */
+  since: Schema.optionalKey(Timestamp),
 });
 export type Schedule = typeof Schedule.Type;
 

@@ -124,7 +124,10 @@ export const makeStart = (
       : yield* parse(Requires, "requires", requires);
     const route = routeOf(lane, required);
     const now = delayMs === undefined && deadlineMs === undefined ? 0 : yield* clock.now;
-    const task = boundLike(above?.bound ?? {}, yield* taskOf(options, execution, clock.now));
+    const task = boundLike(
+      above?.bound ?? {},
+      yield* taskOf(options, execution, clock.now, delayMs),
+    );
     const reserved = reservedTags(parent, task);
     const record: StartRecord = {
       kind: "start",

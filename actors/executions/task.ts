@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
 import { optionalMillis } from "../../schema/duration.ts";
 import { InvalidInput } from "../../schema/errors.ts";
-import { type ExecutionId, parse, shown } from "../../schema/ids.ts";
+import { type ExecutionId, parse, shown, Timestamp } from "../../schema/ids.ts";
 import { type MisfireInput, parseMisfire } from "../../schema/misfire.ts";
 import { defaultOverlap, Overlap } from "../../schema/overlap.ts";
 import { parseRunPolicy, type RunPolicy, type RunPolicyInput } from "../../schema/run_policy.ts";
@@ -158,12 +158,12 @@ export const taskOf = Effect.fnUntraced(function* <E>(
   options: TaskOptions,
   execution: ExecutionId,
   now: Effect.Effect<number, E>,
+  delayMs = 0,
 ): Effect.fn.Return<Task | undefined, InvalidInput | E> {
   const { after, retry, timeout, safety, description, policy, queue, budgets } = options;
   const ids = after?.map((each) => typeof each === "string" ? each : each.id);
-  const schedule = policy === undefined || policy.type === "once"
-    ? undefined
-    : yield* scheduleOf(options, yield* now);
+  const submittedAt = policy === undefined || policy.type === "once" ? 0 : yield* now;
+  const schedule = yield* scheduleOf(options, submittedAt);
   const timeoutMs = yield* optionalMillis("timeout", timeout, 1);
   const task: Task = {
     ...(ids === undefined || ids.length === 0
@@ -182,7 +182,12 @@ export const taskOf = Effect.fnUntraced(function* <E>(
     ...(description === undefined
       ? {}
       : { description: yield* parse(Description, "description", description) }),
-    ...(schedule === undefined ? {} : { schedule }),
+    ...(schedule === undefined ? {} : {
+      // Behind others it is not known when it begins.
+      schedule: ids === undefined || ids.length === 0
+        ? { ...schedule, since: Timestamp.make(Math.floor(submittedAt + delayMs)) }
+        : schedule,
+    }),
   };
   if (schedule !== undefined && utf8.encode(execution).length > longestScheduleId) {
     return yield* new InvalidInput({

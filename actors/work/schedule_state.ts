@@ -49,9 +49,10 @@ export const KeptRecord = Schema.Struct({
 });
 export type Kept = typeof KeptRecord.Type;
 
-export const beginning = (schedule: Schedule, now: number): Kept => ({
+/** It begins now at the latest: whoever begins it before its time has its times count from now. */
+export const beginning = ({ since, ...schedule }: Schedule, now: number): Kept => ({
   ...schedule,
-  progress: { base: now, created: 0 },
+  progress: { base: Math.min(since ?? now, now), created: 0 },
   offset: 0,
   created: 0,
   skipped: 0,

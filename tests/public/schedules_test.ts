@@ -564,6 +564,27 @@ describe("a schedule whose worker is away", () => {
     });
   }
 
+  it("has missed what came before a worker was there, from its delay on", async () => {
+    for (
+      const [misfire, delay, runs] of [
+        ["skip", 0, 0],
+        ["fire-once", 0, 1],
+        ["fire-all", 0, 6],
+        ["fire-all", "2 hours", 4],
+      ] as const
+    ) {
+      await using weir = await inMemory({ startsAt });
+      const quick = actor("quick", () => Promise.resolve());
+      const policy = { type: "repeat", count: 6, interval: "1 hour" } as const;
+      const options = { policy, misfire, delay, unserved: true } as const;
+      const schedule = await weir.schedule(quick, undefined, options);
+      await weir.advance("310 minutes");
+      await weir.worker([quick]);
+      await weir.advance("1 minute");
+      assert.equal((await schedule.describe()).schedule?.created, runs, `${misfire} ${delay}`);
+    }
+  });
+
   it("does not count as missed what is late within the grace, also if that is changed", async () => {
     for (
       const [given, changed, runs] of [["2 hours", undefined, 4], ["1 day", "2 hours", 4]] as const
