@@ -11,7 +11,7 @@ import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
 import { Principal } from "../schema/access_names.ts";
 import { budgetRecord } from "../schema/budget_record.ts";
-import { InvalidInput } from "../schema/errors.ts";
+import { InvalidInput, PayloadTooLarge } from "../schema/errors.ts";
 import {
   ActorName,
   ExecutionId,
@@ -32,7 +32,7 @@ import {
   When,
 } from "../schema/trigger.ts";
 import { NobodyKeepsTriggers, TriggerNotFound } from "../schema/trigger_errors.ts";
-import type { Happening, TriggerRecord } from "../schema/trigger_record.ts";
+import { type Happening, type TriggerRecord, triggerRecord } from "../schema/trigger_record.ts";
 import type { Failure } from "../schema/failure.ts";
 import { budgetAddress } from "../streams/budgets/places.ts";
 import { Log } from "../streams/log.ts";
@@ -48,7 +48,7 @@ import type { SignalDefinition } from "./signal.ts";
 import { type AnySchema, check } from "./standard_schema.ts";
 import { submitOptionsOf, type TriggerSubmitOptions } from "./trigger_options.ts";
 import { isAbove, levelOf } from "./work/trigger/budget_level.ts";
-import { cancelled } from "./work/trigger/decide.ts";
+import { cancelled, cancelledBriefly } from "./work/trigger/decide.ts";
 import { makeStates } from "./work/trigger/states.ts";
 
 /** An execution, by its id or by what knows its id. */
@@ -354,6 +354,9 @@ const shown = (record: TriggerRecord): TriggerDescription => {
   };
 };
 
+/** What becomes of a trigger has to fit: three events at their limit, a failure, and who cancels it. */
+const firingBytes = 200 * 1024;
+
 const served = Effect.fnUntraced(function* (id: TriggerId) {
   const { isServed } = yield* Mailboxes;
   if (yield* isServed(Streams.triggersActor as ActorName)) return;
@@ -392,6 +395,9 @@ export const create = Effect.fnUntraced(function* (
     createdAt,
     ...by,
   };
+  const sizeBytes = triggerRecord.encode(record).length;
+  const limitBytes = log.maxMessageBytes - Math.min(firingBytes, log.maxMessageBytes >> 1);
+  if (sizeBytes > limitBytes) return yield* new PayloadTooLarge({ sizeBytes, limitBytes });
   return yield* triggers.revise(tenant, id, ({ value }) =>
     Effect.succeed(
       value === undefined
@@ -415,10 +421,17 @@ export const cancel = Effect.fnUntraced(function* (tenant: Tenant, text: string,
   const id = yield* parse(TriggerId, "trigger id", text);
   const by = given === undefined ? undefined : yield* parse(Principal, "principal", given);
   const now = Timestamp.make(Math.floor(yield* (yield* ServerClock).now));
-  const record = yield* Streams.make(yield* Log).revise(tenant, id, ({ value }) => {
-    const next = value === undefined ? undefined : cancelled(value, now, by);
-    return Effect.succeed(next === undefined ? { result: value } : { result: next, next });
-  });
+  const triggers = Streams.make(yield* Log);
+  const revise = (change: (value: TriggerRecord) => TriggerRecord | undefined) =>
+    triggers.revise(tenant, id, ({ value }) => {
+      const next = value === undefined ? undefined : change(value);
+      return Effect.succeed(next === undefined ? { result: value } : { result: next, next });
+    });
+  const record = yield* Effect.catchTag(
+    revise((value) => cancelled(value, now, by)),
+    "PayloadTooLarge",
+    () => revise((value) => cancelledBriefly(value, now)),
+  );
   return record === undefined ? yield* new TriggerNotFound({ trigger: id }) : shown(record);
 });
 

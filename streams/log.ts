@@ -145,6 +145,8 @@ export class Log extends Context.Service<Log, {
   readonly longestLeaseMs: number;
   /** What a record may have, unless it has to fit in a message. */
   readonly maxPayloadBytes: number;
+  /** What a record may have that has to: of a bucket's kind, or one that replaces others. */
+  readonly maxMessageBytes: number;
   /** Stores one record. */
   readonly append: (to: Address, message: Message) => Effect.Effect<Appended, AppendError>;
   /** Stores all of the records, with consecutive sequences of which it returns the first, or none. */

@@ -72,6 +72,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
   const connection = yield* Connection;
   const { layout, replicas } = topology;
   const largest = connection.nats.info?.max_payload ?? 1024 * 1024;
+  const storedMessageBytes = largest - maxHeaderBytes;
   const maxPayloadBytes = options.maxPayloadBytes ?? defaultMaxPayloadBytes;
   // Whatever is larger goes through `spill`, which refuses what exceeds the limit.
   const thresholdBytes = Math.min(
@@ -165,7 +166,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     givenBytes: number,
   ): Effect.Effect<{ readonly body: Uint8Array; readonly headers: string }, AppendError> => {
     if (replaces !== true && !isBucketKind(kind)) return spill.spill(to, body, givenBytes);
-    const limitBytes = largest - maxHeaderBytes;
+    const limitBytes = storedMessageBytes;
     return body.length <= limitBytes
       ? Effect.succeed({ body, headers: "" })
       : Effect.fail(new PayloadTooLarge({ sizeBytes: body.length, limitBytes }));
@@ -219,6 +220,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     incarnation: topology.incarnation,
     longestLeaseMs: topology.longestLeaseMs,
     maxPayloadBytes,
+    maxMessageBytes: connection.sealing.roomIn(storedMessageBytes),
     append,
     appendBatch,
     first: reader.first,

@@ -37,11 +37,15 @@ import { randomMessageId } from "./message_id.ts";
 import {
   type Address,
   type Filter,
+  isBucketKind,
   type Kind,
   type Layout,
   matches,
   subjectOf,
 } from "./subjects.ts";
+
+/** As a server has it that is not told otherwise. */
+const maxMessageBytes = 1024 * 1024 - 4_096;
 
 export interface MemoryOptions {
   readonly layout: Layout;
@@ -170,8 +174,10 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     subject: string,
   ): AppendError | undefined => {
     const { guard } = message;
-    if (message.body.length > maxPayloadBytes) {
-      return new PayloadTooLarge({ sizeBytes: message.body.length, limitBytes: maxPayloadBytes });
+    const inMessage = message.replaces === true || isBucketKind(message.kind);
+    const limitBytes = inMessage ? maxMessageBytes : maxPayloadBytes;
+    if (message.body.length > limitBytes) {
+      return new PayloadTooLarge({ sizeBytes: message.body.length, limitBytes });
     }
     if (guard instanceof Fence) {
       if (!guard.lost && lastSequence(shard, guard.subject) === guard.revision) return undefined;
@@ -245,6 +251,7 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     incarnation: randomBytes(8).toString("hex"),
     longestLeaseMs,
     maxPayloadBytes,
+    maxMessageBytes,
     append: (to, message) => Effect.suspend(() => Effect.fromResult(commit(to, [message]))),
     appendBatch: (to, messages) =>
       Effect.suspend(() =>

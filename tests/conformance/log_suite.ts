@@ -153,6 +153,25 @@ export const logSuite = (name: string, run: Run<Log>): void => {
     );
 
     test(
+      "what has to fit in a message is taken up to what has room there, and refused above",
+      (log, address) =>
+        Effect.gen(function* () {
+          const { maxMessageBytes } = log;
+          const put = (kind: "store" | "snap", size: number) => {
+            const message: Message = { kind, body: new Uint8Array(size) };
+            return log.append(address, kind === "snap" ? { ...message, replaces: true } : message);
+          };
+          for (const kind of ["store", "snap"] as const) {
+            yield* put(kind, maxMessageBytes);
+            const error = yield* Effect.flip(put(kind, 1024 * 1024));
+            assert.equal(error._tag, "PayloadTooLarge");
+            const { body } = Option.getOrThrow(yield* log.last(address, kind));
+            assert.equal(body.length, maxMessageBytes);
+          }
+        }),
+    );
+
+    test(
       "a payload at the limit, above what a message holds, reads back whole",
       (log, address) =>
         Effect.gen(function* () {

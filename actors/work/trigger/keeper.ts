@@ -21,7 +21,7 @@ import type { AppendError, Entry, Log, ReadError } from "../../../streams/log.ts
 import type { ServerClock } from "../../../streams/server_clock.ts";
 import { executionFilter } from "../../../streams/subjects.ts";
 import * as Triggers from "../../../streams/triggers.ts";
-import { failureOf } from "../../engine/failure_of.ts";
+import { failureOf, failureOfTooLarge } from "../../engine/failure_of.ts";
 import type { ActorCode } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
 import { keepOn, keptAnew } from "../keeping.ts";
@@ -240,10 +240,7 @@ class Keeper {
       const by: Happening = { ...place, depth };
       const now = yield* this.#now;
       for (;;) {
-        const held = yield* this.#triggers.revise(tenant, id, ({ value }) => {
-          const next = value === undefined ? undefined : Decide.triggered(value, by, now);
-          return Effect.succeed(next === undefined ? { result: value } : { result: next, next });
-        });
+        const held = yield* this.#revise(id, by, (value) => Decide.triggered(value, by, now));
         if (held === undefined) return true;
         yield* this.#actOn(held);
         // What another had it fire for is done first.
@@ -254,7 +251,7 @@ class Keeper {
 
   /** Does what a trigger has fired for and not done yet. */
   #actOn(record: TriggerRecord): Effect.Effect<void, KeepError> {
-    const { tenant, id, pending } = record;
+    const { id, pending } = record;
     if (pending === undefined) return Effect.void;
     return Effect.gen({ self: this }, function* () {
       const failure = yield* this.#act.act(record, pending).pipe(
@@ -264,16 +261,39 @@ class Keeper {
         }),
         Effect.catch((error) => Effect.succeed(failureOf(error))),
       );
-      yield* this.#triggers.revise(tenant, id, ({ value }) => {
-        const isIt = value?.pending?.sequence === pending.sequence &&
+      yield* this.#revise(id, pending, (value) => {
+        const isIt = value.pending?.sequence === pending.sequence &&
           value.pending.shard === pending.shard;
-        const next = isIt ? Decide.acted(value, failure) : undefined;
-        const replaces = next !== undefined && next.fired % firingsKept === 0;
-        return Effect.succeed(
-          next === undefined ? { result: undefined } : { result: undefined, next, replaces },
-        );
+        return isIt ? Decide.acted(value, failure) : undefined;
       });
     });
+  }
+
+  /** Changes a trigger for something that has happened; one that has no room for that ends alone. */
+  #revise(
+    id: TriggerId,
+    by: Happening,
+    change: (value: TriggerRecord) => TriggerRecord | undefined,
+  ): Effect.Effect<TriggerRecord | undefined, KeepError> {
+    const revise = (change: (value: TriggerRecord) => TriggerRecord | undefined) =>
+      this.#triggers.revise(this.#tenant, id, ({ value }) => {
+        const next = value === undefined ? undefined : change(value);
+        if (next === undefined) return Effect.succeed({ result: value });
+        const replaces = next.change.type === "acted" && next.fired % firingsKept === 0;
+        return Effect.succeed({ result: next, next, replaces });
+      });
+    return Effect.catchTag(
+      revise(change),
+      "PayloadTooLarge",
+      (error) =>
+        Effect.gen({ self: this }, function* () {
+          yield* Effect.logWarning(`the trigger ${id} ends: ${error.message}`);
+          const now = yield* this.#now;
+          return yield* revise((value) =>
+            Decide.outgrown(value, by, failureOfTooLarge(error), now)
+          );
+        }),
+    );
   }
 
   /** Removes a trigger when nobody is to see it any more. */
