@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
+import type * as Schema from "effect/Schema";
 import * as Semaphore from "effect/Semaphore";
 import * as Stream from "effect/Stream";
 import { PayloadTooLarge } from "../../../schema/errors.ts";
@@ -30,11 +31,12 @@ import {
 import type { Requests } from "../../../streams/requests.ts";
 import type { ServerClock } from "../../../streams/server_clock.ts";
 import { sizeOf } from "../../engine/emit.ts";
+import { failureOfTooLarge } from "../../engine/failure_of.ts";
 import type { Operations } from "../../engine/operations.ts";
 import type { Post } from "../../engine/post.ts";
 import { Deadlines } from "./deadlines.ts";
 import { isOver } from "./is_over.ts";
-import { type Errand, isClaimed, type Registered, takenBack } from "./known.ts";
+import { type Errand, isClaimed, type Registered, takenBack, withoutProgress } from "./known.ts";
 import { Pool } from "./pool.ts";
 
 export interface Means {
@@ -66,8 +68,15 @@ const lookAfterMs = 60_000;
 const looksAtOnce = 16;
 /** How long at most what waits is handed out behind the time of who asks: he waits two seconds more. */
 const handOutRestMs = 1_000;
+/** What a report leaves free in a record, for who claims it next, and in what he is given. */
+const claimBytes = 4_096;
 /** How late something may be done before it is clear that this process stood still. */
 const stoodStillMs = 1_000;
+
+const within = (sizeBytes: number, limitBytes: number) =>
+  sizeBytes <= limitBytes
+    ? Effect.void
+    : Effect.fail(new PayloadTooLarge({ sizeBytes, limitBytes }));
 
 export class Keeper {
   readonly #means: Means;
@@ -241,21 +250,14 @@ export class Keeper {
     return true;
   });
 
-  /** Records that a worker has an errand; nothing comes of it, if nobody wants that any more. */
-  readonly #give = Effect.fnUntraced(
+  /** What a worker is given of an errand; nothing, if its execution is there no more. */
+  readonly #stepOf = Effect.fnUntraced(
     { self: this },
-    function* (this: Keeper, errand: Errand, waiting: ErrandRecord, worker: Registered) {
-      const { clock, post, requests } = this.#means;
-      const start = yield* post.findStart(post.addressOf(waiting.execution, waiting.tenant));
-      if (Option.isNone(start) || start.value.sequence !== waiting.life) {
-        yield* post.errands.withdraw(waiting);
-        return undefined;
-      }
-      const { why: _, ...rest } = waiting;
-      const fence = waiting.fence + 1;
-      const { worker: name, session } = worker.record;
-      const record = { ...rest, state: "claimed", fence, worker: name, session } as const;
-      const { execution, tenant, attempt, progress = null, leaseMs } = record;
+    function* (this: Keeper, errand: Errand, record: ErrandRecord) {
+      const { post } = this.#means;
+      const { execution, tenant, attempt, fence, progress = null, leaseMs, life } = record;
+      const start = yield* post.findStart(post.addressOf(execution, tenant));
+      if (Option.isNone(start) || start.value.sequence !== life) return undefined;
       const step: RemoteStep = {
         step: errand.step,
         fence,
@@ -267,20 +269,51 @@ export class Keeper {
         progress,
         leaseMs,
       };
-      const sizeBytes = sizeOf({ ok: true, step: { ...step } });
-      if (sizeBytes > requests.maxBytes) {
-        const large = new PayloadTooLarge({ sizeBytes, limitBytes: requests.maxBytes });
-        const failure = { name: large._tag, message: large.message, retryable: false };
-        yield* this.finish(errand, { type: "failure", failure });
-        return undefined;
-      }
-      yield* this.#say(errand, record);
-      if (errand.isWithdrawn) return undefined;
-      worker.has.add(errand);
-      this.#lease(errand, record, (yield* clock.now) + leaseMs);
+      errand.handOutBytes = sizeOf({ ok: true, step: { ...step, progress: null } });
       return step;
     },
   );
+
+  /** Records that a worker has an errand; nothing comes of it, if nobody wants that any more. */
+  readonly #give = Effect.fnUntraced(
+    { self: this },
+    function* (this: Keeper, errand: Errand, waiting: ErrandRecord, worker: Registered) {
+      const { clock, post, requests } = this.#means;
+      const { why: _, ...rest } = waiting;
+      const fence = waiting.fence + 1;
+      const { worker: name, session } = worker.record;
+      const claimed = this.#fitting({ ...rest, state: "claimed", fence, worker: name, session });
+      const step = yield* this.#stepOf(errand, claimed);
+      if (step === undefined) {
+        yield* post.errands.withdraw(waiting);
+        return undefined;
+      }
+      const sizeBytes = errand.handOutBytes!;
+      const limitBytes = requests.maxBytes;
+      if (sizeBytes > limitBytes) {
+        const large = new PayloadTooLarge({ sizeBytes, limitBytes });
+        yield* this.finish(errand, { type: "failure", failure: failureOfTooLarge(large) });
+        return undefined;
+      }
+      const hasRoom = sizeBytes + sizeOf(step.progress) <= limitBytes;
+      const record = hasRoom ? claimed : withoutProgress(claimed);
+      yield* this.#say(errand, record);
+      if (errand.isWithdrawn) return undefined;
+      worker.has.add(errand);
+      this.#lease(errand, record, (yield* clock.now) + record.leaseMs);
+      return { ...step, progress: record.progress ?? null };
+    },
+  );
+
+  /** An errand as it can be stored: rather without its progress than not at all. */
+  #fitting(record: ErrandRecord): ErrandRecord {
+    const hasRoom = this.#sizeOf(record) <= this.#means.log.maxMessageBytes;
+    return hasRoom ? record : withoutProgress(record);
+  }
+
+  #sizeOf(record: ErrandRecord): number {
+    return this.#means.post.errands.said(record).body.length;
+  }
 
   /** Stores what has become of an errand. */
   #say(errand: Errand, record: ErrandRecord): Effect.Effect<void, AppendError> {
@@ -318,7 +351,7 @@ export class Keeper {
     return Effect.gen({ self: this }, function* () {
       const { clock, post } = this.#means;
       const next = errands.filter(isClaimed)
-        .map((errand) => ({ errand, record: takenBack(errand.record!, why) }));
+        .map((errand) => ({ errand, record: this.#fitting(takenBack(errand.record!, why)) }));
       const messages = [...next.map(({ record }) => post.errands.said(record)), ...along];
       for (let i = 0; i < messages.length; i += maxBatchSize) {
         const lot = messages.slice(i, i + maxBatchSize);
@@ -469,18 +502,26 @@ export class Keeper {
     if (errand.record !== undefined) errand.leaseUntil = now + errand.record.leaseMs;
   }
 
-  /** Stores how far it has come. */
-  progress(errand: Errand, progress: ErrandRecord["progress"]): Effect.Effect<void, KeepError> {
-    return this.#say(errand, {
-      ...errand.record!,
-      ...(progress === undefined ? {} : { progress }),
+  /** Stores how far it has come, if that can be handed out together with its input. */
+  progress(errand: Errand, progress: Schema.Json): Effect.Effect<void, KeepError> {
+    return Effect.gen({ self: this }, function* () {
+      const { log, requests } = this.#means;
+      const record = { ...errand.record!, progress };
+      if (errand.handOutBytes === undefined) yield* this.#stepOf(errand, record);
+      yield* within(this.#sizeOf(record), log.maxMessageBytes - claimBytes);
+      const handOutBytes = (errand.handOutBytes ?? 0) + sizeOf(progress);
+      yield* within(handOutBytes, requests.maxBytes - claimBytes);
+      yield* this.#say(errand, record);
     });
   }
 
   finish(errand: Errand, outcome: ErrandOutcome): Effect.Effect<void, KeepError> {
     return Effect.gen({ self: this }, function* () {
       const owner = this.#ownerOf(errand);
-      yield* this.#say(errand, { ...errand.record!, state: "ended", outcome });
+      const record = { ...withoutProgress(errand.record!), state: "ended", outcome } as const;
+      // What the execution is told of it has less around it, but is no message of its own.
+      yield* within(this.#sizeOf(record), this.#means.log.maxPayloadBytes);
+      yield* this.#say(errand, record);
       owner?.has.delete(errand);
       this.#ended(errand, outcome, yield* this.#means.clock.now);
     });

@@ -15,6 +15,8 @@ export interface Errand {
   readonly sequences: Array<number>;
   /** When the worker that has it loses it, unless he says something before. */
   leaseUntil: number;
+  /** What it weighs to hand it out without its progress, once that is known. */
+  handOutBytes?: number;
 }
 
 /** A worker that is registered. */
@@ -29,6 +31,9 @@ export interface Registered {
 export const isClaimed = ({ record, isWithdrawn }: Errand): boolean =>
   record?.state === "claimed" && !isWithdrawn;
 
+/** The same errand for who begins anew with it, or when nobody is to go on with it. */
+export const withoutProgress = ({ progress: _, ...record }: ErrandRecord): ErrandRecord => record;
+
 /** An errand that its worker has lost: it waits again, or has been lost too often. */
 export const takenBack = (
   record: ErrandRecord,
@@ -42,5 +47,6 @@ export const takenBack = (
     message: `${reclaims} remote workers lost it before they finished it`,
     retryable: false,
   };
-  return { ...rest, state: "ended", reclaims, why, outcome: { type: "failure", failure } };
+  const outcome = { type: "failure", failure } as const;
+  return withoutProgress({ ...rest, state: "ended", reclaims, why, outcome });
 };

@@ -22,7 +22,12 @@ import * as Sessions from "../../../streams/session.ts";
 import { type Moment, MortalProcess } from "../../../testing/process.ts";
 import { VirtualClock } from "../../../testing/virtual_clock.ts";
 import { arrive, refusedAs, say } from "../../conformance/engine/remote_client.ts";
-import { engineTests, resultOf, type Services } from "../../conformance/engine/stage.ts";
+import {
+  engineTests,
+  resultOf,
+  type Services,
+  untilStatus,
+} from "../../conformance/engine/stage.ts";
 import type { Run } from "../../conformance/subject_matter.ts";
 
 const run: Run<Services> = (effect) =>
@@ -132,6 +137,79 @@ describe("who keeps remote workers", () => {
       assert.deepEqual(yield* worker.say("claim"), { ok: true, step: null });
     }));
 
+  test("takes no progress that leaves no room for what becomes of the step", (stage) =>
+    Effect.gen(function* () {
+      yield* stage.work([resize]);
+      const worker = yield* arrive(acme, image);
+      const started = yield* stage.start(resize, 1, { tenant: acme, id: "full" });
+      const report = (step: RemoteStep, size: number) =>
+        Effect.map(worker.of(step).say("report", { progress: "p".repeat(size) }), refusedAs);
+      const first = yield* worker.claim;
+      let taken = 0;
+      for (let by = 1024 * 1024; by >= 1; by /= 2) {
+        if ((yield* report(first, taken + by)) === "accepted") taken += by;
+      }
+      assert.ok(taken > 1_030_000, `${taken}`);
+      assert.equal(yield* report(first, taken), "accepted");
+      assert.ok((yield* worker.of(first).say("release")).ok);
+      const silent = yield* arrive(acme, {
+        identity: "n".repeat(128),
+        capabilities: ["image"],
+        heartbeatMs: 5_000,
+      });
+      const lost = yield* silent.claim;
+      assert.equal(String(lost.progress).length, taken);
+      yield* Effect.sleep("20 seconds");
+      const again = yield* worker.claim;
+      assert.deepEqual([String(again.progress).length, again.fence], [taken, 3]);
+      assert.ok((yield* worker.of(again).finish("o".repeat(1_000_000))).ok);
+      assert.equal(String(yield* resultOf(started)).length, 1_000_000);
+    }));
+
+  test("takes no progress that it could not hand out with the input", (stage) =>
+    Effect.gen(function* () {
+      yield* stage.work([resize]);
+      const worker = yield* arrive(acme, image);
+      const started = yield* stage.start(resize, "i".repeat(600_000), { tenant: acme });
+      const step = yield* worker.claim;
+      for (const [size, expected] of [[600_000, "too_large"], [400_000, "accepted"]] as const) {
+        const answer = yield* worker.of(step).say("report", { progress: "p".repeat(size) });
+        assert.equal(refusedAs(answer), expected);
+      }
+      yield* worker.of(step).say("release");
+      const again = yield* worker.claim;
+      assert.equal(String(again.progress).length, 400_000);
+      yield* worker.of(again).finish("done");
+      assert.equal(yield* resultOf(started), "done");
+    }));
+
+  test("hands out without its progress what has no room for both", (stage) =>
+    Effect.gen(function* () {
+      yield* stage.work([resize], { remotes: false });
+      const log = yield* Log;
+      const { errands } = Post.make(log);
+      const inputs = { record: 1, answer: "i".repeat(600_000) };
+      const started = yield* Effect.forEach(
+        Object.entries(inputs),
+        ([id, input]) => stage.start(resize, input, { tenant: acme, id }),
+      );
+      for (const each of started) yield* untilStatus(each, "suspended");
+      for (const { errand } of (yield* errandsNow).errands) {
+        const spare = log.maxMessageBytes - errands.said({ ...errand!, progress: "" }).body.length;
+        const size = errand!.execution.endsWith("record") ? spare : 600_000;
+        const message = errands.said({ ...errand!, progress: "p".repeat(size) });
+        yield* log.append(message.of!, message);
+      }
+      yield* stage.work([], { remotes: true });
+      const worker = yield* arrive(acme, image);
+      for (const _ of started) {
+        const step = yield* worker.claim;
+        assert.equal(step.progress, null);
+        yield* worker.of(step).finish("done");
+      }
+      for (const each of started) assert.equal(yield* resultOf(each), "done");
+    }));
+
   test("finds out what was entered late for an execution that had ended", (stage) =>
     Effect.gen(function* () {
       yield* stage.work([resize]);
@@ -147,6 +225,27 @@ describe("who keeps remote workers", () => {
       yield* errands.enter({ ...late, execution: "resize/none" as never });
       yield* Effect.sleep("5 minutes");
       assert.deepEqual((yield* errands.read(acme)).errands, []);
+    }));
+});
+
+describe("who keeps remote workers where payloads are small", () => {
+  const small = { maxPayloadBytes: 20_000 };
+  const test = engineTests((effect) =>
+    new VirtualClock(Date.UTC(2026, 0, 1)).run(Effect.provide(effect, layerMemory(small)))
+  );
+
+  test("takes no output that its execution could not be told", (stage) =>
+    Effect.gen(function* () {
+      yield* stage.work([resize]);
+      const worker = yield* arrive(acme, image);
+      const started = yield* stage.start(resize, 1, { tenant: acme });
+      const step = yield* worker.claim;
+      assert.equal(refusedAs(yield* worker.of(step).finish("o".repeat(20_000))), "too_large");
+      // The largest that is taken has more around it than what follows from it.
+      let size = 19_900;
+      while (!(yield* worker.of(step).finish("o".repeat(size))).ok) size -= 10;
+      assert.ok(size > 19_000, `${size}`);
+      assert.equal(String(yield* resultOf(started)).length, size);
     }));
 });
 
