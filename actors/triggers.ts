@@ -397,7 +397,9 @@ export const create = Effect.fnUntraced(function* (
   };
   const sizeBytes = triggerRecord.encode(record).length;
   const limitBytes = log.maxMessageBytes - Math.min(firingBytes, log.maxMessageBytes >> 1);
-  if (sizeBytes > limitBytes) return yield* new PayloadTooLarge({ sizeBytes, limitBytes });
+  if (sizeBytes > limitBytes) {
+    return yield* new PayloadTooLarge({ sizeBytes, limitBytes, isFixed: true });
+  }
   return yield* triggers.revise(tenant, id, ({ value }) =>
     Effect.succeed(
       value === undefined

@@ -65,17 +65,24 @@ export class SequenceConflict
   }
 }
 
-/** A payload above the limit of this connection. */
+/** A payload above the limit of this connection, or above one that no option of it raises. */
 export class PayloadTooLarge
   extends Schema.TaggedError<PayloadTooLarge>("@weir/weir/PayloadTooLarge")(
     "PayloadTooLarge",
-    { sizeBytes: Schema.Number, limitBytes: Schema.Number },
+    {
+      sizeBytes: Schema.Number,
+      limitBytes: Schema.Number,
+      /** It is that of the server's messages, or of what the payload is for. */
+      isFixed: Schema.optionalKey(Schema.Boolean),
+    },
   ) {
   readonly code = "WEIR_PAYLOAD_TOO_LARGE";
   readonly retryable = false;
   override get message(): string {
     return `A payload of ${this.sizeBytes} bytes exceeds the limit of ${this.limitBytes}. ` +
-      `Store it elsewhere and append a reference, or raise maxPayloadBytes.`;
+      (this.isFixed === true
+        ? "Store it elsewhere and hand on a reference; maxPayloadBytes does not raise this limit."
+        : "Store it elsewhere and append a reference, or raise maxPayloadBytes.");
   }
 }
 

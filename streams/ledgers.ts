@@ -139,7 +139,11 @@ const make = Effect.gen(function* () {
       } as const;
       const body = ledgerRecord.encode(record);
       if (body.length > maxPayloadBytes) {
-        return yield* new PayloadTooLarge({ sizeBytes: body.length, limitBytes: maxPayloadBytes });
+        return yield* new PayloadTooLarge({
+          sizeBytes: body.length,
+          limitBytes: maxPayloadBytes,
+          isFixed: true,
+        });
       }
       yield* mark(ledger, key);
       const entry = { kind: "ledger", body } as const;

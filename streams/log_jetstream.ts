@@ -169,7 +169,7 @@ const make = Effect.fnUntraced(function* (topology: Topology, options: LogOption
     const limitBytes = storedMessageBytes;
     return body.length <= limitBytes
       ? Effect.succeed({ body, headers: "" })
-      : Effect.fail(new PayloadTooLarge({ sizeBytes: body.length, limitBytes }));
+      : Effect.fail(new PayloadTooLarge({ sizeBytes: body.length, limitBytes, isFixed: true }));
   };
 
   /** A message as it is stored. */

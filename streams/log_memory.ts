@@ -174,10 +174,11 @@ const make = Effect.fnUntraced(function* (options: MemoryOptions) {
     subject: string,
   ): AppendError | undefined => {
     const { guard } = message;
-    const inMessage = message.replaces === true || isBucketKind(message.kind);
-    const limitBytes = inMessage ? maxMessageBytes : maxPayloadBytes;
+    const isFixed = message.replaces === true || isBucketKind(message.kind);
+    const limitBytes = isFixed ? maxMessageBytes : maxPayloadBytes;
     if (message.body.length > limitBytes) {
-      return new PayloadTooLarge({ sizeBytes: message.body.length, limitBytes });
+      const sizeBytes = message.body.length;
+      return new PayloadTooLarge({ sizeBytes, limitBytes, ...(isFixed ? { isFixed } : {}) });
     }
     if (guard instanceof Fence) {
       if (!guard.lost && lastSequence(shard, guard.subject) === guard.revision) return undefined;

@@ -105,7 +105,7 @@ const make = Effect.gen(function* () {
     function* (key: string, bytes: Uint8Array, ttlSeconds?: number) {
       const limitBytes = bucket.maxValueBytes;
       if (bytes.length > limitBytes) {
-        return yield* new PayloadTooLarge({ sizeBytes: bytes.length, limitBytes });
+        return yield* new PayloadTooLarge({ sizeBytes: bytes.length, limitBytes, isFixed: true });
       }
       yield* bucket.set(key, bytes, ttlSeconds);
     },

@@ -53,7 +53,7 @@ const checkFrame = Effect.fnUntraced(function* (frame: unknown) {
   }
   const sizeBytes = sizeOf(value);
   if (sizeBytes <= maxFrameBytes) return value;
-  return yield* new PayloadTooLarge({ sizeBytes, limitBytes: maxFrameBytes });
+  return yield* new PayloadTooLarge({ sizeBytes, limitBytes: maxFrameBytes, isFixed: true });
 });
 
 /** The frames of one try, or of the actor's own code. */

@@ -27,6 +27,7 @@ const samples: ReadonlyArray<
   new errors.AlreadyExists({ subject: "weir.mail.0.order.acme.o-1", sequence: 7 }),
   new errors.SequenceConflict({ subject: "order/o-1", expected: 3, actual: 4 }),
   new errors.PayloadTooLarge({ sizeBytes: 2_000_000, limitBytes: 1_048_576 }),
+  new errors.PayloadTooLarge({ sizeBytes: 2_000_000, limitBytes: 1_044_480, isFixed: true }),
   new errors.InvalidBatch({ size: 0, limit: 1_000 }),
   new errors.InvalidBatch({ size: 1_001, limit: 1_000 }),
   new errors.Unavailable({ operation: "append", reason: "timeout", landed: "no" }),

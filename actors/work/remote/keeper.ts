@@ -73,10 +73,10 @@ const claimBytes = 4_096;
 /** How late something may be done before it is clear that this process stood still. */
 const stoodStillMs = 1_000;
 
-const within = (sizeBytes: number, limitBytes: number) =>
+const within = (sizeBytes: number, limitBytes: number, isFixed = true) =>
   sizeBytes <= limitBytes
     ? Effect.void
-    : Effect.fail(new PayloadTooLarge({ sizeBytes, limitBytes }));
+    : Effect.fail(new PayloadTooLarge({ sizeBytes, limitBytes, isFixed }));
 
 export class Keeper {
   readonly #means: Means;
@@ -291,7 +291,7 @@ export class Keeper {
       const sizeBytes = errand.handOutBytes!;
       const limitBytes = requests.maxBytes;
       if (sizeBytes > limitBytes) {
-        const large = new PayloadTooLarge({ sizeBytes, limitBytes });
+        const large = new PayloadTooLarge({ sizeBytes, limitBytes, isFixed: true });
         yield* this.finish(errand, { type: "failure", failure: failureOfTooLarge(large) });
         return undefined;
       }
@@ -520,7 +520,7 @@ export class Keeper {
       const owner = this.#ownerOf(errand);
       const record = { ...withoutProgress(errand.record!), state: "ended", outcome } as const;
       // What the execution is told of it has less around it, but is no message of its own.
-      yield* within(this.#sizeOf(record), this.#means.log.maxPayloadBytes);
+      yield* within(this.#sizeOf(record), this.#means.log.maxPayloadBytes, false);
       yield* this.#say(errand, record);
       owner?.has.delete(errand);
       this.#ended(errand, outcome, yield* this.#means.clock.now);

@@ -175,6 +175,7 @@ describe("who keeps remote workers", () => {
       for (const [size, expected] of [[600_000, "too_large"], [400_000, "accepted"]] as const) {
         const answer = yield* worker.of(step).say("report", { progress: "p".repeat(size) });
         assert.equal(refusedAs(answer), expected);
+        assert.doesNotMatch(JSON.stringify(answer), /raise maxPayloadBytes/);
       }
       yield* worker.of(step).say("release");
       const again = yield* worker.claim;
