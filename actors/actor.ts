@@ -6,7 +6,8 @@
 import * as Effect from "effect/Effect";
 import type * as Duration from "effect/Duration";
 import type { Amounts } from "../schema/budget.ts";
-import type { ActorName, Lane } from "../schema/ids.ts";
+import { InvalidInput } from "../schema/errors.ts";
+import { type ActorName, type Lane, shown } from "../schema/ids.ts";
 import type { Consumed, ConsumeOptions } from "../streams/budgets.ts";
 import { contextOf } from "./actor_context.ts";
 import type { ActorCode, RunOptions, TokenOptions } from "./engine/operations.ts";
@@ -215,6 +216,13 @@ export function actor<Input, Output, Class extends ErrorClass>(
     | [options: ActorOptions<Input, Output, Class>, run: Actor<Input, Output>["run"]]
 ): Actor<Input, Output> {
   const [options, run] = rest.length === 1 ? [{}, rest[0]] : rest;
+  if (typeof run !== "function" || typeof options === "function") {
+    throw new InvalidInput({
+      what: "actor",
+      value: shown(name),
+      rule: "expected its function as the last of actor(name, options, run)",
+    });
+  }
   return { ...options, name, run };
 }
 

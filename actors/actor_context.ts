@@ -28,6 +28,7 @@ import type {
   StepContext,
   WatchedBudget,
 } from "./actor.ts";
+import { definition, nameOf } from "./definition.ts";
 import type { Emit } from "./engine/emit.ts";
 import type { ErrandRequest, Operations, RunOptions } from "./engine/operations.ts";
 import { type ErrorClass, raise } from "./raise.ts";
@@ -119,10 +120,11 @@ export interface OpenContext {
 const parseBudgetName = (name: string) => parse(BudgetName, "budget name", name);
 
 const childOf = Effect.fnUntraced(function* (
-  { name: actorName }: { readonly name: string },
+  actor: { readonly name: string },
   input: unknown,
   { id, lane, requires, tags, onParentEnd }: ChildOptions,
 ) {
+  const { name: actorName } = yield* definition("actor", actor);
   const named = id === undefined
     ? { actor: yield* parse(ActorName, "actor name", actorName) }
     : yield* namedExecution(actorName, id);
@@ -276,16 +278,27 @@ export const contextOf = (
       return own;
     },
     sleep: (name, duration) => awaited("sleep", name, operations.sleep(name, duration)),
-    wait: <A>({ name, payload: schema }: SignalDefinition<A>, options = {}) =>
+    wait: <A>(signal: SignalDefinition<A>, options = {}) =>
       awaited(
         "wait",
-        name,
-        Effect.flatMap(operations.wait(name, options), (received) =>
-          received === undefined || schema === undefined
-            ? Effect.succeed(received?.payload as A)
-            : check(schema, `the payload of ${name}`, received.payload)),
+        nameOf(signal),
+        Effect.gen(function* () {
+          const { name, payload: schema } = yield* definition("signal", signal);
+          const received = yield* operations.wait(name, options);
+          return received === undefined || schema === undefined
+            ? received?.payload as A
+            : yield* check(schema, `the payload of ${name}`, received.payload);
+        }),
       ),
-    token: ({ name }, options) => awaited("token", name, operations.token(name, options)),
+    token: (signal, options) =>
+      awaited(
+        "token",
+        nameOf(signal),
+        Effect.flatMap(
+          definition("signal", signal),
+          ({ name }) => operations.token(name, options),
+        ),
+      ),
     call: <Input, Output>(
       actor: Actor<Input, Output>,
       input: Input,
@@ -293,11 +306,11 @@ export const contextOf = (
     ) =>
       awaited(
         "call",
-        actor.name,
+        nameOf(actor),
         raising(
           Effect.flatMap(childOf(actor, input, options), (child) =>
             operations.call(options.name ?? actor.name, { ...child, tenant })),
-          actor.errors,
+          actor?.errors,
         ),
       ) as Promise<Output>,
     spawn: <Input, Output>(
@@ -307,7 +320,7 @@ export const contextOf = (
     ) =>
       awaited(
         "spawn",
-        actor.name,
+        nameOf(actor),
         childOf(actor, input, options).pipe(
           Effect.flatMap((child) =>
             operations.spawn(options.name ?? actor.name, { ...child, tenant })
@@ -322,19 +335,19 @@ export const contextOf = (
         ),
       ),
     join: <Input, Output>(
-      { name: actor, errors }: Actor<Input, Output>,
+      actor: Actor<Input, Output>,
       id: string,
-      { name = actor }: { readonly name?: string } = {},
+      { name = nameOf(actor) }: { readonly name?: string } = {},
     ) =>
       awaited(
         "join",
         name,
         raising(
-          Effect.flatMap(
-            namedExecution(actor, id),
-            (named) => operations.join(name, { ...named, tenant }),
+          definition("actor", actor).pipe(
+            Effect.flatMap((actor) => namedExecution(actor.name, id)),
+            Effect.flatMap((named) => operations.join(name, { ...named, tenant })),
           ),
-          errors,
+          actor?.errors,
         ),
       ) as Promise<Output>,
     now: () => durably("now", Effect.map(operations.now, (now) => new Date(now))),

@@ -13,6 +13,7 @@ import {
 import type { SignalEffect } from "../schema/signal_delivery.ts";
 import type { RecordedWorkEvent } from "../schema/work_event.ts";
 import type { OutputFrame, ReadOutputOptions } from "../streams/output.ts";
+import { definition } from "./definition.ts";
 import { checkJson } from "./engine/to_json.ts";
 import {
   type Description,
@@ -129,6 +130,7 @@ export const makeRun = <Output, Raised = unknown>(
     signal: (signal, payload, options) =>
       use((executions) =>
         Effect.gen(function* () {
+          yield* definition("signal", signal);
           const checked = signal.payload === undefined
             ? payload
             : yield* check(signal.payload, `the payload of ${signal.name}`, payload);

@@ -7,7 +7,15 @@ import process from "node:process";
 import * as Effect from "effect/Effect";
 import type * as ManagedRuntime from "effect/ManagedRuntime";
 import { InvalidInput } from "../schema/errors.ts";
-import { ActorName, Lane, namedExecution, parse, Tenant, WorkerInstanceId } from "../schema/ids.ts";
+import {
+  ActorName,
+  Lane,
+  namedExecution,
+  parse,
+  shown,
+  Tenant,
+  WorkerInstanceId,
+} from "../schema/ids.ts";
 import type { Budgets } from "../streams/budgets.ts";
 import type { EngineControl } from "../streams/engine_control.ts";
 import type { EventStore } from "../streams/event_store.ts";
@@ -24,6 +32,7 @@ import type { Subscriptions } from "../streams/subscriptions.ts";
 import type { Tenants } from "../streams/tenants.ts";
 import { type Actor, codeOf } from "./actor.ts";
 import { makeBudgets } from "./budgets.ts";
+import { definition } from "./definition.ts";
 import { makeEngineControl } from "./engine_control.ts";
 import { checkJson } from "./engine/to_json.ts";
 import * as EngineWorker from "./engine/worker.ts";
@@ -125,13 +134,16 @@ export const makeVerbs = (
 
   /** What an id stands for. */
   const find = (
-    { name }: { readonly name: string },
+    actor: { readonly name: string },
     id: string,
     { tenant: other }: { readonly tenant?: string } = {},
-  ) => ({
-    execution: Effect.runSync(namedExecution(name, id)).execution,
-    tenant: other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other)),
-  });
+  ) => {
+    const { name } = Effect.runSync(definition("actor", actor));
+    return {
+      execution: Effect.runSync(namedExecution(name, id)).execution,
+      tenant: other === undefined ? tenant : Effect.runSync(parse(Tenant, "tenant", other)),
+    };
+  };
 
   const list: Weir["list"] = ({ tenant: other, actor: of, limit = 50, ...rest } = {}) =>
     runtime.runPromise(Effect.gen(function* () {
@@ -178,10 +190,11 @@ export const makeVerbs = (
       }));
     },
     schedule: async (actor, input, options) => {
-      const { type }: { readonly type: string } = options.policy;
-      if (type === "once") {
+      const given: Partial<typeof options> | undefined = options;
+      const type: unknown = given?.policy?.type;
+      if (type === undefined || type === "once") {
         const rule = "expected the type repeat or cron; submit has a task run once";
-        throw new InvalidInput({ what: "run policy", value: type, rule });
+        throw new InvalidInput({ what: "run policy", value: shown(type), rule });
       }
       // Not even from options of another type: whether one may send them is not asked here.
       if ("signals" in options && options.signals !== undefined) {
@@ -219,6 +232,7 @@ const checkedStart = Effect.fnUntraced(function* (
   input: unknown,
   lane: string | undefined,
 ) {
+  yield* definition("actor", actor);
   const name = yield* parse(ActorName, "actor name", actor.name);
   const what = `the input of ${actor.name}`;
   const checked = actor.input === undefined ? input : yield* check(actor.input, what, input);
@@ -229,14 +243,26 @@ const checkedStart = Effect.fnUntraced(function* (
   };
 });
 
-const checkedSignal = (
-  { signal: { name, payload: schema }, payload, ...options }: InitialSignal,
-) =>
+const checkedSignal = ({ signal, payload, ...options }: InitialSignal) =>
   Effect.gen(function* () {
+    const { name, payload: schema } = yield* definition("signal", signal);
     const what = `the payload of ${name}`;
     const checked = schema === undefined ? payload : yield* check(schema, what, payload);
     return { ...options, name, payload: yield* checkJson(what, checked) };
   });
+
+/** What a worker is to serve. */
+export const checkActors = Effect.fnUntraced(function* (
+  actors: ReadonlyArray<{ readonly name: string }>,
+) {
+  if (!Array.isArray(actors)) {
+    const rule = "expected an array of what actor() gave";
+    return yield* new InvalidInput({ what: "actors", value: shown(actors), rule });
+  }
+  for (const actor of actors) {
+    yield* parse(ActorName, "actor name", (yield* definition("actor", actor)).name);
+  }
+});
 
 /** A worker of actors, until the scope ends. */
 export const makeWorker = Effect.fnUntraced(function* (
@@ -244,7 +270,7 @@ export const makeWorker = Effect.fnUntraced(function* (
   actors: ReadonlyArray<Actor<any, any>>,
   { identity, lanes, ...rest }: WorkerOptions,
 ) {
-  for (const { name } of actors) yield* parse(ActorName, "actor name", name);
+  yield* checkActors(actors);
   return yield* EngineWorker.make({
     ...rest,
     actors: actors.map(codeOf),

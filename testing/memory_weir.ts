@@ -16,7 +16,7 @@ import type { ErrorClass } from "../actors/raise.ts";
 import { outcomeOf, type Run } from "../actors/run.ts";
 import { makeRuntime } from "../actors/runtime.ts";
 import { type TokenKey, TokenKeys } from "../actors/signal_tokens.ts";
-import { makeVerbs, makeWorker } from "../actors/verbs.ts";
+import { checkActors, makeVerbs, makeWorker } from "../actors/verbs.ts";
 import type { Schedule } from "../actors/schedule.ts";
 import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
 import { actingOn } from "../actors/access/acting.ts";
@@ -228,6 +228,7 @@ export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir>
   });
 
   const worker: MemoryWeir["worker"] = async (actors, workerOptions = {}) => {
+    await Effect.runPromise(checkActors(actors));
     const process = new MortalProcess(await runtime.context());
     const underWay = new Set<{ readonly since: number }>();
     const scope = Scope.makeUnsafe();

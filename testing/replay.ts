@@ -7,6 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Actor, ActorContext, ChildOptions, SpawnedChild } from "../actors/actor.ts";
 import { Durable } from "../actors/actor_context.ts";
+import { nameOf } from "../actors/definition.ts";
 import { failureOf } from "../actors/engine/failure_of.ts";
 import { NondeterministicProgram } from "../schema/execution_errors.ts";
 
@@ -100,14 +101,14 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
       options: { readonly name?: string } = {},
     ) =>
       ask(
-        asked("wait", options.name ?? signal.name, signal.name, options),
+        asked("wait", options.name ?? nameOf(signal), nameOf(signal), options),
         () => real.wait(signal, options),
       ),
     token: (signal, options = {}) =>
-      ask(asked("token", signal.name, options), () => real.token(signal, options)),
+      ask(asked("token", nameOf(signal), options), () => real.token(signal, options)),
     call: (actor, input, options = {}) =>
       ask(
-        asked("call", options.name ?? actor.name, actor.name, input, options),
+        asked("call", options.name ?? nameOf(actor), nameOf(actor), input, options),
         () => real.call(actor, input, options),
       ),
     spawn: <Input, Output>(
@@ -115,9 +116,9 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
       input: NoInfer<Input>,
       options: ChildOptions = {},
     ) => {
-      const name = options.name ?? actor.name;
+      const name = options.name ?? nameOf(actor);
       return ask(
-        asked("spawn", name, actor.name, input, options),
+        asked("spawn", name, nameOf(actor), input, options),
         () => real.spawn(actor, input, options),
         ({ id, result }): SpawnedChild<Output> => ({
           id,
@@ -127,7 +128,7 @@ const contextBy = ({ of, ask, draw, cell, step }: Means, real: ActorContext): Ac
     },
     results: real.results,
     join: (actor, id, options = {}) =>
-      ask(asked("join", options.name ?? actor.name, id), () => real.join(actor, id, options)),
+      ask(asked("join", options.name ?? nameOf(actor), id), () => real.join(actor, id, options)),
     now: () => ask(asked("now", "now"), real.now),
     uuid: () => draw(real.uuid),
     random: () => draw(real.random),

@@ -140,7 +140,13 @@ export const scheduleOf = Effect.fnUntraced(function* (
   };
 });
 
+const refuseUnlessList = (what: string, given: unknown) =>
+  Array.isArray(given)
+    ? Effect.void
+    : Effect.fail(new InvalidInput({ what, value: shown(given), rule: "expected an array" }));
+
 const boundOf = Effect.fnUntraced(function* (given: NonNullable<TaskOptions["budgets"]>) {
+  yield* refuseUnlessList("budgets", given);
   const bound = yield* parse(
     Budgets,
     "budgets",
@@ -161,7 +167,8 @@ export const taskOf = Effect.fnUntraced(function* <E>(
   delayMs = 0,
 ): Effect.fn.Return<Task | undefined, InvalidInput | E> {
   const { after, retry, timeout, safety, description, policy, queue, budgets } = options;
-  const ids = after?.map((each) => typeof each === "string" ? each : each.id);
+  if (after !== undefined) yield* refuseUnlessList("after", after);
+  const ids = after?.map((each) => typeof each === "string" ? each : each?.id);
   const submittedAt = policy === undefined || policy.type === "once" ? 0 : yield* now;
   const schedule = yield* scheduleOf(options, submittedAt);
   const timeoutMs = yield* optionalMillis("timeout", timeout, 1);

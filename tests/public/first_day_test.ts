@@ -119,6 +119,21 @@ const mistakes: ReadonlyArray<
     /^InvalidInput: timeout "Infinity".*at most a hundred years/,
   ],
   [
+    "a child that is given by its name",
+    (ctx) => ctx.call("echo" as never, 1 as never),
+    /^InvalidInput: actor "echo" is refused: expected what actor\(\) gave/,
+  ],
+  [
+    "a child that is not there",
+    (ctx) => ctx.spawn(undefined as never, 1 as never),
+    /^InvalidInput: actor "undefined" is refused: expected what actor\(\) gave/,
+  ],
+  [
+    "a signal that is awaited by its name",
+    (ctx) => ctx.wait("go" as never),
+    /^InvalidInput: signal "go" is refused: expected what signal\(\) gave/,
+  ],
+  [
     "a child without an id",
     (ctx) => ctx.call(echo, 1, { id: "" }),
     /^InvalidInput: execution id "" is refused/,
@@ -149,6 +164,54 @@ describe("a mistake of the first day", () => {
       /InvalidInput: timeout "1000000000 days".*from 1 ms to a hundred years/,
     );
     assert.equal(await (await weir.start(echo, 2, { id: "one" })).result(), 2);
+  });
+
+  it("an actor without its function, or with its options behind it, is refused", () => {
+    const wrong = /InvalidInput: actor "x" is refused: expected its function as the last/;
+    const define = actor as (...given: ReadonlyArray<unknown>) => unknown;
+    assert.throws(() => define("x"), wrong);
+    assert.throws(() => define("x", { keep: "1 day" }), wrong);
+    assert.throws(() => define("x", () => 1, { keep: "1 day" }), wrong);
+  });
+
+  it("a name in the place of what it names, and one in the place of a list, are refused", async () => {
+    await using weir = await inMemory();
+    const noActor = /InvalidInput: actor "echo" is refused: expected what actor\(\) gave/;
+    await assert.rejects(
+      weir.worker(echo as never),
+      /InvalidInput: actors .*expected an array of what actor\(\) gave/,
+    );
+    await assert.rejects(weir.worker(["echo"] as never), noActor);
+    await weir.worker([echo]);
+    const named = "echo" as never;
+    await assert.rejects(weir.start(named, 1 as never), noActor);
+    await assert.rejects(
+      weir.start((() => 1) as never, 1 as never),
+      /expected what actor\(\) gave/,
+    );
+    await assert.rejects(weir.submitAll([{ actor: named, input: 1 }]), noActor);
+    assert.throws(() => weir.get(named, "one"), noActor);
+    const run = await weir.start(echo, 1);
+    const noSignal = /InvalidInput: signal "go" is refused: expected what signal\(\) gave/;
+    await assert.rejects(run.signal("go" as never, 1 as never), noSignal);
+    await assert.rejects(
+      weir.start(echo, 1, { signals: [{ signal: "go" as never, payload: 1 }] }),
+      noSignal,
+    );
+    const options = [
+      [{ after: "echo/x" }, /InvalidInput: after "echo\/x" is refused: expected an array/],
+      [{ after: [null] }, /InvalidInput: after /],
+      [{ budgets: "tenant" }, /InvalidInput: budgets "tenant" is refused: expected an array/],
+    ] as const;
+    for (const [given, says] of options) {
+      await assert.rejects(weir.submit(echo, 1, given as never), says);
+    }
+    for (const given of [undefined, {}, { policy: null }, { policy: "cron" }]) {
+      await assert.rejects(
+        weir.schedule(echo, 1, given as never),
+        /InvalidInput: run policy .* is refused: expected the type repeat or cron/,
+      );
+    }
   });
 
   it("a context that is used when its function has ended refuses", async () => {
