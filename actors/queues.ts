@@ -11,6 +11,7 @@ import type { Cursor } from "../schema/cursor.ts";
 import { InvalidInput } from "../schema/errors.ts";
 import { NobodyKeepsQueues } from "../schema/execution_errors.ts";
 import { type ActorName, ExecutionId, executionIdentity, parse, Tenant } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 import {
   changed,
   QueueChange,
@@ -78,6 +79,19 @@ export interface Queues {
   why(run: Pick<Run, "id" | "tenant" | "describe">): Promise<string | undefined>;
 }
 
+const queueOptionNames: OptionNames<QueueOptions> = {
+  concurrency: true,
+  perKey: true,
+  perTenant: true,
+  rate: true,
+  tenantRate: true,
+  keyRate: true,
+  weights: true,
+  ageing: true,
+  paused: true,
+  pausedTenants: true,
+};
+
 const rateOf = (what: string, options: RateOptions | null | undefined) =>
   Effect.gen(function* () {
     if (options === undefined || options === null) return options;
@@ -97,6 +111,7 @@ const rateOf = (what: string, options: RateOptions | null | undefined) =>
 
 /** What is to change, as it is told to whoever keeps the queue. */
 const changeOf = Effect.fnUntraced(function* (options: QueueOptions) {
+  yield* checkOptions("a queue", options, queueOptionNames);
   const { ageing, rate, tenantRate, keyRate, ...rest } = options;
   const given: Record<string, unknown> = {
     ...rest,

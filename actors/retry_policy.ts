@@ -9,6 +9,7 @@ import { waitMillis } from "../schema/duration.ts";
 import type { InvalidInput } from "../schema/errors.ts";
 import type { Failure } from "../schema/failure.ts";
 import { longestMs, parse } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 
 export interface RetryPolicy {
   /** Tries in all, the first one included; 4 if left out, 1 for none but the first. */
@@ -33,6 +34,16 @@ export interface RetryPolicy {
   readonly retryIf?: (failure: Failure) => boolean;
 }
 
+const names: OptionNames<RetryPolicy> = {
+  attempts: true,
+  backoff: true,
+  delay: true,
+  factor: true,
+  maxDelay: true,
+  jitter: true,
+  retryIf: true,
+};
+
 const Attempts = Schema.Number.check(
   Schema.isGreaterThanOrEqualTo(1, { expected: "a number of tries from 1 on" }),
 );
@@ -43,8 +54,10 @@ const Factor = Schema.Finite.check(
 
 /** Refuses a policy by which there would be no next try, or no last one. */
 export const checkRetry = Effect.fnUntraced(function* (
-  { attempts, backoff, delay, factor, maxDelay }: RetryPolicy,
+  policy: RetryPolicy,
 ): Effect.fn.Return<void, InvalidInput> {
+  yield* checkOptions("retry", policy, names);
+  const { attempts, backoff, delay, factor, maxDelay } = policy;
   if (attempts !== undefined) yield* parse(Attempts, "retry attempts", attempts);
   if (backoff !== undefined) yield* parse(Backoff, "retry backoff", backoff);
   if (delay !== undefined) yield* waitMillis("retry delay", delay);

@@ -22,6 +22,7 @@ import {
   Tenant,
   Timestamp,
 } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 import type { RunState } from "../schema/run_state.ts";
 import {
   EmittedId,
@@ -108,6 +109,16 @@ export interface CreateTriggerOptions extends OfTenant {
   /** Create it even if no worker has ever kept triggers; it waits for the first that does. */
   readonly unserved?: boolean;
 }
+
+const createOptionNames: OptionNames<CreateTriggerOptions> = {
+  tenant: true,
+  id: true,
+  when: true,
+  then: true,
+  standing: true,
+  by: true,
+  unserved: true,
+};
 
 /** What a trigger has fired for. */
 export interface TriggerFiring {
@@ -367,6 +378,7 @@ export const create = Effect.fnUntraced(function* (
   tenant: Tenant,
   options: Omit<CreateTriggerOptions, "tenant">,
 ) {
+  yield* checkOptions<CreateTriggerOptions>("a trigger", options, createOptionNames);
   const { standing = false, unserved = false } = options;
   const id = yield* parse(TriggerId, "trigger id", options.id ?? randomUUID());
   const when = yield* whenOf(options.when);

@@ -16,6 +16,7 @@ import {
   Tenant,
   WorkerInstanceId,
 } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 import type { Budgets } from "../streams/budgets.ts";
 import type { EngineControl } from "../streams/engine_control.ts";
 import type { EventStore } from "../streams/event_store.ts";
@@ -39,7 +40,7 @@ import * as EngineWorker from "./engine/worker.ts";
 import { makeEvents } from "./events.ts";
 import { Executions } from "./executions.ts";
 import type { Steering } from "./executions/steering.ts";
-import type { TaskOptions } from "./executions/task.ts";
+import { taskOptionNames, type TaskOptions } from "./executions/task.ts";
 import { type FamilyReaders, makeFamilies } from "./families.ts";
 import { makeGrants } from "./grants.ts";
 import { makeLedgers } from "./ledgers.ts";
@@ -108,9 +109,11 @@ export const makeVerbs = (
   const begin = <Input, Output, Raised>(
     actor: Actor<Input, Output, Raised>,
     input: Input,
-    { tenant: other, lane: named, signals, ...rest }: StartOptions & TaskOptions,
+    options: StartOptions & TaskOptions,
   ) =>
     runtime.runPromise(Effect.gen(function* () {
+      yield* checkOptions("a start", options, startOptionNames);
+      const { tenant: other, lane: named, signals, ...rest } = options;
       const { name, value, lane } = yield* checkedStart(actor, input, named);
       return yield* (yield* Executions).start(
         name,
@@ -175,12 +178,13 @@ export const makeVerbs = (
         const of = other === undefined ? tenant : yield* parse(Tenant, "tenant", other);
         const requests = yield* Effect.forEach(
           tasks,
-          ({ actor, input, lane, ...options }) =>
-            Effect.map(checkedStart(actor, input, lane), ({ name, value, lane }) => ({
-              actor: name,
-              input: value,
-              options: { ...options, ...lane },
-            })),
+          (task) =>
+            Effect.gen(function* () {
+              yield* checkOptions("one of several tasks", task, taskRequestNames);
+              const { actor, input, lane: named, ...options } = task;
+              const { name, value, lane } = yield* checkedStart(actor, input, named);
+              return { actor: name, input: value, options: { ...options, ...lane } };
+            }),
         );
         return yield* (yield* Executions).startAll(of, requests);
       }));
@@ -224,6 +228,23 @@ export const makeVerbs = (
     workers: () => runtime.runPromise(Effect.flatMap(Sessions, (sessions) => sessions.list)),
   };
 };
+
+const startOptionNames: OptionNames<StartOptions & TaskOptions> = {
+  id: true,
+  tags: true,
+  lane: true,
+  requires: true,
+  priority: true,
+  delay: true,
+  deadline: true,
+  unserved: true,
+  signals: true,
+  tenant: true,
+  ...taskOptionNames,
+};
+
+const { tenant: _, signals: __, ...taskNames } = startOptionNames;
+const taskRequestNames = { actor: true, input: true, ...taskNames } as const;
 
 /** What is to be started, as far as the door checks it. */
 const checkedStart = Effect.fnUntraced(function* (

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { parse, Tenant } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 import type { Cursor } from "../schema/cursor.ts";
 import { Connection } from "../streams/connection.ts";
 import type {
@@ -49,6 +50,37 @@ export interface ConnectOptions extends NamespaceServicesOptions, TokenKeyOption
    */
   readonly principal?: string;
 }
+
+const connectOptionNames: OptionNames<ConnectOptions> = {
+  servers: true,
+  embedded: true,
+  namespace: true,
+  tenant: true,
+  principal: true,
+  durability: true,
+  nats: true,
+  ciphers: true,
+  tokenKeys: true,
+  shards: true,
+  parts: true,
+  replicas: true,
+  longestLease: true,
+  maxPayloadBytes: true,
+  spillThresholdBytes: true,
+  giveUpAfter: true,
+};
+const embeddedNames: OptionNames<NonNullable<ConnectOptions["embedded"]>> = {
+  store: true,
+  durability: true,
+  maxStorageBytes: true,
+  binary: true,
+  cacheFolder: true,
+  releases: true,
+  checksums: true,
+  connectTimeout: true,
+  stallTimeout: true,
+  onProgress: true,
+};
 
 /** A signal that an execution is started with. */
 export interface InitialSignal<A = unknown> extends SignalOptions {
@@ -226,7 +258,11 @@ export interface Weir extends AsyncDisposable, FamilyReaders {
  * ```
  */
 export const connect = async (options: ConnectOptions = {}): Promise<Weir> => {
-  const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
+  const tenant = await Effect.runPromise(Effect.gen(function* () {
+    yield* checkOptions("connect", options, connectOptionNames);
+    yield* checkOptions("connect.embedded", options.embedded, embeddedNames);
+    return yield* parse(Tenant, "tenant", options.tenant ?? "default");
+  }));
   const runtime = makeRuntime(layer(options));
   const workers = new Serving<Worker>();
   let leave: Effect.Effect<void> = Effect.void;

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema";
 import { CronExpression } from "./cron_expression.ts";
 import { InvalidInput } from "./errors.ts";
 import { parse, shown } from "./ids.ts";
+import { checkOptions, type OptionNames } from "./option_names.ts";
 
 const lastInstant = 8_640_000_000_000_000;
 
@@ -68,6 +69,16 @@ export type RunPolicyInput =
     readonly maxOccurrences?: number | undefined;
   };
 
+const policyNames: {
+  readonly [Type in RunPolicyInput["type"]]: OptionNames<
+    Extract<RunPolicyInput, { readonly type: Type }>
+  >;
+} = {
+  once: { type: true },
+  repeat: { type: true, count: true, interval: true },
+  cron: { type: true, expression: true, timeZone: true, maxOccurrences: true },
+};
+
 const RunPolicyType = Schema.Unknown.check(
   Schema.makeFilter<unknown>(
     (input) =>
@@ -104,6 +115,7 @@ const parseEnd = Effect.fnUntraced(function* (count: number, intervalMs: number,
  */
 export const parseRunPolicy = Effect.fnUntraced(function* (input: RunPolicyInput, base: number) {
   yield* parse(RunPolicyType, "run policy", input);
+  yield* checkOptions(`a run policy of the type ${input.type}`, input, policyNames[input.type]);
   switch (input.type) {
     case "once":
       return RunPolicy.make({ type: "once" });

@@ -17,6 +17,7 @@ import { checkRetry } from "../retry_policy.ts";
 import { TagName, TagValue } from "../tags.ts";
 import { childrenOf } from "./children.ts";
 import { consumeFor } from "./consume.ts";
+import { checkOptions, type OptionNames } from "../../schema/option_names.ts";
 import { emitterOf } from "./emit.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
 import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
@@ -30,12 +31,21 @@ import { checkJson } from "./to_json.ts";
 
 type Json = Schema.Json;
 
-const checkLimits = ({ retry, timeout, heartbeatTimeout }: RunOptions) =>
-  Effect.all([
+const runOptionNames: OptionNames<RunOptions> = {
+  retry: true,
+  timeout: true,
+  heartbeatTimeout: true,
+};
+
+const checkLimits = (options: RunOptions) => {
+  const { retry, timeout, heartbeatTimeout } = options;
+  return Effect.all([
+    checkOptions("run", options, runOptionNames),
     retry === undefined ? Effect.void : checkRetry(retry),
     timeout === undefined ? Effect.void : millisOf("timeout", timeout),
     heartbeatTimeout === undefined ? Effect.void : millisOf("heartbeat timeout", heartbeatTimeout),
   ]);
+};
 
 export const operationsOf = (host: Host): Operations => {
   const { program, submit } = host;

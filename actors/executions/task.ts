@@ -9,13 +9,16 @@ import { optionalMillis } from "../../schema/duration.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { type ExecutionId, parse, shown, Timestamp } from "../../schema/ids.ts";
 import { type MisfireInput, parseMisfire } from "../../schema/misfire.ts";
+import { checkOptions, type OptionNames } from "../../schema/option_names.ts";
 import { defaultOverlap, Overlap } from "../../schema/overlap.ts";
 import { parseRunPolicy, type RunPolicy, type RunPolicyInput } from "../../schema/run_policy.ts";
 import {
   After,
   Bound,
+  type BoundInput,
   type OnExhausted,
   Queued,
+  type QueuedInput,
   Safety,
   type Schedule,
   type Task,
@@ -78,6 +81,27 @@ export interface TaskOptions extends ScheduleOptions {
   readonly description?: string;
 }
 
+export const taskOptionNames: OptionNames<TaskOptions> = {
+  after: true,
+  parent: true,
+  retry: true,
+  timeout: true,
+  queue: true,
+  budgets: true,
+  safety: true,
+  description: true,
+  policy: true,
+  misfire: true,
+  overlap: true,
+  grace: true,
+};
+const queuedNames: OptionNames<typeof QueuedInput.Type> = { name: true, key: true, hold: true };
+const boundNames: OptionNames<typeof BoundInput.Type> = {
+  name: true,
+  onExhausted: true,
+  release: true,
+};
+
 const Budgets = Schema.Array(Bound);
 
 const utf8 = new TextEncoder();
@@ -87,8 +111,8 @@ const Description = Schema.String.check(
 );
 
 const retryOf = Effect.fnUntraced(function* (policy: Omit<RetryPolicy, "retryIf">) {
-  const { attempts = 4, backoff, delay, factor, maxDelay, jitter } = policy;
   yield* checkRetry(policy);
+  const { attempts = 4, backoff, delay, factor, maxDelay, jitter } = policy;
   const delayMs = yield* optionalMillis("retry delay", delay);
   const maxDelayMs = yield* optionalMillis("longest retry delay", maxDelay);
   return yield* parse(TaskRetry, "retry", {
@@ -147,6 +171,9 @@ const refuseUnlessList = (what: string, given: unknown) =>
 
 const boundOf = Effect.fnUntraced(function* (given: NonNullable<TaskOptions["budgets"]>) {
   yield* refuseUnlessList("budgets", given);
+  for (const each of given) {
+    if (typeof each !== "string") yield* checkOptions("a budget of a task", each, boundNames);
+  }
   const bound = yield* parse(
     Budgets,
     "budgets",
@@ -172,6 +199,7 @@ export const taskOf = Effect.fnUntraced(function* <E>(
   const submittedAt = policy === undefined || policy.type === "once" ? 0 : yield* now;
   const schedule = yield* scheduleOf(options, submittedAt);
   const timeoutMs = yield* optionalMillis("timeout", timeout, 1);
+  if (typeof queue !== "string") yield* checkOptions("the queue of a task", queue, queuedNames);
   const task: Task = {
     ...(ids === undefined || ids.length === 0
       ? {}

@@ -119,6 +119,16 @@ const mistakes: ReadonlyArray<
     /^InvalidInput: timeout "Infinity".*at most a hundred years/,
   ],
   [
+    "a misspelt option of a step",
+    (ctx) => ctx.run("slow", () => 1, { startToCloseTimeout: "1 minute" } as object),
+    /^InvalidInput: option of run "startToCloseTimeout" is refused: expected one of retry, timeout/,
+  ],
+  [
+    "a misspelt option of a retry",
+    (ctx) => ctx.run("often", () => 1, { retry: { maximumAttempts: 3 } as object }),
+    /^InvalidInput: option of retry "maximumAttempts" is refused: expected one of attempts, /,
+  ],
+  [
     "a child that is given by its name",
     (ctx) => ctx.call("echo" as never, 1 as never),
     /^InvalidInput: actor "echo" is refused: expected what actor\(\) gave/,
@@ -212,6 +222,45 @@ describe("a mistake of the first day", () => {
         /InvalidInput: run policy .* is refused: expected the type repeat or cron/,
       );
     }
+  });
+
+  it("options that there are not are refused before anything is stored", async () => {
+    const refused = (name: string) => ({ _tag: "InvalidInput", value: name });
+    for (const [options, name] of [[{ embeded: {} }, "embeded"], ["nats://x", "nats://x"]]) {
+      await assert.rejects(connect(options as never), refused(name as string));
+    }
+    const embedded = { sotre: "/x" } as object;
+    await assert.rejects(connect({ embedded }), refused("sotre"));
+    await using weir = await inMemory();
+    await weir.worker([echo], { queues: true, triggers: true });
+    const starts: ReadonlyArray<readonly [unknown, string]> = [
+      ["o-1", "o-1"],
+      [{ workflowId: "o-77" }, "workflowId"],
+      [{ prioriti: 3 }, "prioriti"],
+      [{ retry: { maximumAttempts: 3 } }, "maximumAttempts"],
+      [{ queue: { name: "q", kee: "k" } }, "kee"],
+      [{ budgets: [{ name: "b", onExausted: "fail" }] }, "onExausted"],
+    ];
+    for (const [options, name] of starts) {
+      await assert.rejects(weir.start(echo, 1, options as never), refused(name));
+      await assert.rejects(weir.submit(echo, 1, options as never), refused(name));
+    }
+    const task = { actor: echo, input: 1 };
+    for (const name of ["prioriti", "tenant"]) {
+      await assert.rejects(weir.submitAll([{ ...task, [name]: "acme" }]), refused(name));
+    }
+    const policy = { type: "cron", expression: "0 0 * * *", timezone: "Europe/Berlin" } as const;
+    await assert.rejects(weir.schedule(echo, 1, { policy }), refused("timezone"));
+    await assert.rejects(
+      weir.queues.configure("q", { concurency: 3 } as object),
+      refused("concurency"),
+    );
+    const trigger = { when: { event: "e" }, then: { submit: echo }, standin: true } as const;
+    await assert.rejects(weir.triggers.create(trigger), refused("standin"));
+    assert.deepEqual((await weir.list()).executions, []);
+    // What is left out may be named.
+    const left = { workflowId: undefined };
+    assert.equal(await (await weir.start(echo, 2, left as object)).result(), 2);
   });
 
   it("a context that is used when its function has ended refuses", async () => {
