@@ -8,6 +8,7 @@ import * as Metric from "effect/Metric";
 import type { RunState } from "../../schema/run_state.ts";
 import { endStates } from "../core/run_state.ts";
 import { countedTo, countRuns } from "./counts.ts";
+import { prompt } from "./prompt.ts";
 import type { ServedWeir } from "./route.ts";
 
 export const mediaType = "text/plain; version=0.0.4; charset=utf-8";
@@ -131,11 +132,11 @@ const asked = async (weir: ServedWeir, tenant: string): Promise<ReadonlyArray<Sa
   ];
 };
 
-/** All that is known now. */
+/** All that is known now; without the log, what this process knows of itself. */
 export const metricsText = async (weir: ServedWeir, tenant: string): Promise<string> => {
   // It brings a server of Effect's with it, which nobody else needs.
   const { formatUnsafe } = await import("effect/observability/PrometheusMetrics");
-  const samples = await asked(weir, tenant);
+  const samples = await prompt(asked(weir, tenant)) ?? [];
   // The registry that everything shares that was not given one of its own.
   const context = Context.empty();
   const text = formatUnsafe(context);

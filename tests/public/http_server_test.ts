@@ -119,4 +119,19 @@ describe("the HTTP door on a server", () => {
     await other.close();
     assert.deepEqual([await status("/healthz"), await status("/ready")], [200, 503]);
   });
+
+  it("tells what this process has counted when the log is gone or silent", async () => {
+    const other = await connect({ embedded: { store } });
+    const never = () => new Promise<never>(() => {});
+    const silent = { ...other, workers: never, list: never };
+    await other.close();
+    for (const weir of [other, silent]) {
+      const served = weirHandler({ weir, open: true });
+      const response = await served(new Request("http://weir.test/metrics"));
+      const text = await response.text();
+      assert.equal(response.status, 200, text);
+      assert.match(text, /^weir_appends\{outcome="stored"\} [1-9]\d*$/m);
+      assert.doesNotMatch(text, /weir_workers|actionqueue_runs_ready|actionqueue_runs_running/);
+    }
+  });
 });

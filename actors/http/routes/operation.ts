@@ -5,12 +5,10 @@
 import { Health, Stats, Workers } from "../answers.ts";
 import { countRuns } from "../counts.ts";
 import { mediaType, metricsText } from "../metrics_text.ts";
+import { prompt } from "../prompt.ts";
 import { TenantQuery } from "../query.ts";
 import { Refusal } from "../refusal.ts";
 import { type Route, route, type ServedWeir } from "../route.ts";
-
-/** Whoever asks whether it is ready waits for less than a verb would. */
-const readyWithinMs = 2_000;
 
 const notReady = () =>
   new Refusal({
@@ -23,15 +21,8 @@ const notReady = () =>
 
 /** Asks the log something, whoever else waits for it. */
 const askLog = async (weir: ServedWeir): Promise<void> => {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(notReady()), readyWithinMs);
-  });
-  try {
-    await Promise.race([weir.workers().catch(() => Promise.reject(notReady())), late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const workers = await prompt(weir.workers()).catch(() => undefined);
+  if (workers === undefined) throw notReady();
 };
 
 /** @param weir the connection itself, whoever asks. */
