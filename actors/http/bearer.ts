@@ -65,6 +65,18 @@ export const bearer = (tokens: ReadonlyArray<BearerToken>): AuthorizeVerb => {
       caller: { principal, ...(tenant === undefined ? {} : { tenant }) },
     };
   });
+  const numbers = new Map<string, number>();
+  for (const [i, { token }] of tokens.entries()) {
+    const before = numbers.get(token);
+    if (before !== undefined) {
+      throw new InvalidInput({
+        what: "bearer tokens",
+        value: `numbers ${before} and ${i + 1}`,
+        rule: "expected each token once: one entry says what it is good for",
+      });
+    }
+    numbers.set(token, i + 1);
+  }
   return (request, { access }) => {
     const given = credentials.exec(request.headers.get("authorization") ?? "")?.[1];
     if (given === undefined) return "unauthenticated";

@@ -90,6 +90,14 @@ describe("weir serve", () => {
     const missing = await weir(["serve", "--token-file", "/nonexistent/tokens"]);
     assert.equal(missing.exitCode, 2);
     assert.match(missing.stderr, /no such file/);
+    const twice = join(scratchFolder("tokens"), "tokens");
+    writeFileSync(twice, `# who\n${token} ana\n${token} wall acme read\n`, { mode: 0o600 });
+    const refused = await weir(["serve", "--store", store, "--token-file", twice], {
+      until: (stdout) => stdout.includes("listening"),
+    });
+    assert.equal(refused.exitCode, 2);
+    assert.match(refused.stderr, /"numbers 1 and 2" is refused/);
+    assert.ok(!refused.stderr.includes(token));
     for (const text of [`${token}`, `${token} ana acme everything`, `${token} a b c d`]) {
       assert.throws(() => tokensIn("tokens", text), (error: Error) => {
         assert.match(error.message, /line 1/);

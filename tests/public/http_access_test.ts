@@ -376,6 +376,21 @@ describe("who may do what over HTTP", () => {
     }
   });
 
+  it("refuses a token that is there twice, and says where", () => {
+    const [token, other] = [tokens.operator, tokens.reader];
+    const twice = [
+      { token, principal: "ana" },
+      { token: other, principal: "ana" },
+      { token, principal: "wall", tenant: "acme", access: ["read"] as const },
+    ];
+    assert.throws(() => bearer(twice), (error: unknown) => {
+      assert.ok(error instanceof InvalidInput);
+      assert.match(error.message, /numbers 1 and 3/);
+      assert.ok(!error.message.includes(token));
+      return true;
+    });
+  });
+
   it("answers pages of the origins that it was told, and of no others", async () => {
     const handler = weirHandler({ weir, open: true, origins: ["https://app.example"] });
     const ask = (origin: string, method: string, path: string) =>
