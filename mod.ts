@@ -178,6 +178,7 @@ export {
   type LeaseHistoryEvent,
   type LedgerEntry,
   NameInUse,
+  NamespaceNotFound,
   NobodyKeepsQueues,
   NobodyKeepsTriggers,
   NondeterministicProgram,

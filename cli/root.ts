@@ -109,5 +109,8 @@ export const layer = (more: NamespaceServicesOptions = {}) =>
     (options) => StorageBackend.layerJetStream(layerEngine({ ...options, ...more })),
   ));
 
+/** The same for what looks at a namespace, or steers what is in it: it creates none. */
+export const existing = layer({ create: false });
+
 /** The tenant that the flags name. */
 export const tenant = Effect.flatMap(root, (flags) => parse(Tenant, "tenant", flags.tenant));

@@ -348,6 +348,20 @@ export class TopologyDrift extends Schema.TaggedError<TopologyDrift>("@weir/weir
   }
 }
 
+/** Who only looks met no namespace of that name. */
+export class NamespaceNotFound
+  extends Schema.TaggedError<NamespaceNotFound>("@weir/weir/NamespaceNotFound")(
+    "NamespaceNotFound",
+    { namespace: Schema.String },
+  ) {
+  readonly code = "WEIR_NAMESPACE_NOT_FOUND";
+  readonly retryable = false;
+  override get message(): string {
+    return `There is no namespace ${this.namespace} on this server, and who only looks creates none. ` +
+      `Check the server and the name, or start the first program of the namespace, which creates it.`;
+  }
+}
+
 /** The namespace holds what this process could not read. */
 export class CipherMissing extends Schema.TaggedError<CipherMissing>("@weir/weir/CipherMissing")(
   "CipherMissing",
@@ -443,6 +457,7 @@ export type WeirError =
   | SubscriptionNotFound
   | ServerTooOld
   | TopologyDrift
+  | NamespaceNotFound
   | CipherMissing
   | ConnectionFailed
   | ConnectionClosed

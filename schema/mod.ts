@@ -167,6 +167,7 @@ export {
   Landed,
   LeaseHeld,
   LeaseNotHeld,
+  NamespaceNotFound,
   NoSpace,
   PayloadTooLarge,
   SequenceConflict,

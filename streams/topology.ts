@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema";
 import {
   type CipherMissing,
   type InvalidInput,
+  NamespaceNotFound,
   type ServerRefused,
   TopologyDrift,
   type Unavailable,
@@ -21,7 +22,7 @@ import {
 import { Namespace, parse } from "../schema/ids.ts";
 import { shortestLeaseMs } from "../schema/lease_record.ts";
 import { Connection } from "./connection.ts";
-import { findOrCreate, isRefusal, refuseDrift } from "./drift.ts";
+import { findOrCreate, isMissing, isRefusal, refuseDrift } from "./drift.ts";
 import { type Layout, streamName, streamSubjects } from "./subjects.ts";
 
 /** What is left out is as stored, or the default in a new namespace. */
@@ -39,6 +40,8 @@ export interface NamespaceOptions {
    * Default a minute.
    */
   readonly longestLease?: Duration.Input;
+  /** Whether a namespace that is not there is created. Default yes; who only looks says no. */
+  readonly create?: boolean;
 }
 
 /** A namespace as it is stored. */
@@ -54,6 +57,7 @@ export interface Topology {
 export type TopologyError =
   | InvalidInput
   | TopologyDrift
+  | NamespaceNotFound
   | CipherMissing
   | Unavailable
   | ServerRefused;
@@ -181,7 +185,12 @@ const foreign = {
 const isOccupied = isRefusal(10065);
 
 /** The stream of a shard, new or found; whether it is what we rely on remains to be verified. */
-const obtain = Effect.fnUntraced(function* (layout: Layout, shard: number, settings: Settings) {
+const obtain = Effect.fnUntraced(function* (
+  layout: Layout,
+  shard: number,
+  settings: Settings,
+  create: boolean,
+) {
   const { ask, manager } = yield* Connection;
   const name = streamName(layout, shard);
   const config = {
@@ -200,10 +209,15 @@ const obtain = Effect.fnUntraced(function* (layout: Layout, shard: number, setti
     const difference = { field: "subjects", expected: JSON.stringify(subjects), actual };
     return yield* new TopologyDrift({ stream: name, differences: [difference] });
   });
-  return yield* findOrCreate(
-    ask(`look up ${name}`, () => manager.streams.info(name)),
-    ask(`create ${name}`, () => manager.streams.add(config)),
-  ).pipe(
+  const find = ask(`look up ${name}`, () => manager.streams.info(name));
+  const obtained = create
+    ? findOrCreate(find, ask(`create ${name}`, () => manager.streams.add(config)))
+    : Effect.catchIf(
+      find,
+      isMissing,
+      () => Effect.fail(new NamespaceNotFound({ namespace: layout.namespace })),
+    );
+  return yield* obtained.pipe(
     Effect.map((info) => info.config),
     Effect.catchIf(isOccupied, occupied),
   );
@@ -221,20 +235,21 @@ const verify = (layout: Layout, shard: number, settings: Settings, config: Strea
     { ...config, ...config.metadata },
   );
 
-/** Creates the namespace, or verifies that it is what the caller expects. */
+/** Creates the namespace, unless it is not to be created, or verifies that it is what the caller expects. */
 export const ensure = Effect.fn("Topology.ensure")(function* (options: NamespaceOptions = {}) {
   const namespace = yield* parse(Namespace, "namespace", options.namespace ?? "weir");
   const asked = yield* given(options);
   // The first stream has the say, whoever of several processes created it.
   const wish = settle(asked, undefined);
-  const first = yield* obtain({ namespace, ...wish }, 0, wish);
+  const create = options.create ?? true;
+  const first = yield* obtain({ namespace, ...wish }, 0, wish, create);
   const settings = settle(asked, stored(first));
   const { shards, parts, replicas, longestLeaseMs } = settings;
   const layout: Layout = { namespace, shards, parts };
 
   const incarnations = createHash("sha256");
   for (let shard = 0; shard < shards; shard++) {
-    const config = shard === 0 ? first : yield* obtain(layout, shard, settings);
+    const config = shard === 0 ? first : yield* obtain(layout, shard, settings, create);
     yield* verify(layout, shard, settings, config);
     incarnations.update(incarnationOf(config) ?? "");
   }

@@ -60,6 +60,7 @@ const statuses: { readonly [Tag in Known]: number } = {
   NoTokenKeys: 501,
   ServerTooOld: 500,
   TopologyDrift: 500,
+  NamespaceNotFound: 500,
   CipherMissing: 500,
   CorruptRecord: 500,
   UnsupportedRecordVersion: 500,

@@ -15,7 +15,7 @@ import { amounts, columns, limits, lines } from "../budget_words.ts";
 import { Unwell } from "../failure.ts";
 import { checked, given, id } from "../flags.ts";
 import { printList, printOne } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, layer, tenant } from "../root.ts";
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the budget"));
 
@@ -193,7 +193,7 @@ const describe = Command.make("describe", { name }, ({ name }) =>
   Effect.gen(function* () {
     const budget = yield* (yield* Budgets).describe(yield* tenant, yield* parseName(name));
     yield* printOne(budget, lines(budget));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Show what is used of a budget"),
     Command.withExamples([{ command: "weir budgets describe task:t-1" }]),
   );
@@ -201,7 +201,7 @@ const describe = Command.make("describe", { name }, ({ name }) =>
 const ls = Command.make("ls", {}, () =>
   Effect.gen(function* () {
     yield* printList(columns, yield* (yield* Budgets).list(yield* tenant));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List the budgets of the tenant"),
   );
 

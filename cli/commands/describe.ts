@@ -5,7 +5,7 @@ import { type Description, Executions } from "../../actors/executions.ts";
 import type { Awaited } from "../../schema/execution_state.ts";
 import { id, named } from "../flags.ts";
 import { fields, json, printOne } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const whatFor = (awaited: Awaited): string => {
@@ -68,7 +68,7 @@ export const describe = Command.make("describe", { id }, ({ id }) =>
   Effect.gen(function* () {
     const found = yield* (yield* Executions).describe(yield* named(id));
     yield* printOne(found, lines(found));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Show where an execution stands, and why"),
     Command.withExamples([{ command: "weir describe order/o-1" }]),
   );

@@ -19,7 +19,7 @@ import { type Health, StorageBackend } from "../../streams/storage_backend.ts";
 import { Unwell } from "../failure.ts";
 import { count, limit } from "../flags.ts";
 import { fields, printOne } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, tenant } from "../root.ts";
 
 type Waiting = Pick<Description, "execution" | "tenant" | "status" | "reason" | "why">;
 
@@ -155,7 +155,7 @@ export const doctor = Command.make("doctor", {
     if (health._tag === "Unhealthy" || isBroken || (found.stuck ?? []).length > 0) {
       return yield* Effect.fail(new Unwell());
     }
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Check server, clocks and executions; say what waits, and why"),
     Command.withExamples([
       { command: "weir doctor" },

@@ -9,7 +9,7 @@ import { Lane } from "../../schema/ids.ts";
 import { EngineControl, type Standing, type Whose } from "../../streams/engine_control.ts";
 import { by, checked, given, reason } from "../flags.ts";
 import { type Column, printList, printOne } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, layer, tenant } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const allTenants = Flag.Boolean("all-tenants").pipe(
@@ -72,7 +72,7 @@ const status = Command.make("status", { allTenants }, (asked) =>
   Effect.gen(function* () {
     const whose = yield* whoseOf(asked.allTenants);
     yield* printList(columns, (yield* (yield* EngineControl).list(whose)).map(shown));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List what is not open, of a tenant with what holds for all"),
     Command.withExamples([{ command: "weir engine status --all-tenants --json" }]),
   );

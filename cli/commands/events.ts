@@ -8,7 +8,7 @@ import type { StoredEvent } from "../../schema/stored_event.ts";
 import { EventStore } from "../../streams/event_store.ts";
 import { id, named } from "../flags.ts";
 import { type Column, json, makeList } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const columns: ReadonlyArray<Column<StoredEvent>> = [
@@ -37,7 +37,7 @@ export const events = Command.make("events", {
       Stream.grouped(256),
       Stream.runForEach(print),
     );
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Print the events of an execution"),
     Command.withExamples([{ command: "weir events order/o-1 --after 3" }]),
   );

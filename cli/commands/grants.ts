@@ -10,7 +10,7 @@ import { parse } from "../../schema/ids.ts";
 import { type Grant, Grants, type Rights, type Where } from "../../streams/grants.ts";
 import { by, checked, given } from "../flags.ts";
 import { type Column, fields, printList, printOne } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, layer, tenant } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const words = (texts: ReadonlyArray<string>): string => texts.join(",") || "-";
@@ -55,7 +55,7 @@ const list = Command.make("list", { allTenants }, (asked) =>
   Effect.gen(function* () {
     const where = yield* whereOf(asked.allTenants);
     yield* printList(columns, yield* (yield* Grants).list(where));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List what was given and taken in a tenant"),
   );
 
@@ -64,7 +64,7 @@ const of = Command.make("of", { principal, allTenants }, (asked) =>
     const who = yield* parse(Principal, "principal", asked.principal);
     const where = yield* whereOf(asked.allTenants);
     yield* print(yield* (yield* Grants).of(who, where));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Say what somebody may do"),
     Command.withExamples([{ command: "weir grants of ana --tenant acme" }]),
   );

@@ -7,7 +7,7 @@ import { Executions, type HistoryEntry } from "../../actors/executions.ts";
 import type { RecordedWorkEvent } from "../../schema/work_event.ts";
 import { id, named } from "../flags.ts";
 import { type Column, json, makeList } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const columns: ReadonlyArray<Column<HistoryEntry>> = [
@@ -57,7 +57,7 @@ export const history = Command.make(
       }
       const print = yield* makeList(columns);
       yield* executions.history(of).pipe(Stream.grouped(256), Stream.runForEach(print));
-    }).pipe(Effect.provide(layer())),
+    }).pipe(Effect.provide(existing)),
 ).pipe(
   Command.withDescription("Print every record of an execution"),
   Command.withExamples([

@@ -10,7 +10,7 @@ import { routesSoFar } from "../../streams/lanes.ts";
 import { Log } from "../../streams/log.ts";
 import { Sessions } from "../../streams/session.ts";
 import { type Column, printList } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing } from "../root.ts";
 
 interface LaneInUse {
   readonly actor: ActorName;
@@ -60,6 +60,6 @@ export const lanes = Command.make("lanes", {}, () =>
     const order = (lane: LaneInUse) => `${lane.actor} ${lane.lane} ${lane.requires.join("+")}`;
     const sorted = [...found.values()].sort((a, b) => order(a) < order(b) ? -1 : 1);
     yield* printList(columns, sorted);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List what executions have asked of their workers, and who has it"),
   );

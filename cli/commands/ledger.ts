@@ -11,7 +11,7 @@ import { parse } from "../../schema/ids.ts";
 import { Ledgers } from "../../streams/ledgers.ts";
 import { by, checked, given, jsonArgument, limit } from "../flags.ts";
 import { type Column, json, makeList, printList, printOne } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, layer, tenant } from "../root.ts";
 import { iso } from "../screen.ts";
 import * as Option from "effect/Option";
 
@@ -39,7 +39,7 @@ const keys = Command.make("keys", {}, () =>
       [{ title: "KEY", of: ({ key }) => key }],
       found.map((key) => ({ key })),
     );
-  }).pipe(Effect.provide(layer()))).pipe(Command.withDescription("List the ledgers of a tenant"));
+  }).pipe(Effect.provide(existing))).pipe(Command.withDescription("List the ledgers of a tenant"));
 
 const read = Command.make("read", {
   key,
@@ -59,7 +59,7 @@ const read = Command.make("read", {
     yield* asked.follow
       ? Stream.runForEach(ledgers.follow(owner, name, { after }), (entry) => print([entry]))
       : Effect.flatMap(ledgers.read(owner, name, { after, limit }), print);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Print the entries of a ledger"),
     Command.withExamples([{ command: "weir ledger read order/o-1 --after 17" }]),
   );

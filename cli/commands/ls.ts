@@ -15,7 +15,7 @@ import {
 import { type ExecutionStatus, statuses } from "../../streams/execution_index/status.ts";
 import { checked, given, limit, tagQuery } from "../flags.ts";
 import { type Column, json, makeList } from "../report.ts";
-import { layer, root, tenant } from "../root.ts";
+import { existing, root, tenant } from "../root.ts";
 import { iso, Screen } from "../screen.ts";
 import { statusColor } from "../status_color.ts";
 
@@ -136,7 +136,7 @@ export const ls = Command.make(
     Effect.gen(function* () {
       const filter = yield* filterOf({ status, actor });
       yield* printExecutions({ ...filter, ...given("tag", tag) }, page);
-    }).pipe(Effect.provide(layer())),
+    }).pipe(Effect.provide(existing)),
 ).pipe(
   Command.withDescription("List executions, newest first"),
   Command.withExamples([

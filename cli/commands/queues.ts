@@ -15,7 +15,7 @@ import type { QueueLimits } from "../../schema/queue_limits.ts";
 import { count, duration, given, id, named } from "../flags.ts";
 import { limitFlag, limitsText, lines, rateFlag, weights } from "../queue_words.ts";
 import { type Column, printList, printOne } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing, layer } from "../root.ts";
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the queue"));
 
@@ -35,7 +35,7 @@ const ls = Command.make("ls", {}, () =>
   Effect.gen(function* () {
     const found = yield* Effect.forEach(yield* Queues.list, Queues.describe, { concurrency: 8 });
     yield* printList(columns, found);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List the queues, who waits and who runs"),
   );
 
@@ -43,7 +43,7 @@ const describe = Command.make("describe", { name }, ({ name }) =>
   Effect.gen(function* () {
     const queue = yield* Queues.describe(name);
     yield* printOne(queue, lines(queue));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Show what a queue allows, and how many of whom wait and run"),
   );
 
@@ -119,7 +119,7 @@ const why = Command.make("why", { id }, ({ id }) =>
     yield* printOne({ execution, ...(queue === undefined ? {} : { queue }), why }, [
       `${execution}  ${why}`,
     ]);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Say why an execution waits in its queue"),
     Command.withExamples([{ command: "weir queues why charge/c-17" }]),
   );

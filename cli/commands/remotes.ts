@@ -8,7 +8,7 @@ import * as Command from "effect/cli/Command";
 import * as Remotes from "../../actors/remotes.ts";
 import { InvalidInput } from "../../schema/errors.ts";
 import { type Column, fields, printList, printOne } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, tenant } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const identity = Argument.String("worker").pipe(
@@ -27,7 +27,7 @@ const columns: ReadonlyArray<Column<Remotes.RemoteWorker>> = [
 const ls = Command.make("ls", {}, () =>
   Effect.gen(function* () {
     yield* printList(columns, yield* Remotes.list(yield* tenant));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List the remote workers of the tenant that are registered"),
   );
 
@@ -50,7 +50,7 @@ const describe = Command.make("describe", { identity }, ({ identity }) =>
         `has ${execution} (fence ${fence}) until ${iso(leaseUntil)}`
       ),
     ]);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Show a remote worker, and what it works on"),
   );
 
@@ -62,7 +62,7 @@ const deregister = Command.make(
       const wasRegistered = yield* Remotes.deregister(yield* tenant, identity);
       const said = wasRegistered ? "deregistered" : "was not registered";
       yield* printOne({ worker: identity, wasRegistered }, [`${identity}  ${said}`]);
-    }).pipe(Effect.provide(layer())),
+    }).pipe(Effect.provide(existing)),
 ).pipe(
   Command.withDescription("Remove a remote worker, and give what it has to others"),
 );

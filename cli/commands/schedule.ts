@@ -20,7 +20,7 @@ import { Overlap } from "../../schema/overlap.ts";
 import type { RunPolicy } from "../../schema/run_policy.ts";
 import { duration, given, id as argument, named, reason } from "../flags.ts";
 import { fields, printOne } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, layer, tenant } from "../root.ts";
 import {
   actor,
   checkQueue,
@@ -136,7 +136,7 @@ const control = <E, R>(
       const of = yield* named(id);
       yield* send(of);
       yield* printOne({ ...of, asked: verb }, [`${of.execution}  ${verb} sent`]);
-    }).pipe(Effect.provide(layer()))).pipe(Command.withDescription(description));
+    }).pipe(Effect.provide(existing))).pipe(Command.withDescription(description));
 
 const whenOf = (policy: RunPolicy): string => {
   switch (policy.type) {
@@ -178,7 +178,7 @@ const ls = Command.make(
     Effect.gen(function* () {
       const filter = yield* filterOf({ status, actor });
       yield* printExecutions({ ...filter, tag: schedulesTag }, page);
-    }).pipe(Effect.provide(layer())),
+    }).pipe(Effect.provide(existing)),
 ).pipe(
   Command.withDescription("List schedules, newest first"),
   Command.withExamples([
@@ -190,7 +190,7 @@ const show = Command.make("show", { id }, ({ id }) =>
   Effect.gen(function* () {
     const found = yield* Schedules.describe(yield* named(id));
     yield* printOne(found, lines(found));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Show when a schedule runs next, and how its runs went"),
   );
 
@@ -206,7 +206,7 @@ const trigger = Command.make("trigger", {
     const of = yield* named(id);
     const { execution } = yield* Schedules.trigger(of, given("id", run));
     yield* printOne({ ...of, asked: "trigger", run: execution }, [`${execution}  asked for`]);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Run it once more, at once"),
   );
 
@@ -225,7 +225,7 @@ const backfill = Command.make("backfill", {
       { ...of, asked: "backfill", from, to },
       [`${of.execution}  backfill sent`],
     );
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Run it for the times between two that are over"),
     Command.withExamples([{
       command:
@@ -241,7 +241,7 @@ const change = Command.make(
       const of = yield* named(id);
       yield* Schedules.change(of, optionsOf(flags));
       yield* printOne({ ...of, asked: "change" }, [`${of.execution}  change sent`]);
-    }).pipe(Effect.provide(layer())),
+    }).pipe(Effect.provide(existing)),
 ).pipe(
   Command.validate(({ id: _, ...flags }) =>
     Object.values<Option.Option<unknown>>(flags).every(Option.isNone)
@@ -257,7 +257,7 @@ const cancel = Command.make("cancel", { id, reason }, ({ id, reason }) =>
     const of = yield* named(id);
     yield* (yield* Executions).cancel(of, given("reason", reason));
     yield* printOne({ ...of, asked: "cancel" }, [`${of.execution}  cancel sent`]);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("End it, and cancel its runs"),
   );
 
@@ -268,7 +268,7 @@ const runs = Command.make(
     Effect.gen(function* () {
       const { execution, tenant } = yield* named(id);
       yield* printExecutions({ tenant, tag: { name: runsTag, value: execution } }, page);
-    }).pipe(Effect.provide(layer())),
+    }).pipe(Effect.provide(existing)),
 ).pipe(
   Command.withDescription("List its runs, newest first"),
 );

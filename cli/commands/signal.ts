@@ -8,7 +8,7 @@ import { Executions } from "../../actors/executions.ts";
 import { checkForeignSignal } from "../../actors/signal.ts";
 import { given, id, jsonArgument, named } from "../flags.ts";
 import { json, printOne } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing } from "../root.ts";
 
 export const signal = Command.make("signal", {
   id,
@@ -43,7 +43,7 @@ export const signal = Command.make("signal", {
     const became = yield* effect;
     const word = typeof became === "string" ? became : json(became);
     yield* printOne({ ...sent, effect: became }, [`${to.execution}  signal ${signalId} ${word}`]);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Send a signal to an execution"),
     Command.withExamples([
       { command: `weir signal order/o-1 approval '{"by":"ana"}'` },

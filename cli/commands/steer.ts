@@ -8,7 +8,7 @@ import * as Flag from "effect/cli/Flag";
 import { Executions } from "../../actors/executions.ts";
 import { given, id, named, reason } from "../flags.ts";
 import { printOne } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing } from "../root.ts";
 
 type Verb = "cancel" | "pause" | "resume" | "promote" | "retry";
 
@@ -42,7 +42,7 @@ export const cancel = Command.make(
       (executions, of) =>
         executions.cancel(of, { ...given("reason", reason), ...(force ? { force } : {}) }),
     ).pipe(
-      Effect.provide(layer()),
+      Effect.provide(existing),
     ),
 ).pipe(
   Command.withDescription("Ask an execution to stop"),
@@ -54,7 +54,7 @@ export const pause = Command.make(
   { id, reason },
   ({ id, reason }) =>
     send("pause", id, (executions, of) => executions.pause(of, given("reason", reason))).pipe(
-      Effect.provide(layer()),
+      Effect.provide(existing),
     ),
 ).pipe(
   Command.withDescription("Have an execution begin nothing more until it is resumed"),
@@ -65,7 +65,7 @@ export const resume = Command.make(
   "resume",
   { id },
   ({ id }) =>
-    send("resume", id, (executions, of) => executions.resume(of)).pipe(Effect.provide(layer())),
+    send("resume", id, (executions, of) => executions.resume(of)).pipe(Effect.provide(existing)),
 ).pipe(
   Command.withDescription("Have a paused execution go on"),
   Command.withExamples([{ command: "weir resume order/o-1" }]),
@@ -75,7 +75,7 @@ export const promote = Command.make(
   "promote",
   { id },
   ({ id }) =>
-    send("promote", id, (executions, of) => executions.promote(of)).pipe(Effect.provide(layer())),
+    send("promote", id, (executions, of) => executions.promote(of)).pipe(Effect.provide(existing)),
 ).pipe(
   Command.withDescription("Have an execution that waits for its time begin now"),
   Command.withExamples([{ command: "weir promote order/o-1" }]),
@@ -89,7 +89,7 @@ export const retry = Command.make("retry", {
   ),
 }, ({ id, from }) =>
   send("retry", id, (executions, of) => executions.retry(of, { from })).pipe(
-    Effect.provide(layer()),
+    Effect.provide(existing),
   )).pipe(
     Command.withDescription("Run an execution again that has ended"),
     Command.withExamples([{ command: "weir retry order/o-1 --from start" }]),

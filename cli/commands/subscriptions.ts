@@ -9,7 +9,7 @@ import { parse, SubscriptionName, Timestamp } from "../../schema/ids.ts";
 import { type Subscription, Subscriptions } from "../../streams/subscriptions.ts";
 import { familyNames } from "../flags.ts";
 import { type Column, printList, printOne } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const columns: ReadonlyArray<Column<Subscription>> = [
@@ -33,7 +33,7 @@ const key = {
 const list = Command.make("list", {}, () =>
   Effect.gen(function* () {
     yield* printList(columns, yield* (yield* Subscriptions).list);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List the durable subscriptions"),
   );
 
@@ -57,7 +57,7 @@ const reset = Command.make("reset", {
       : { after: Option.getOrThrow(after) };
     yield* (yield* Subscriptions).reset({ family, name }, to);
     yield* printOne({ family, name, ...to }, [`${family}  ${name}  moved`]);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.validate(({ after, at }) =>
       Option.isSome(after) === Option.isSome(at)
         ? Effect.fail(
@@ -77,7 +77,7 @@ const forget = Command.make("delete", key, ({ family, name: text }) =>
     const name = yield* parse(SubscriptionName, "subscription name", text);
     yield* (yield* Subscriptions).delete({ family, name });
     yield* printOne({ family, name, deleted: true }, [`${family}  ${name}  deleted`]);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Forget a subscription"),
     Command.withExamples([{ command: "weir subscriptions delete completions billing" }]),
   );

@@ -18,7 +18,7 @@ import { familyFilters } from "../../streams/families/family.ts";
 import { Log } from "../../streams/log.ts";
 import { checked, familyNames, given, tagQuery } from "../flags.ts";
 import { type Column, json, makeList } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, tenant } from "../root.ts";
 import { iso } from "../screen.ts";
 
 type Event = FamilyEvents[Family];
@@ -102,7 +102,7 @@ export const tail = Command.make("tail", {
     };
     const events = follow ? families.read<Family>(family, options) : stored(family, options);
     yield* events.pipe(Stream.chunks, Stream.runForEach(print));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Print the events of a family"),
     Command.withExamples([
       { command: "weir tail completions", description: "What has ended so far" },

@@ -9,7 +9,7 @@ import { parse, Tenant } from "../../schema/ids.ts";
 import { type TenantEntry, Tenants } from "../../streams/tenants.ts";
 import { by, checked, given } from "../flags.ts";
 import { type Column, json, printList, printOne } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing, layer } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const columns: ReadonlyArray<Column<TenantEntry>> = [
@@ -33,7 +33,7 @@ const id = Argument.String("id").pipe(Argument.withDescription("Id of the tenant
 const list = Command.make("list", {}, () =>
   Effect.gen(function* () {
     yield* printList(columns, yield* (yield* Tenants).list);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List the tenants that were created"),
   );
 
@@ -62,7 +62,7 @@ const history = Command.make("history", { id }, (asked) =>
   Effect.gen(function* () {
     const tenant = yield* parse(Tenant, "tenant", asked.id);
     yield* printList(eventColumns, yield* (yield* Tenants).history(tenant));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Print what was granted and revoked in a tenant, and by whom"),
     Command.withExamples([{ command: "weir tenants history acme" }]),
   );

@@ -10,7 +10,7 @@ import { RunState } from "../../schema/run_state.ts";
 import { OutcomeType } from "../../schema/trigger.ts";
 import { by, given, jsonArgument } from "../flags.ts";
 import { type Column, fields, json, printList, printOne } from "../report.ts";
-import { layer, tenant } from "../root.ts";
+import { existing, layer, tenant } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const id = Argument.String("id").pipe(Argument.withDescription("Id of the trigger"));
@@ -177,7 +177,7 @@ const create = Command.make("create", {
 const ls = Command.make("ls", {}, () =>
   Effect.gen(function* () {
     yield* printList(columns, yield* Triggers.list(yield* tenant));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List the triggers of the tenant; ended ones for seven days"),
   );
 
@@ -185,7 +185,7 @@ const describe = Command.make("describe", { id }, ({ id }) =>
   Effect.gen(function* () {
     const found = yield* Triggers.describe(yield* tenant, id);
     yield* printOne(found, lines(found));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("Show a trigger, and what it fired for last"),
     Command.withExamples([{ command: "weir triggers describe on-paid" }]),
   );
@@ -194,7 +194,7 @@ const cancel = Command.make("cancel", { id, by }, ({ id, by }) =>
   Effect.gen(function* () {
     const found = yield* Triggers.cancel(yield* tenant, id, Option.getOrUndefined(by));
     yield* printOne(found, [`${found.id}  ${found.state}`]);
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("End a trigger; what it has fired for is done"),
     Command.withExamples([{ command: "weir triggers cancel on-paid" }]),
   );

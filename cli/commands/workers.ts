@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect";
 import * as Command from "effect/cli/Command";
 import { type Session, Sessions } from "../../streams/session.ts";
 import { type Column, printList } from "../report.ts";
-import { layer } from "../root.ts";
+import { existing } from "../root.ts";
 import { iso } from "../screen.ts";
 
 const columns: ReadonlyArray<Column<Session>> = [
@@ -24,6 +24,6 @@ export const workers = Command.make("workers", {}, () =>
   Effect.gen(function* () {
     const found = yield* (yield* Sessions).list;
     yield* printList(columns, [...found].sort((a, b) => a.worker < b.worker ? -1 : 1));
-  }).pipe(Effect.provide(layer()))).pipe(
+  }).pipe(Effect.provide(existing))).pipe(
     Command.withDescription("List the workers that are alive"),
   );

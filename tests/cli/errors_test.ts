@@ -116,6 +116,7 @@ describe("weir", () => {
       durability: "bounded",
       settings: { authorization: { users }, no_auth_user: "all" },
     });
+    await weir(["start", "order", "--unserved", "--server", server.url]);
   });
   after(() => server.stop());
 
@@ -137,6 +138,7 @@ describe("weir", () => {
   it("uses the store that is named, whatever the environment says, and with no server", async () => {
     const store = scratchFolder("store");
     const env = { NATS_URL: "nats://127.0.0.1:1" };
+    await weir(["start", "order/o-1", "--unserved", "--store", store], { env });
     const { exitCode, stdout } = await weir(["doctor", "--store", store, "--json"], { env });
     const { server: used } = objects(stdout)[0] as { readonly server: { readonly store: string } };
     assert.deepEqual([exitCode, used.store], [0, store]);
@@ -240,6 +242,29 @@ describe("weir", () => {
     assert.deepEqual([ran.exitCode, ran.stdout], [1, ""]);
     assert.match(ran.stderr, /Authorization Violation.*Check the address and credentials/i);
     assert.ok(!ran.stderr.includes("wrong"));
+  });
+
+  it("creates no namespace by looking, and says that there is none", async () => {
+    const there = ["--namespace", "typo", "--server", server.url];
+    const looking = ["ls", "describe", "history", "events", "tail", "workers", "lanes", "doctor"];
+    const steering = [
+      "signal",
+      "cancel",
+      "schedule pause",
+      "queues ls",
+      "budgets ls",
+      "triggers ls",
+    ];
+    for (const [name, words] of Object.entries(commands)) {
+      if (![...looking, ...steering].includes(name)) continue;
+      const ran = await weir([...words, ...there, "--json"]);
+      assert.deepEqual([name, ran.exitCode, ran.stdout], [name, 1, ""]);
+      const { code, message } = errorOf(ran.stderr);
+      assert.equal(code, "WEIR_NAMESPACE_NOT_FOUND");
+      assert.match(message, /no namespace typo on this server/);
+    }
+    assert.equal((await weir(["start", "order", "--unserved", ...there])).exitCode, 0);
+    assert.equal((await weir(["ls", ...there])).exitCode, 0);
   });
 
   for (const [name, words] of Object.entries(commands)) {

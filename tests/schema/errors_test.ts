@@ -60,6 +60,7 @@ const samples: ReadonlyArray<
     stream: "KV_weir",
     differences: [{ field: "max_age", expected: "0", actual: "60" }],
   }),
+  new errors.NamespaceNotFound({ namespace: "weir" }),
   new errors.CipherMissing({ namespace: "weir", key: "2026-11" }),
   new errors.UnsupportedRecordVersion({
     kind: "start",
