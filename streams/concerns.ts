@@ -87,9 +87,10 @@ const ofDurability = (
 ): ReadonlyArray<Concern> => {
   if (wanted === undefined || durability === wanted || durability === "power-safe") return [];
   return durability === "unknown"
-    ? [broken(
-      `${wanted} was asked for, and nobody has said what the server gives: look at its ` +
-        `sync_interval, and connect with durability`,
+    // No server of one's own tells it, however right it is.
+    ? [concern(
+      `${wanted} was asked for, and a server of one's own does not tell what it gives: ` +
+        `look at the sync_interval of its configuration`,
     )]
     : [
       broken(

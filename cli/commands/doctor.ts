@@ -119,7 +119,7 @@ export const doctor = Command.make("doctor", {
     Flag.withDefault(false),
   ),
   durability: Flag.Literals("durability", ["power-safe", "bounded"]).pipe(
-    Flag.withDescription("Fail if less is given than this"),
+    Flag.withDescription("Fail if less is given than this; a server of your own does not tell"),
     Flag.optional,
   ),
   replicas: count("replicas", "Fail if a stream of the log has fewer").pipe(Flag.optional),

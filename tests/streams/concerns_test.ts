@@ -55,10 +55,10 @@ describe("what an operator should look after", () => {
       [/^! power-safe was asked for, and bounded is given: .* sync_interval: always$/],
     ],
     "more durability than was asked for": [seen(), { durability: "bounded" }, []],
-    "a server of which nobody has said what it gives": [
+    "a server that does not tell what it gives": [
       seen({ durability: "unknown" }),
       { durability: "bounded" },
-      [/^! bounded was asked for, and nobody has said/],
+      [/^bounded was asked for, and a server of one's own does not tell .* sync_interval/],
     ],
     "fewer replicas than were asked for": [
       seen({ cluster: "c" }),
