@@ -136,7 +136,7 @@ export class ServerRefused extends Schema.TaggedError<ServerRefused>("@weir/weir
   readonly retryable = false;
   override get message(): string {
     return `${this.operation} was refused by the server: ${this.description} (${this.errorCode}). ` +
-      `Run \`weir doctor\`, or check the account's permissions and limits.`;
+      `Check the account's permissions and limits.`;
   }
 }
 

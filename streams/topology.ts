@@ -15,7 +15,7 @@ import {
   type CipherMissing,
   type InvalidInput,
   NamespaceNotFound,
-  type ServerRefused,
+  ServerRefused,
   TopologyDrift,
   type Unavailable,
 } from "../schema/errors.ts";
@@ -184,6 +184,19 @@ const foreign = {
 /** The subjects overlap with those of another stream. */
 const isOccupied = isRefusal(10065);
 
+/** What the account allows is less than what a stream asks for. */
+const isBelowMaxConsumers = isRefusal(10026);
+
+const sayMaxConsumers = (error: Unavailable | ServerRefused) =>
+  error._tag === "ServerRefused" && isBelowMaxConsumers(error)
+    ? new ServerRefused({
+      operation: error.operation,
+      errorCode: error.errorCode,
+      description:
+        `${error.description}: the account needs a max_consumers of ${maxConsumers} or more, or none`,
+    })
+    : error;
+
 /** The stream of a shard, new or found; whether it is what we rely on remains to be verified. */
 const obtain = Effect.fnUntraced(function* (
   layout: Layout,
@@ -211,7 +224,10 @@ const obtain = Effect.fnUntraced(function* (
   });
   const find = ask(`look up ${name}`, () => manager.streams.info(name));
   const obtained = create
-    ? findOrCreate(find, ask(`create ${name}`, () => manager.streams.add(config)))
+    ? findOrCreate(
+      find,
+      Effect.mapError(ask(`create ${name}`, () => manager.streams.add(config)), sayMaxConsumers),
+    )
     : Effect.catchIf(
       find,
       isMissing,

@@ -423,6 +423,29 @@ describe("topology", () => {
   });
 });
 
+it("an account of too few consumers is told how many there must be", async () => {
+  const users = [{ user: "few", password: "few" }];
+  const limited = await scratchServer({
+    settings: {
+      accounts: { FEW: { jetstream: { max_consumers: 9_999 }, users } },
+      no_auth_user: "few",
+    },
+  });
+  try {
+    const error = await Effect.runPromise(
+      Effect.flip(ensure()).pipe(
+        Effect.provide(Connection.layer({ servers: limited.url })),
+        Effect.scoped,
+      ),
+    );
+    assert.ok(error instanceof ServerRefused, String(error));
+    assert.equal(error.errorCode, 10026);
+    assert.match(error.message, /create KV_weir .* max_consumers of 10000 or more/);
+  } finally {
+    await limited.stop();
+  }
+});
+
 describe("three replicas", () => {
   let cluster: ScratchCluster;
   before(async () => {
