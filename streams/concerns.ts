@@ -5,8 +5,11 @@
  */
 import type { JetStreamAccountStats, StreamInfo } from "@nats-io/jetstream";
 import { statfs } from "node:fs/promises";
+import * as Arr from "effect/Array";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
+import * as Result from "effect/Result";
+import { Unavailable } from "../schema/errors.ts";
 import { Connection } from "./connection.ts";
 import { Log } from "./log.ts";
 import type { Durability } from "./server.ts";
@@ -31,7 +34,8 @@ export interface Seen {
   /** Of the cluster that the server belongs to, if it does. */
   readonly cluster: string | undefined;
   readonly streams: ReadonlyArray<Pick<StreamInfo, "config" | "cluster">>;
-  readonly account: Pick<JetStreamAccountStats, "limits" | "storage" | "tiers">;
+  /** Absent if the server did not tell. */
+  readonly account: Pick<JetStreamAccountStats, "limits" | "storage" | "tiers"> | undefined;
   /** When the streams of the embedded server may grow no more. */
   readonly maxStorageBytes?: number | undefined;
   /** Of the disk of the embedded server. */
@@ -101,8 +105,10 @@ const ofDurability = (
 };
 
 const ofRoom = ({ account, maxStorageBytes, disk }: Seen): ReadonlyArray<Concern> => {
-  const tiers = Object.entries(account.tiers ?? {});
-  const limited = maxStorageBytes !== undefined
+  const tiers = Object.entries(account?.tiers ?? {});
+  const limited = account === undefined
+    ? []
+    : maxStorageBytes !== undefined
     ? [["of the store's maxStorageBytes", account.storage, maxStorageBytes] as const]
     : tiers.length > 0
     ? tiers.map(([tier, of]) =>
@@ -148,19 +154,44 @@ const roomOn = (folder: string) =>
     return { freeBytes: bavail * bsize, bytes: blocks * bsize };
   }).pipe(Effect.option, Effect.map(Option.getOrUndefined));
 
+/** Whoever looks has the rest of the answers while one does not come. */
+const answerWithin = "5 seconds";
+
 /** The same, of the namespace that is connected to. */
 export const concerns = Effect.fn("Concerns.concerns")(function* (wanted: Wanted = {}) {
   const { ask, durability, manager, nats, server } = yield* Connection;
   const { layout } = yield* Log;
-  const shards = Array.from({ length: layout.shards }, (_, shard) => streamName(layout, shard));
-  const streams = yield* Effect.forEach(
-    shards,
-    (name) => ask(`look up ${name}`, () => manager.streams.info(name)),
-    { concurrency: "unbounded" },
-  );
-  const account = yield* ask("look up the account", () => manager.getAccountInfo());
+  const asked = <A>(operation: string, request: () => Promise<A>) =>
+    ask(operation, request).pipe(
+      Effect.timeoutOrElse({
+        duration: answerWithin,
+        orElse: () => {
+          const reason = `it took longer than ${answerWithin}`;
+          return Effect.fail(new Unavailable({ operation, reason, landed: "no" }));
+        },
+      }),
+      Effect.mapError(({ message }) => broken(message)),
+      Effect.result,
+    );
+  const shards = Arr.makeBy(layout.shards, (shard) => streamName(layout, shard));
+  const [streams, account] = yield* Effect.all([
+    Effect.forEach(
+      shards,
+      (name) => asked(`look up ${name}`, () => manager.streams.info(name)),
+      { concurrency: "unbounded" },
+    ),
+    asked("look up the account", () => manager.getAccountInfo()),
+  ], { concurrency: "unbounded" });
   const disk = server === undefined ? undefined : yield* roomOn(server.store);
   const cluster = nats.info?.cluster;
   const maxStorageBytes = server?.maxStorageBytes;
-  return concernsOf({ durability, cluster, streams, account, maxStorageBytes, disk }, wanted);
+  const seen = {
+    durability,
+    cluster,
+    streams: Arr.getSuccesses(streams),
+    account: Result.getOrUndefined(account),
+    maxStorageBytes,
+    disk,
+  };
+  return [...Arr.getFailures([...streams, account]), ...concernsOf(seen, wanted)];
 });

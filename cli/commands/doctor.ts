@@ -16,6 +16,7 @@ import { ExecutionIndex } from "../../streams/execution_index.ts";
 import { Log } from "../../streams/log.ts";
 import { Sessions } from "../../streams/session.ts";
 import { type Health, StorageBackend } from "../../streams/storage_backend.ts";
+import { Unavailable } from "../../schema/errors.ts";
 import { Unwell } from "../failure.ts";
 import { count, limit } from "../flags.ts";
 import { fields, printOne } from "../report.ts";
@@ -31,8 +32,9 @@ interface Findings {
   readonly health: Health;
   /** What somebody should look after. */
   readonly concerns: ReadonlyArray<Concern>;
-  readonly workers: number;
-  /** Absent if nobody asked. */
+  /** Absent if that got no answer. */
+  readonly workers?: number;
+  /** Absent if nobody asked, or that got no answer. */
   readonly stuck?: ReadonlyArray<Stuck>;
   /** Some of those that have not ended and that nobody runs. */
   readonly waiting: ReadonlyArray<Waiting>;
@@ -132,6 +134,21 @@ export const doctor = Command.make("doctor", {
     const connection = yield* Connection;
     const { layout } = yield* Log;
     const health = yield* (yield* StorageBackend).healthCheck;
+    const unanswered: Array<Concern> = [];
+    // What reads the log would only wait for it while it does not answer.
+    const read = <A, E, R>(question: Effect.Effect<A, E, R>): Effect.Effect<A | undefined, E, R> =>
+      health._tag === "Unhealthy" ? Effect.undefined : Effect.catch(question, (error) => {
+        if (!(error instanceof Unavailable)) return Effect.fail(error);
+        unanswered.push({ isBroken: true, what: error.message });
+        return Effect.undefined;
+      });
+    const asked = yield* concerns({
+      durability: Option.getOrUndefined(durability),
+      replicas: Option.getOrUndefined(replicas),
+    });
+    const workers = yield* read((yield* Sessions).list);
+    const stuck = quick ? undefined : yield* read(Stream.runCollect(neverStuck({ repair })));
+    const waiting = (yield* read(whatWaits(limit))) ?? [];
     const found: Findings = {
       server: {
         version: connection.nats.info?.version ?? "unknown",
@@ -142,13 +159,10 @@ export const doctor = Command.make("doctor", {
       shards: layout.shards,
       durability: connection.durability,
       health,
-      concerns: yield* concerns({
-        durability: Option.getOrUndefined(durability),
-        replicas: Option.getOrUndefined(replicas),
-      }),
-      workers: (yield* (yield* Sessions).list).length,
-      ...(quick ? {} : { stuck: yield* Stream.runCollect(neverStuck({ repair })) }),
-      waiting: yield* whatWaits(limit),
+      concerns: [...unanswered, ...asked],
+      ...(workers === undefined ? {} : { workers: workers.length }),
+      ...(stuck === undefined ? {} : { stuck }),
+      waiting,
     };
     yield* printOne(found, lines(found));
     const isBroken = found.concerns.some(({ isBroken }) => isBroken);

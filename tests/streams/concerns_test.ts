@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import { concerns, concernsOf, type Seen, type Wanted } from "../../streams/concerns.ts";
 import { Connection } from "../../streams/connection.ts";
+import { weir } from "../cli/command_line.ts";
 import { openClient } from "../fixtures/log_client.ts";
 import {
   eventually,
@@ -153,7 +154,7 @@ it("the embedded server names its limit before it is reached", async () => {
   }
 });
 
-it("a cluster of which a server is down names it", async () => {
+it("a cluster names the servers that are down, and without a majority what got no answer", async () => {
   const { servers, urls, ready, stop } = await scratchCluster();
   try {
     await ready();
@@ -161,6 +162,8 @@ it("a cluster of which a server is down names it", async () => {
     const told = () =>
       client.runPromise(Effect.map(concerns(), (all) => all.map(({ what }) => what)));
     await eventually("it is whole", async () => (await told()).length === 0 || undefined, 30_000);
+    // The list is there as well, as it is where somebody looked before.
+    assert.equal((await weir(["ls", "--server", urls[0]!])).exitCode, 0);
     await servers[2]!.kill();
     const missed = await eventually("it is missed", async () => {
       const all = await told().catch(() => []);
@@ -170,6 +173,15 @@ it("a cluster of which a server is down names it", async () => {
       missed.join("\n"),
       /^\S+-3 is down, or \d+ operations behind with its copy of KV_weir/,
     );
+    await servers[1]!.kill();
+    // The rest of the report comes all the same: who says nothing is named in it.
+    const { exitCode, stdout } = await eventually("the account gets no answer", async () => {
+      const ran = await weir(["doctor", "--quick", "--server", urls[0]!]);
+      return /^BAD +look up the account got no answer: /m.test(ran.stdout) ? ran : undefined;
+    }, 60_000);
+    assert.equal(exitCode, 1);
+    assert.match(stdout, /^server +nats-server .* at 127\.0\.0\.1:\d+$/m);
+    assert.match(stdout, /^look +\S+-2 is down/m);
     await client.dispose();
   } finally {
     await stop();
