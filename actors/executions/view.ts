@@ -130,7 +130,8 @@ export const makeView = (
       const { route, requires, deadline, task } = start.record;
       const lane = route?.slice(route.indexOf("@") + 1);
       const { actor } = executionIdentity(of.execution);
-      const missing = status === "waiting" && actor !== undefined && Option.isSome(sessions)
+      const isForWorkers = status === "waiting" || status === "suspended";
+      const missing = isForWorkers && actor !== undefined && Option.isSome(sessions)
         ? missingWorker(actor, route, yield* sessions.value.list)
         : undefined;
       const errand = status === "suspended" || status === "active"
@@ -140,6 +141,11 @@ export const makeView = (
         ? undefined
         : yield* whyRemote(post.errands, { ...of, life: state.life, turn: errand });
       const isAtRest = state.done === undefined && !isOwned && status !== "paused";
+      const reasoned = remote ?? because(status, view);
+      // Once what it waits for has come, nobody is there to go on with it.
+      const unheld = missing === undefined || status === "waiting"
+        ? missing ?? reasoned
+        : { ...reasoned, why: `${reasoned.why}, and ${missing.why}` };
       const held = isAtRest ? yield* holds(of, start.record) : undefined;
       return {
         ...view,
@@ -148,7 +154,7 @@ export const makeView = (
         tenant: of.tenant,
         life: state.life,
         status,
-        ...held === undefined ? missing ?? remote ?? because(status, view) : paused(held.by),
+        ...held === undefined ? unheld : paused(held.by),
         ...(lane === undefined || lane === "" ? {} : { lane }),
         ...(requires === undefined ? {} : { requires }),
         ...(deadline === undefined ? {} : { deadline }),

@@ -55,6 +55,20 @@ describe("a function that is left where it stands", () => {
     assert.deepEqual(came.slice(3), ["finally"]);
   });
 
+  it("says what it waits for, and who is missing to go on with it", async () => {
+    const { stays } = watched();
+    await using weir = await inMemory({ runsTwice: false });
+    const worker = await weir.worker([stays], { residentGrace: "0 millis" });
+    const run = await weir.start(stays, undefined);
+    await weir.advance("20 minutes");
+    assert.equal((await run.describe()).why, "it waits for the signal go");
+    await worker.close();
+    await run.signal(go, undefined);
+    const { status, reason, why } = await run.describe();
+    assert.deepEqual([status, reason], ["suspended", "signal"]);
+    assert.equal(why, "it waits for the signal go, and no worker that is alive serves stays");
+  });
+
   it("is told where it stands when it is asked to stop", async () => {
     const { came, stays } = watched();
     await using weir = await inMemory({ runsTwice: false });
