@@ -223,17 +223,19 @@ const obtain = Effect.fnUntraced(function* (
     return yield* new TopologyDrift({ stream: name, differences: [difference] });
   });
   const find = ask(`look up ${name}`, () => manager.streams.info(name));
-  const obtained = create
-    ? findOrCreate(
-      find,
-      Effect.mapError(ask(`create ${name}`, () => manager.streams.add(config)), sayMaxConsumers),
-    )
-    : Effect.catchIf(
-      find,
-      isMissing,
-      () => Effect.fail(new NamespaceNotFound({ namespace: layout.namespace })),
+  if (!create) {
+    return yield* find.pipe(
+      Effect.map((info) => info.config),
+      Effect.catchIf(
+        isMissing,
+        () => Effect.fail(new NamespaceNotFound({ namespace: layout.namespace })),
+      ),
     );
-  return yield* obtained.pipe(
+  }
+  return yield* findOrCreate(
+    find,
+    Effect.mapError(ask(`create ${name}`, () => manager.streams.add(config)), sayMaxConsumers),
+  ).pipe(
     Effect.map((info) => info.config),
     Effect.catchIf(isOccupied, occupied),
   );
