@@ -10,7 +10,7 @@ import { PlatformError } from "effect/PlatformError";
 import * as Predicate from "effect/Predicate";
 import * as CliError from "effect/cli/CliError";
 import * as CliOutput from "effect/cli/CliOutput";
-import { InvalidCursor, InvalidInput } from "../schema/errors.ts";
+import { InvalidCursor, InvalidInput, StreamDisconnected } from "../schema/errors.ts";
 import { json } from "./report.ts";
 import { harmlessLines, Screen } from "./screen.ts";
 
@@ -37,16 +37,15 @@ const described = (error: unknown) => {
       ? `${message} On the command line that is --unserved, or "unserved": true in a file of tasks.`
       : message,
     retryable: Predicate.hasProperty(error, "retryable") && error.retryable === true,
+    ...(error instanceof StreamDisconnected ? { cursor: error.cursor } : {}),
   };
 };
 
 const say = Effect.fnUntraced(function* (error: unknown, isForProgram: boolean) {
   const screen = yield* Screen;
-  const { code, message, retryable } = described(error);
+  const told = described(error);
   yield* screen.note(
-    isForProgram
-      ? json({ error: { code, message, retryable } })
-      : `weir: ${harmlessLines(message)}`,
+    isForProgram ? json({ error: told }) : `weir: ${harmlessLines(told.message)}`,
   );
 });
 

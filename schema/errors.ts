@@ -383,7 +383,10 @@ export class ConnectionFailed
     { servers: Schema.Array(Schema.String), reason: Schema.String, cause: Cause },
   ) {
   readonly code = "WEIR_CONNECTION_FAILED";
-  readonly retryable = true;
+  /** Who is refused is refused again. */
+  get retryable(): boolean {
+    return !/^(authorization violation|(account|user) authentication expired)/i.test(this.reason);
+  }
   override get message(): string {
     return `Cannot connect to ${this.servers.join(", ")}: ${this.reason}. ` +
       `Check the address and credentials, or leave NATS_URL unset for the embedded server.`;

@@ -3,6 +3,11 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
+import * as Cause from "effect/Cause";
+import * as Effect from "effect/Effect";
+import { explain } from "../../cli/failure.ts";
+import { Screen } from "../../cli/screen.ts";
+import { StreamDisconnected } from "../../schema/errors.ts";
 import { leftovers, scratchFolder, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 import { golden, objects, weir } from "./command_line.ts";
 
@@ -72,7 +77,12 @@ const stranger = async () => {
 const errorOf = (text: string) => {
   const [line, ...rest] = objects(text);
   assert.deepEqual(rest, []);
-  return line!["error"] as { readonly code: string; readonly message: string };
+  return line!["error"] as {
+    readonly code: string;
+    readonly message: string;
+    readonly retryable: boolean;
+    readonly cursor?: string;
+  };
 };
 
 for (const [name, words] of Object.entries(commands)) {
@@ -242,6 +252,36 @@ describe("weir", () => {
     assert.deepEqual([ran.exitCode, ran.stdout], [1, ""]);
     assert.match(ran.stderr, /Authorization Violation.*Check the address and credentials/i);
     assert.ok(!ran.stderr.includes("wrong"));
+    const json = await weir(["ls", "--server", as("all:wrong"), "--json"]);
+    assert.deepEqual([errorOf(json.stderr).code, errorOf(json.stderr).retryable], [
+      "WEIR_CONNECTION_FAILED",
+      false,
+    ]);
+    const away = await weir(["ls", "--server", "nats://127.0.0.1:1", "--json"]);
+    assert.equal(errorOf(away.stderr).retryable, true);
+  });
+
+  it("tells a program behind which event to read on", async () => {
+    let said = "";
+    const screen = Screen.of({
+      isTerminal: false,
+      hasColor: false,
+      rows: Effect.succeed(24),
+      columns: Effect.succeed(80),
+      write: () => Effect.void,
+      note: (text) => Effect.sync(() => void (said += text)),
+    });
+    const lost = Cause.fail(new StreamDisconnected({ cursor: "c-7", reason: "it broke" }));
+    const exitCode = await Effect.runPromise(
+      Effect.provideService(explain(lost, true), Screen, screen),
+    );
+    const { code, cursor, retryable } = errorOf(said);
+    assert.deepEqual([exitCode, code, cursor, retryable], [
+      1,
+      "WEIR_STREAM_DISCONNECTED",
+      "c-7",
+      true,
+    ]);
   });
 
   it("creates no namespace by looking, and says that there is none", async () => {
