@@ -65,6 +65,7 @@ const connectOptionNames: OptionNames<ConnectOptions> = {
   parts: true,
   replicas: true,
   longestLease: true,
+  create: true,
   maxPayloadBytes: true,
   spillThresholdBytes: true,
   giveUpAfter: true,
