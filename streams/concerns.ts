@@ -44,6 +44,8 @@ export interface Seen {
 
 /** Beyond this part of what it may use an account should be looked after. */
 const mostUsed = 0.8;
+/** With less than this left a large record finds no room any more. */
+const leastRoomBytes = 256 * 1024;
 /** With less than this a disk is as good as full. */
 const leastFreeBytes = 512 * 1024 * 1024;
 const leastFree = 0.05;
@@ -116,10 +118,15 @@ const ofRoom = ({ account, maxStorageBytes, disk }: Seen): ReadonlyArray<Concern
     )
     : [["of the account", account.storage, account.limits.max_storage] as const];
   const used = limited.flatMap(([whose, storage, most]) => {
-    const part = most > 0 ? storage / most : 0;
-    return part > mostUsed
-      ? [concern(`${percent(part)} ${whose} is used: raise its limit, or let less be kept`)]
-      : [];
+    if (most <= 0 || storage / most <= mostUsed) return [];
+    const used = `${percent(storage / most)} ${whose} is used`;
+    return most - storage < leastRoomBytes
+      ? [
+        broken(
+          `${used}, and appends are refused, the large ones first: raise its limit, or let less be kept`,
+        ),
+      ]
+      : [concern(`${used}: raise its limit, or let less be kept`)];
   });
   const isShort = disk !== undefined && disk.bytes > 0 &&
     (disk.freeBytes < leastFreeBytes || disk.freeBytes / disk.bytes < leastFree);

@@ -89,17 +89,27 @@ describe("what an operator should look after", () => {
       ],
     ],
     "an account that is almost full": [
-      seen({ account: account(81, 100) }),
+      seen({ account: account(81 * giB, 100 * giB) }),
       {},
-      [/^81 % of the account is used/],
+      [/^81 % of the account is used: raise/],
+    ],
+    "an account that is full": [
+      seen({ account: account(100 * giB - 1_024, 100 * giB) }),
+      {},
+      [/^! 99 % of the account is used, and appends are refused/],
     ],
     "a store of one's own that is almost full": [
-      seen({ maxStorageBytes: 100 }),
+      seen({ account: account(90 * giB, -1), maxStorageBytes: 100 * giB }),
       {},
       [/^90 % of the store's maxStorageBytes is used/],
     ],
     "a tier that is almost full": [
-      seen({ account: { ...account(0, 0), tiers: { R1: account(1, 100), R3: account(99, 100) } } }),
+      seen({
+        account: {
+          ...account(0, 0),
+          tiers: { R1: account(1, 100), R3: account(99 * giB, 100 * giB) },
+        },
+      }),
       {},
       [/^99 % of the account's tier R3/],
     ],
@@ -110,7 +120,7 @@ describe("what an operator should look after", () => {
     ],
     "a small disk with room": [seen({ disk: { freeBytes: giB, bytes: 2 * giB } }), {}, []],
     "what was asked for before what may come": [
-      seen({ durability: "bounded", account: account(81, 100) }),
+      seen({ durability: "bounded", account: account(81 * giB, 100 * giB) }),
       { durability: "power-safe" },
       [/^! power-safe/, /^81 %/],
     ],
@@ -148,7 +158,10 @@ it("the embedded server names its limit before it is reached", async () => {
     const { manager, jetStream } = await client.runPromise(Connection);
     await manager.streams.add({ name: "filler", subjects: ["filler"] });
     await jetStream.publish("filler", new Uint8Array(900 * 1024));
-    assert.match(await told(), /^8\d % of the store's maxStorageBytes is used: raise its limit/m);
+    assert.match(
+      await told(),
+      /^8\d % of the store's maxStorageBytes is used, and appends are refused/m,
+    );
   } finally {
     await client.dispose();
   }
@@ -165,14 +178,10 @@ it("a cluster names the servers that are down, and without a majority what got n
     // The list is there as well, as it is where somebody looked before.
     assert.equal((await weir(["ls", "--server", urls[0]!])).exitCode, 0);
     await servers[2]!.kill();
-    const missed = await eventually("it is missed", async () => {
-      const all = await told().catch(() => []);
-      return all.length > 0 ? all : undefined;
+    const isMissed = /^\S+-3 is down, or \d+ operations behind with its copy of KV_weir/;
+    await eventually("it is missed", async () => {
+      return (await told()).some((what) => isMissed.test(what)) || undefined;
     }, 60_000);
-    assert.match(
-      missed.join("\n"),
-      /^\S+-3 is down, or \d+ operations behind with its copy of KV_weir/,
-    );
     await servers[1]!.kill();
     // The rest of the report comes all the same: who says nothing is named in it.
     const { exitCode, stdout } = await eventually("the account gets no answer", async () => {
@@ -181,7 +190,6 @@ it("a cluster names the servers that are down, and without a majority what got n
     }, 60_000);
     assert.equal(exitCode, 1);
     assert.match(stdout, /^server +nats-server .* at 127\.0\.0\.1:\d+$/m);
-    assert.match(stdout, /^look +\S+-2 is down/m);
     await client.dispose();
   } finally {
     await stop();
