@@ -22,6 +22,7 @@ import {
   type WorkerLoad,
 } from "../schema/session_record.ts";
 import { type AppendError, type Entry, Log, type ReadError } from "./log.ts";
+import { randomMessageId } from "./message_id.ts";
 import { skippedRecords } from "./metrics.ts";
 import { type Filter, type Layout, shardRoot, workerAddress } from "./subjects.ts";
 
@@ -101,6 +102,7 @@ const make = Effect.gen(function* () {
     const address = workerAddress(log.layout, worker);
     const ttlSeconds = Math.max(3, Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(ttl))));
     let revision = 0;
+    let lastId = "";
     const body = () =>
       sessionRecord.encode({
         kind: "session",
@@ -109,15 +111,17 @@ const make = Effect.gen(function* () {
         ...description,
         ...(load === undefined ? {} : { load: load() }),
       });
-    const write = Effect.suspend(() =>
-      log.append(address, {
+    const write = Effect.suspend(() => {
+      lastId = randomMessageId();
+      return log.append(address, {
         kind: "worker",
         body: body(),
+        id: lastId,
         guard: { after: revision },
         ttlSeconds,
         replaces: true,
-      })
-    ).pipe(Effect.tap(({ sequence }) => Effect.sync(() => revision = sequence)));
+      });
+    }).pipe(Effect.tap(({ sequence }) => Effect.sync(() => revision = sequence)));
     const renew = write.pipe(
       Effect.catchIf(isMoved, () =>
         Effect.flatMap(last(worker), (found) => {
@@ -127,18 +131,29 @@ const make = Effect.gen(function* () {
       Effect.retry({ while: isMoved, times: 5 }),
     );
     yield* renew;
-    yield* Effect.addFinalizer(() =>
-      log.append(address, {
+    const removeBehind = (after: number) =>
+      Effect.asVoid(log.append(address, {
         kind: "worker",
         body: new Uint8Array(),
         removes: true,
         replaces: true,
         // For those who follow; whoever was away longer notices by himself.
         ttlSeconds: 1,
-        guard: { after: revision },
-        // Without it the session lapses by itself.
-      }).pipe(Effect.timeout("2 seconds"), Effect.ignore)
+        guard: { after },
+      }));
+    const remove = Effect.suspend(() => removeBehind(revision)).pipe(
+      // A renewal that was under way may be stored; nobody was told of it.
+      Effect.catchIf(isMoved, () =>
+        Effect.flatMap(
+          last(worker),
+          Option.match({
+            onNone: () => Effect.void,
+            onSome: ({ id, sequence }) => id === lastId ? removeBehind(sequence) : Effect.void,
+          }),
+        )),
     );
+    // Without it the session lapses by itself.
+    yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(remove, "2 seconds")));
     yield* renew.pipe(
       Effect.catch((error) => Effect.logWarning("a worker session could not be renewed", error)),
       Effect.schedule(Schedule.spaced(Duration.seconds(ttlSeconds / 3))),

@@ -1,14 +1,16 @@
 /** The contract of `Sessions` as the list of workers that are there. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
+import * as Layer from "effect/Layer";
 import * as Option from "effect/Option";
 import * as Schedule from "effect/Schedule";
 import * as Stream from "effect/Stream";
 import { ActorName, Lane } from "../../schema/ids.ts";
 import { Log } from "../../streams/log.ts";
-import { Sessions } from "../../streams/session.ts";
+import { layer, Sessions } from "../../streams/session.ts";
 import { subjectOf, workerAddress } from "../../streams/subjects.ts";
 import { body, type Run, uniqueWorker } from "./subject_matter.ts";
 
@@ -97,6 +99,35 @@ export const sessionSuite = (name: string, run: Run<Log | Sessions>): void => {
           Effect.repeat({ until: Option.isNone, schedule: Schedule.spaced("20 millis") }),
           Effect.timeout("15 seconds"),
         );
+      }));
+
+    test("of a worker that goes while it renews its session, nothing stays", (sessions) =>
+      Effect.gen(function* () {
+        const log = yield* Log;
+        const worker = uniqueWorker();
+        const stored = yield* Deferred.make<void>();
+        let writes = 0;
+        const untold = Log.of({
+          ...log,
+          append: (to, message) => {
+            const appended = log.append(to, message);
+            const isRenewal = message.kind === "worker" && message.removes !== true && writes++ > 0;
+            return isRenewal
+              ? Effect.tap(
+                appended,
+                Effect.andThen(Deferred.succeed(stored, undefined), Effect.never),
+              )
+              : appended;
+          },
+        });
+        yield* Effect.gen(function* () {
+          yield* (yield* Sessions).open({ worker, ttl: "3 seconds" });
+          yield* Deferred.await(stored);
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(Layer.fresh(layer).pipe(Layer.provide(Layer.succeed(Log, untold)))),
+        );
+        assert.equal(yield* sessions.isOpen(worker), false);
       }));
 
     test("a record that is none of ours is passed over", (sessions) =>
