@@ -378,7 +378,7 @@ export const create = Effect.fnUntraced(function* (
   tenant: Tenant,
   options: Omit<CreateTriggerOptions, "tenant">,
 ) {
-  yield* checkOptions<CreateTriggerOptions>("a trigger", options, createOptionNames);
+  yield* checkOptions("a trigger", options, createOptionNames);
   const { standing = false, unserved = false } = options;
   const id = yield* parse(TriggerId, "trigger id", options.id ?? randomUUID());
   const when = yield* whenOf(options.when);

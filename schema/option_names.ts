@@ -10,10 +10,10 @@ import { shown } from "./ids.ts";
 export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: true };
 
 /** Refuses what is no object, and options that there are not. */
-export const checkOptions = <Options>(
+export const checkOptions = (
   of: string,
   given: unknown,
-  names: OptionNames<Options>,
+  names: Readonly<Record<string, true>>,
 ): Effect.Effect<void, InvalidInput> => {
   if (given === undefined) return Effect.void;
   if (typeof given !== "object" || given === null) {
