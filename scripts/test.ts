@@ -5,8 +5,7 @@
  */
 import process from "node:process";
 import { buildPackage } from "./build_npm.ts";
-import { checks, typesForNode } from "./gate/checks.ts";
-import type { Finished } from "./gate/command.ts";
+import { runChecks, typesForNode } from "./gate/checks.ts";
 import { examplesIn } from "./gate/examples.ts";
 import { type InstalledPackage, installPackage } from "./gate/installed_package.ts";
 import { nodeBinaries } from "./gate/node_binary.ts";
@@ -82,12 +81,6 @@ const prepareServers = async (): Promise<boolean> => {
   return true;
 };
 
-const checking = (name: string, check: () => Promise<Finished>): Piece => () =>
-  attempt("checks", name, async () => {
-    const { exitCode, output } = await check();
-    if (exitCode !== 0) throw new Error(output);
-  });
-
 const preparePackage = async (): Promise<InstalledPackage | undefined> => {
   const tarball = await attempt("preparation", "build the npm package", buildPackage);
   if (tarball === undefined) return undefined;
@@ -102,7 +95,7 @@ const gate = async (): Promise<void> => {
   const [installing] = await Promise.all([
     preparePackage(),
     run([
-      ...checks.map(({ name, check }) => checking(name, check)),
+      runChecks,
       ...running("Deno", await denoTests()),
       ...running("Documentation", await documentationTests()),
     ]),
@@ -131,7 +124,7 @@ const full = async (): Promise<void> => {
   await some(await fullTests(), fullAtOnce);
   announce("Internals on Node");
   const nodes = await attempt("preparation", "Node 20, 22, 24", nodeBinaries);
-  await checking("types for Node", typesForNode)();
+  await attempt("checks", "types for Node", typesForNode);
   if (nodes === undefined) return;
   await run(running("Internals on Node", await internalTestsOnNode(nodes, { ofPlatform: false })));
 };

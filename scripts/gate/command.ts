@@ -16,6 +16,7 @@ export interface CommandOptions {
 export interface Finished {
   /** `null` when a signal ended the program. */
   readonly exitCode: number | null;
+  readonly signal: string | null;
   readonly timedOut: boolean;
   readonly output: string;
   readonly seconds: number;
@@ -76,15 +77,20 @@ export const run = (
         child.stderr.destroy();
       }, 1000).unref();
     });
-    child.on("close", (exitCode) =>
+    child.on("close", (exitCode, signal) =>
       resolve({
         exitCode,
+        signal,
         timedOut,
         output: Buffer.concat(chunks).toString(),
         seconds: (performance.now() - startedAt) / 1000,
       }));
     child.on("error", reject);
   });
+
+/** How a program ended, as the end of a sentence. */
+export const ending = ({ exitCode, signal, timedOut }: Finished): string =>
+  timedOut ? "took too long" : `ended with ${signal ?? exitCode}`;
 
 /** Runs a program that has to succeed; rejects with its output otherwise. */
 export const runOrThrow = async (
@@ -94,8 +100,7 @@ export const runOrThrow = async (
 ): Promise<string> => {
   const finished = await run(program, args, options);
   if (finished.exitCode !== 0) {
-    const how = finished.timedOut ? "took too long" : `ended with ${finished.exitCode}`;
-    throw new Error(`${program} ${args.join(" ")} ${how}:\n${finished.output}`);
+    throw new Error(`${program} ${args.join(" ")} ${ending(finished)}:\n${finished.output}`);
   }
   return finished.output;
 };

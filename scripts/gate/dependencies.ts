@@ -6,7 +6,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { type Finished, run } from "./command.ts";
+import { run } from "./command.ts";
 import { manifest, root } from "./library.ts";
 
 const licences = new Set([
@@ -84,9 +84,8 @@ const advisories = async (): Promise<ReadonlyArray<string>> => {
   return [output];
 };
 
-/** All of it. */
-export const checkDependencies = async (): Promise<Finished> => {
-  const began = performance.now();
+/** All of it; rejects with what is wrong. */
+export const checkDependencies = async (): Promise<void> => {
   const lock: Lock = JSON.parse(await readFile(join(root, "deno.lock"), "utf8"));
   const wrong = [
     ...unpinned(manifest.imports),
@@ -94,10 +93,5 @@ export const checkDependencies = async (): Promise<Finished> => {
     ...await unlicensed(lock),
     ...await advisories(),
   ];
-  return {
-    exitCode: wrong.length === 0 ? 0 : 1,
-    timedOut: false,
-    output: wrong.join("\n"),
-    seconds: (performance.now() - began) / 1_000,
-  };
+  if (wrong.length > 0) throw new Error(wrong.join("\n"));
 };

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { run } from "./command.ts";
+import { ending, run } from "./command.ts";
 import { endLeftovers, markerName } from "./leftovers.ts";
 
 const limitSeconds = 60;
@@ -36,7 +36,7 @@ const runExample = async (folder: string, program: string, args: ReadonlyArray<s
   const leftovers = await endLeftovers(marker);
   const lines = await promised(folder);
   const problems = [
-    ...(finished.exitCode === 0 ? [] : [`it ended with ${finished.exitCode ?? "a signal"}`]),
+    ...(finished.exitCode === 0 ? [] : [`it ${ending(finished)}`]),
     ...(lines.length === 0 ? ["it promises nothing"] : []),
     ...lines.filter((line) => !finished.output.includes(line)).map((line) => `no line "${line}"`),
     ...leftovers.map((process) => `it left ${process}`),

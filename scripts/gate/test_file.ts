@@ -8,7 +8,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { run } from "./command.ts";
+import { ending, run } from "./command.ts";
 import { type Counts, countTests } from "./junit.ts";
 import { endLeftovers, markerName } from "./leftovers.ts";
 
@@ -66,7 +66,7 @@ export const runTestFile = async (file: TestFile): Promise<Result> => {
     problems.push(`it did not end within ${file.limitSeconds} s`);
   } else {
     if (finished.exitCode !== 0 && counts.failed === 0) {
-      problems.push(`it ended with ${finished.exitCode ?? "a signal"} though no test failed`);
+      problems.push(`it ${ending(finished)} though no test failed`);
     }
     if (finished.exitCode === 0 && counts.passed + counts.failed + counts.skipped === 0) {
       problems.push("it ran no test");

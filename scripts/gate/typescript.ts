@@ -6,7 +6,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { type Finished, run } from "./command.ts";
+import { runOrThrow } from "./command.ts";
 import { manifest, root } from "./library.ts";
 
 export interface Compilation {
@@ -16,7 +16,7 @@ export interface Compilation {
   readonly files: ReadonlyArray<string>;
 }
 
-export const compile = async ({ folder, options, files }: Compilation): Promise<Finished> => {
+export const compile = async ({ folder, options, files }: Compilation): Promise<void> => {
   await mkdir(folder, { recursive: true });
   const config = join(folder, "tsconfig.json");
   const compilerOptions = {
@@ -30,5 +30,5 @@ export const compile = async ({ folder, options, files }: Compilation): Promise<
   };
   await writeFile(config, JSON.stringify({ compilerOptions, files }, null, 2) + "\n");
   const compiler = `${manifest.imports.typescript}/tsc`;
-  return run(process.execPath, ["run", "-A", compiler, "-p", config], { cwd: root });
+  await runOrThrow(process.execPath, ["run", "-A", compiler, "-p", config], { cwd: root });
 };

@@ -76,6 +76,11 @@ describe("a test file", () => {
     assert.match(problems.join(), /ended with 3/);
   });
 
+  it("fails when a signal ends it, and says which", async () => {
+    const { problems } = await runShell(`${writeOnePassed}; kill -KILL $$`);
+    assert.match(problems.join(), /ended with SIGKILL/);
+  });
+
   it("fails when it runs no test", async () => {
     assert.match((await runShell("true")).problems.join(), /ran no test/);
   });
