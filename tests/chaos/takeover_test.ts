@@ -173,7 +173,10 @@ const contest = async (
   );
   const clients = Array.from({ length: contenders }, open);
   const witness = open();
+  let isOver = false;
+  let trouble: Promise<void> | undefined;
   try {
+    await Promise.all(clients.map((client) => client.runPromise(Log)));
     const { layout } = await witness.runPromise(Log);
     const load = clients.map((client, i) =>
       client.runPromise(
@@ -187,8 +190,7 @@ const contest = async (
           ), { concurrency: "unbounded", discard: true }).pipe(Effect.raceFirst(over)),
       )
     );
-    let isOver = false;
-    const trouble = disturbance(witness, () => isOver);
+    trouble = disturbance(witness, () => isOver);
     await Promise.all(load);
     isOver = true;
     await trouble;
@@ -206,6 +208,8 @@ const contest = async (
     assert.ok(count.stale > claims, summary);
     assert.ok(owned.length >= count.stored, summary);
   } finally {
+    isOver = true;
+    await trouble;
     await Promise.all([...clients, witness].map((client) => client.dispose()));
   }
 };
