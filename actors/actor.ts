@@ -8,6 +8,7 @@ import type * as Duration from "effect/Duration";
 import type { Amounts } from "../schema/budget.ts";
 import { InvalidInput } from "../schema/errors.ts";
 import { type ActorName, type Lane, shown } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 import type { Consumed, ConsumeOptions } from "../streams/budgets.ts";
 import { contextOf } from "./actor_context.ts";
 import type { ActorCode, RunOptions, TokenOptions } from "./engine/operations.ts";
@@ -172,6 +173,15 @@ export interface ActorOptions<Input, Output, Class extends ErrorClass = ErrorCla
   readonly keep?: Keep;
 }
 
+/** The names of an actor's options, for those that have more. */
+export const actorOptionNames: OptionNames<ActorOptions<unknown, unknown>> = {
+  input: true,
+  output: true,
+  errors: true,
+  retry: true,
+  keep: true,
+};
+
 /** An actor: a name, and the function that its executions run. */
 export interface Actor<Input, Output, Raised = unknown>
   extends ActorOptions<Input, Output, ErrorClass<Raised>> {
@@ -223,6 +233,7 @@ export function actor<Input, Output, Class extends ErrorClass>(
       rule: "expected its function as the last of actor(name, options, run)",
     });
   }
+  Effect.runSync(checkOptions("an actor", options, actorOptionNames));
   return { ...options, name, run };
 }
 

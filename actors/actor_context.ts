@@ -7,7 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
-import type * as Schema from "effect/Schema";
+import * as Schema from "effect/Schema";
 import { BudgetName } from "../schema/budget.ts";
 import {
   BudgetExhausted,
@@ -18,11 +18,13 @@ import {
   StepFailed,
 } from "../schema/execution_errors.ts";
 import { ActorName, Lane, namedExecution, parse } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 import { Requires, routeOf } from "../schema/route.ts";
 import type {
   Actor,
   ActorContext,
   ChildOptions,
+  ConsumeContextOptions,
   SpawnedChild,
   StateCell,
   StepContext,
@@ -117,13 +119,33 @@ export interface OpenContext {
   readonly close: () => NotAwaited | undefined;
 }
 
+const childOptionNames: OptionNames<ChildOptions> = {
+  name: true,
+  id: true,
+  tags: true,
+  lane: true,
+  requires: true,
+  onParentEnd: true,
+};
+
+const consumeOptionNames: OptionNames<ConsumeContextOptions> = {
+  budgets: true,
+  overage: true,
+  unallocated: true,
+  leave: true,
+};
+
 const parseBudgetName = (name: string) => parse(BudgetName, "budget name", name);
+
+const OnParentEnd = Schema.Literals(["cancel", "abandon"]);
 
 const childOf = Effect.fnUntraced(function* (
   actor: { readonly name: string },
   input: unknown,
-  { id, lane, requires, tags, onParentEnd }: ChildOptions,
+  options: ChildOptions,
 ) {
+  yield* checkOptions("a child", options, childOptionNames);
+  const { id, lane, requires, tags, onParentEnd } = options;
   const { name: actorName } = yield* definition("actor", actor);
   const named = id === undefined
     ? { actor: yield* parse(ActorName, "actor name", actorName) }
@@ -141,7 +163,9 @@ const childOf = Effect.fnUntraced(function* (
     ...(route === undefined ? {} : { route }),
     ...(required === undefined ? {} : { requires: required }),
     ...(tags === undefined ? {} : { tags }),
-    ...(onParentEnd === undefined ? {} : { onParentEnd }),
+    ...(onParentEnd === undefined
+      ? {}
+      : { onParentEnd: yield* parse(OnParentEnd, "onParentEnd", onParentEnd) }),
   };
 });
 
@@ -241,11 +265,13 @@ export const contextOf = (
           options,
         )),
       ) as Promise<A>,
-    consume: (name, amounts, { budgets, ...options } = {}) =>
+    consume: (name, amounts, given = {}) =>
       awaited(
         "consume",
         name,
         raising(Effect.gen(function* () {
+          yield* checkOptions("consume", given, consumeOptionNames);
+          const { budgets, ...options } = given;
           const names = typeof budgets === "string" ? [budgets] : budgets;
           return yield* operations.consume(name, amounts, {
             ...options,
@@ -337,16 +363,18 @@ export const contextOf = (
     join: <Input, Output>(
       actor: Actor<Input, Output>,
       id: string,
-      { name = nameOf(actor) }: { readonly name?: string } = {},
+      options: { readonly name?: string } = {},
     ) =>
       awaited(
         "join",
-        name,
+        options?.name ?? nameOf(actor),
         raising(
-          definition("actor", actor).pipe(
-            Effect.flatMap((actor) => namedExecution(actor.name, id)),
-            Effect.flatMap((named) => operations.join(name, { ...named, tenant })),
-          ),
+          Effect.gen(function* () {
+            const { name } = yield* definition("actor", actor);
+            yield* checkOptions("join", options, { name: true });
+            const named = yield* namedExecution(name, id);
+            return yield* operations.join(options.name ?? name, { ...named, tenant });
+          }),
           actor?.errors,
         ),
       ) as Promise<Output>,

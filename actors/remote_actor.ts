@@ -8,8 +8,9 @@ import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
 import { InvalidInput } from "../schema/errors.ts";
 import { parse } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 import { Department, RemoteCapabilities } from "../schema/remote_needs.ts";
-import type { Actor, ActorOptions } from "./actor.ts";
+import { type Actor, actorOptionNames, type ActorOptions } from "./actor.ts";
 import { sendOut } from "./actor_context.ts";
 import type { ErrorClass, Raised } from "./raise.ts";
 
@@ -26,6 +27,14 @@ export interface RemoteActorOptions<Input, Output, Class extends ErrorClass = Er
   /** How many workers may lose it before it is given up; 10, if left out. */
   readonly maxReclaims?: number;
 }
+
+const optionNames: OptionNames<RemoteActorOptions<unknown, unknown>> = {
+  ...actorOptionNames,
+  capabilities: true,
+  department: true,
+  leaseTtl: true,
+  maxReclaims: true,
+};
 
 const leaseOf = (input: Duration.Input) => {
   const duration = Option.map(Duration.fromInput(input), Duration.toMillis);
@@ -67,6 +76,7 @@ export const remoteActor = <Input, Output, Class extends ErrorClass = never>(
   const { capabilities = [name], department, leaseTtl = "30 seconds", maxReclaims = 10, ...rest } =
     options;
   const request = Effect.runSync(Effect.gen(function* () {
+    yield* checkOptions("a remote actor", options, optionNames);
     if (!Number.isSafeInteger(maxReclaims) || maxReclaims < 0) {
       return yield* new InvalidInput({
         what: "maxReclaims",

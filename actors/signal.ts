@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect";
 import { InvalidInput } from "../schema/errors.ts";
 import { shown } from "../schema/ids.ts";
+import { checkOptions } from "../schema/option_names.ts";
 import type { AnyCapability } from "./grants.ts";
 import type { AnySchema } from "./standard_schema.ts";
 
@@ -35,11 +36,10 @@ export const signal = <A = undefined>(
   name: string,
   payload?: AnySchema<A>,
   options: Pick<SignalDefinition<A>, "needs"> = {},
-): SignalDefinition<A> => ({
-  name,
-  payload,
-  ...options,
-});
+): SignalDefinition<A> => {
+  Effect.runSync(checkOptions("a signal", options, { needs: true }));
+  return { name, payload, ...options };
+};
 
 /** Refuses the names of the runtime's own signals, by which it steers what it runs. */
 export const checkForeignSignal = (name: unknown): Effect.Effect<void, InvalidInput> =>

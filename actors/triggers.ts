@@ -110,6 +110,8 @@ export interface CreateTriggerOptions extends OfTenant {
   readonly unserved?: boolean;
 }
 
+const emitOptionNames: OptionNames<EmitOptions> = { tenant: true, id: true, execution: true };
+
 const createOptionNames: OptionNames<CreateTriggerOptions> = {
   tenant: true,
   id: true,
@@ -454,8 +456,10 @@ export const emit = Effect.fnUntraced(function* (
   // deno-lint-ignore no-explicit-any -- each has a payload of its own
   event: string | SignalDefinition<any>,
   given?: unknown,
-  { id, execution }: Omit<EmitOptions, "tenant"> = {},
+  options: EmitOptions = {},
 ) {
+  yield* checkOptions("emit", options, emitOptionNames);
+  const { id, execution } = options;
   const key = yield* parse(EventKey, "event", nameIn(event));
   const what = `the payload of ${key}`;
   const schema = typeof event === "string" ? undefined : event.payload;

@@ -43,6 +43,7 @@ import type { Steering } from "./executions/steering.ts";
 import { taskOptionNames, type TaskOptions } from "./executions/task.ts";
 import { type FamilyReaders, makeFamilies } from "./families.ts";
 import { makeGrants } from "./grants.ts";
+import type { KeepOptions } from "./keep.ts";
 import { makeLedgers } from "./ledgers.ts";
 import { makeRun } from "./run.ts";
 import { makeQueues } from "./queues.ts";
@@ -286,12 +287,32 @@ export const checkActors = Effect.fnUntraced(function* (
 });
 
 /** A worker of actors, until the scope ends. */
+const workerOptionNames: OptionNames<WorkerOptions> = {
+  identity: true,
+  lanes: true,
+  capabilities: true,
+  concurrency: true,
+  leaseTtl: true,
+  residentGrace: true,
+  maxReclaims: true,
+  drainTimeout: true,
+  keep: true,
+  queues: true,
+  triggers: true,
+  remotes: true,
+};
+
+const keepOptionNames: OptionNames<KeepOptions> = { default: true, tenants: true };
+
 export const makeWorker = Effect.fnUntraced(function* (
   // deno-lint-ignore no-explicit-any -- an actor's types are its own business here
   actors: ReadonlyArray<Actor<any, any>>,
-  { identity, lanes, ...rest }: WorkerOptions,
+  options: WorkerOptions,
 ) {
   yield* checkActors(actors);
+  yield* checkOptions("a worker", options, workerOptionNames);
+  yield* checkOptions("a worker's keep", options.keep, keepOptionNames);
+  const { identity, lanes, ...rest } = options;
   return yield* EngineWorker.make({
     ...rest,
     actors: actors.map(codeOf),

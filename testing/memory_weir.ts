@@ -22,6 +22,7 @@ import type { Weir, Worker, WorkerOptions } from "../actors/weir.ts";
 import { actingOn } from "../actors/access/acting.ts";
 import type { NondeterministicProgram } from "../schema/execution_errors.ts";
 import { parse, Tenant } from "../schema/ids.ts";
+import { checkOptions, type OptionNames } from "../schema/option_names.ts";
 import { ExecutionIndex } from "../streams/execution_index.ts";
 import * as EngineControl from "../streams/engine_control.ts";
 import * as Leases from "../streams/lease.ts";
@@ -48,6 +49,14 @@ export interface MemoryOptions {
    */
   readonly runsTwice?: boolean;
 }
+
+const optionNames: OptionNames<MemoryOptions> = {
+  tenant: true,
+  principal: true,
+  tokenKeys: true,
+  startsAt: true,
+  runsTwice: true,
+};
 
 /** A worker that can be killed. */
 export interface MortalWorker extends Worker {
@@ -143,7 +152,10 @@ const observed = <Input, Output>(
  * ```
  */
 export const inMemory = async (options: MemoryOptions = {}): Promise<MemoryWeir> => {
-  const tenant = await Effect.runPromise(parse(Tenant, "tenant", options.tenant ?? "default"));
+  const tenant = await Effect.runPromise(Effect.gen(function* () {
+    yield* checkOptions("inMemory", options, optionNames);
+    return yield* parse(Tenant, "tenant", options.tenant ?? "default");
+  }));
   /** The steps that each worker has under way. */
   const steps = new Set<ReadonlySet<{ readonly since: number }>>();
   const clock = new VirtualClock(

@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect";
 import type { InvalidInput, PayloadTooLarge } from "../../schema/errors.ts";
+import { checkOptions, type OptionNames } from "../../schema/option_names.ts";
 import { outboxRecord } from "../../streams/outbox/record.ts";
 import { prepare } from "../../streams/outbox/service.ts";
 import { outboxAddress } from "../../streams/subjects.ts";
@@ -18,6 +19,8 @@ export interface AddEventOptions {
   readonly key?: string;
 }
 
+const optionNames: OptionNames<AddEventOptions> = { name: true, key: true };
+
 /** Adds an event; gives its id. */
 export type AddEvent = (
   eventType: string,
@@ -26,7 +29,9 @@ export type AddEvent = (
 ) => Effect.Effect<string, OperationError | InvalidInput | PayloadTooLarge>;
 
 export const eventsOf = (host: Host, perform: Perform): AddEvent =>
-  Effect.fnUntraced(function* (eventType, payload, { name = eventType, key: orderingKey } = {}) {
+  Effect.fnUntraced(function* (eventType, payload, options = {}) {
+    yield* checkOptions("outbox.add", options, optionNames);
+    const { name = eventType, key: orderingKey } = options;
     const event = yield* prepare(
       {},
       eventType,

@@ -20,7 +20,7 @@ import { childrenOf } from "./children.ts";
 import { consumeFor } from "./consume.ts";
 import { emitterOf } from "./emit.ts";
 import { failureIn, type Host, type Perform } from "./host.ts";
-import type { OperationError, Operations, RunOptions, Step } from "./operations.ts";
+import type { OperationError, Operations, RunOptions, Step, WaitOptions } from "./operations.ts";
 import { eventsOf } from "./outbox.ts";
 import { runStep } from "./step.ts";
 import { roomFor } from "./room.ts";
@@ -36,6 +36,8 @@ const runOptionNames: OptionNames<RunOptions> = {
   timeout: true,
   heartbeatTimeout: true,
 };
+
+const waitOptionNames: OptionNames<WaitOptions> = { name: true, timeout: true };
 
 const checkLimits = (options: RunOptions) => {
   const { retry, timeout, heartbeatTimeout } = options;
@@ -179,11 +181,12 @@ export const operationsOf = (host: Host): Operations => {
       });
     }));
 
-  const wait: Operations["wait"] = (signal, { name = signal, timeout } = {}) =>
-    Effect.flatMap(
-      timeout === undefined ? Effect.undefined : millisOf("timeout", timeout),
-      (timeoutMs) => waitFor(signal, name, timeoutMs),
-    );
+  const wait: Operations["wait"] = Effect.fnUntraced(function* (signal, options = {}) {
+    yield* checkOptions("wait", options, waitOptionNames);
+    const { name = signal, timeout } = options;
+    const timeoutMs = timeout === undefined ? undefined : yield* millisOf("timeout", timeout);
+    return yield* waitFor(signal, name, timeoutMs);
+  });
 
   const waitFor = (signal: string, name: string, timeoutMs: number | undefined) =>
     performNamed(name, "wait", (key, known) => {

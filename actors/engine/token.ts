@@ -5,9 +5,12 @@
 import * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
 import { millisOf } from "../../schema/duration.ts";
+import { checkOptions, type OptionNames } from "../../schema/option_names.ts";
 import { checkSignal } from "../executions/signals.ts";
 import type { Host, Perform } from "./host.ts";
-import type { Operations } from "./operations.ts";
+import type { Operations, TokenOptions } from "./operations.ts";
+
+const optionNames: OptionNames<TokenOptions> = { expires: true };
 
 const defaultExpiry = "7 days";
 
@@ -15,9 +18,10 @@ const defaultExpiry = "7 days";
 const Noted = Schema.Struct({ expires: Schema.Number, key: Schema.String });
 
 export const tokenFor = (host: Host, perform: Perform): Operations["token"] =>
-  Effect.fnUntraced(function* (signal, { expires = defaultExpiry } = {}) {
+  Effect.fnUntraced(function* (signal, options = {}) {
     yield* checkSignal(signal, undefined);
-    const lastsMs = yield* millisOf("expires", expires);
+    yield* checkOptions("token", options, optionNames);
+    const lastsMs = yield* millisOf("expires", options.expires ?? defaultExpiry);
     const key = yield* host.tokens.current;
     const [asked, result] = yield* perform(
       `weir.token/${signal}`,

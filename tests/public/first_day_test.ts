@@ -12,6 +12,7 @@ import {
   type ActorContext,
   connect,
   ConnectionFailed,
+  remoteActor,
   ServerTooOld,
   signal,
 } from "@weir/weir";
@@ -129,6 +130,46 @@ const mistakes: ReadonlyArray<
     /^InvalidInput: option of retry "maximumAttempts" is refused: expected one of attempts, /,
   ],
   [
+    "a misspelt option of a wait",
+    (ctx) => ctx.wait(go, { timeoutMs: 5 } as object),
+    /^InvalidInput: option of wait "timeoutMs" is refused: expected one of name, timeout/,
+  ],
+  [
+    "options of a wait that are a duration",
+    (ctx) => ctx.wait(go, "1 day" as unknown as object),
+    /^InvalidInput: options of wait "1 day" is refused: expected an object with any of name, /,
+  ],
+  [
+    "a misspelt option of a token",
+    (ctx) => ctx.token(go, { ttl: "1 day" } as object),
+    /^InvalidInput: option of token "ttl" is refused: expected one of expires/,
+  ],
+  [
+    "a misspelt option of a child",
+    (ctx) => ctx.spawn(echo, 1, { executionId: "e-1" } as object),
+    /^InvalidInput: option of a child "executionId" is refused: expected one of name, id, /,
+  ],
+  [
+    "an end of the parent that a child knows nothing of",
+    (ctx) => ctx.spawn(echo, 1, { onParentEnd: "detach" as "abandon" }),
+    /^InvalidInput: onParentEnd "detach" is refused: .*"cancel".*"abandon"/,
+  ],
+  [
+    "a misspelt option of a join",
+    (ctx) => ctx.join(echo, "e-1", { timeout: "1 day" } as object),
+    /^InvalidInput: option of join "timeout" is refused: expected one of name/,
+  ],
+  [
+    "a misspelt option of an event of the outbox",
+    (ctx) => ctx.outbox.add("paid", 1, { orderingKey: "o-1" } as object),
+    /^InvalidInput: option of outbox\.add "orderingKey" is refused: expected one of name, key/,
+  ],
+  [
+    "a misspelt option of what is consumed",
+    (ctx) => ctx.consume("think", { tokens: 1 }, { budget: "team" } as object),
+    /^InvalidInput: option of consume "budget" is refused: expected one of budgets, overage, /,
+  ],
+  [
     "a child that is given by its name",
     (ctx) => ctx.call("echo" as never, 1 as never),
     /^InvalidInput: actor "echo" is refused: expected what actor\(\) gave/,
@@ -154,6 +195,43 @@ describe("a mistake of the first day", () => {
   for (const [name, run, says] of mistakes) {
     it(`${name} is told with what to do`, async () => assert.match(await failureOf(run), says));
   }
+
+  it("a misspelt option of what is defined is refused where it stands", () => {
+    const run = () => 1;
+    assert.throws(
+      () => actor("one", { retries: { attempts: 3 } } as object, run),
+      /InvalidInput: option of an actor "retries" is refused: expected one of .*retry/,
+    );
+    assert.throws(
+      () => remoteActor("one", { capability: "image" } as object),
+      /InvalidInput: option of a remote actor "capability" is refused: .*capabilities/,
+    );
+    // Whoever may submit could send it, where only some were meant to.
+    assert.throws(
+      () => signal("release", undefined, { need: "approve" } as object),
+      /InvalidInput: option of a signal "need" is refused: expected one of needs/,
+    );
+  });
+
+  it("a misspelt option of what is opened or emitted is refused", async () => {
+    await assert.rejects(
+      inMemory({ runTwice: false } as object),
+      /InvalidInput: option of inMemory "runTwice" is refused: expected one of .*runsTwice/,
+    );
+    await using weir = await inMemory();
+    await assert.rejects(
+      weir.worker([echo], { concurrent: 5 } as object),
+      /InvalidInput: option of a worker "concurrent" is refused: expected one of .*concurrency/,
+    );
+    await assert.rejects(
+      weir.worker([echo], { keep: { tenant: { acme: "1 day" } } as object }),
+      /InvalidInput: option of a worker's keep "tenant" is refused: .*default, tenants/,
+    );
+    await assert.rejects(
+      weir.emit("paid", 1, { eventId: "e-1" } as object),
+      /InvalidInput: option of emit "eventId" is refused: expected one of tenant, id, execution/,
+    );
+  });
 
   it("a time that no calendar holds is refused before anything is stored", async () => {
     await using weir = await inMemory();
