@@ -24,6 +24,7 @@ import { type Description, Executions, type Named } from "../executions.ts";
 import { runsTag } from "../tags.ts";
 import { isTooMuch, mostBackfilled } from "../work/backfill.ts";
 import type { ScheduleSummary } from "../work/schedule.ts";
+import type { FailedRun } from "../work/schedule_state.ts";
 import { Steering } from "./steering.ts";
 import { checkComes, graceOf, type ScheduleOptions } from "./task.ts";
 
@@ -41,6 +42,8 @@ export interface ScheduleDescription extends Description {
       readonly next?: string;
       readonly running: number;
       readonly paused?: boolean;
+      /** The last run that failed or could not be started, and why. */
+      readonly lastFailure?: FailedRun;
     }
     | undefined;
 }

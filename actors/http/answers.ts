@@ -121,6 +121,11 @@ export const ScheduleDescription = Schema.Struct({
     cancelled: Schema.Number,
     skipped: Schema.Number,
     paused: optional(Schema.Boolean),
+    lastFailure: optional(Schema.Struct({
+      execution: Schema.String,
+      name: Schema.String,
+      message: Schema.String,
+    })),
   })),
 }).annotate({ identifier: "ScheduleDescription" });
 

@@ -15,6 +15,7 @@ import {
   longestMs,
   Timestamp,
 } from "../../schema/ids.ts";
+import type { Failure } from "../../schema/failure.ts";
 import type { StartRecord } from "../../schema/mail_record.ts";
 import { ScheduleControl, scheduleSignal } from "../../schema/schedule_control.ts";
 import type { Schedule } from "../../schema/task.ts";
@@ -53,7 +54,12 @@ interface Next {
 type Wake =
   | { readonly type: "due" }
   | { readonly type: "control"; readonly payload: Schema.Json | undefined }
-  | { readonly type: "ended"; readonly run: OpenRun; readonly outcome: keyof Kept["counts"] }
+  | {
+    readonly type: "ended";
+    readonly run: OpenRun;
+    readonly outcome: keyof Kept["counts"];
+    readonly failure?: Failure;
+  }
   | { readonly type: "failed"; readonly error: unknown };
 
 /** The tag by which schedules are listed. */
@@ -83,8 +89,13 @@ class Wakes {
   }
 }
 
-const outcomeOf = (error: unknown): keyof Kept["counts"] =>
-  error instanceof ChildFailed && error.outcome === "failure" ? "failed" : "cancelled";
+const endOf = (error: unknown) => {
+  if (!(error instanceof ChildFailed) || error.outcome !== "failure") {
+    return { outcome: "cancelled" as const };
+  }
+  const { failure } = error;
+  return { outcome: "failed" as const, ...(failure === undefined ? {} : { failure }) };
+};
 
 /** One run of a schedule's code; what it awaits are promises, whose order a replay repeats. */
 class ScheduleRun {
@@ -124,7 +135,7 @@ class ScheduleRun {
       const wake = await this.#wakes.take();
       if (wake.type === "failed") throw wake.error;
       if (wake.type === "ended") {
-        this.#kept = ended(this.#kept, wake.run, wake.outcome);
+        this.#kept = ended(this.#kept, wake.run, wake.outcome, wake.failure);
         continue;
       }
       isListening = false;
@@ -228,7 +239,7 @@ class ScheduleRun {
         this.#wakes.offer(
           error instanceof Cancelled
             ? { type: "failed", error }
-            : { type: "ended", run, outcome: outcomeOf(error) },
+            : { type: "ended", run, ...endOf(error) },
         ),
     );
   }
@@ -270,8 +281,18 @@ class ScheduleRun {
 
   /** Shows it to whoever asks, if there is anything new. */
   async #show(next: number | undefined): Promise<void> {
-    const { counts, created, skipped, paused, open, policy, misfire, overlap, graceMs } =
-      this.#kept;
+    const {
+      counts,
+      created,
+      skipped,
+      paused,
+      open,
+      policy,
+      misfire,
+      overlap,
+      graceMs,
+      lastFailure,
+    } = this.#kept;
     const value = {
       policy,
       misfire,
@@ -282,6 +303,7 @@ class ScheduleRun {
       running: open.length,
       ...counts,
       skipped,
+      ...(lastFailure === undefined ? {} : { lastFailure }),
       ...(paused ? { paused } : {}),
     };
     const text = JSON.stringify(value);

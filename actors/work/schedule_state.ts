@@ -3,6 +3,7 @@
  * from what happened, and no clock is read here.
  */
 import * as Schema from "effect/Schema";
+import type { Failure } from "../../schema/failure.ts";
 import { ExecutionId } from "../../schema/ids.ts";
 import { Misfire } from "../../schema/misfire.ts";
 import { Overlap } from "../../schema/overlap.ts";
@@ -18,6 +19,14 @@ const OpenRunRecord = Schema.Struct({
 });
 /** A run that has not ended. */
 export type OpenRun = typeof OpenRunRecord.Type;
+
+const FailedRunRecord = Schema.Struct({
+  execution: ExecutionId,
+  name: Schema.String,
+  message: Schema.String,
+});
+/** A run that failed, or could not be started, and why. */
+export type FailedRun = typeof FailedRunRecord.Type;
 
 export const KeptRecord = Schema.Struct({
   policy: RunPolicy,
@@ -39,6 +48,7 @@ export const KeptRecord = Schema.Struct({
     failed: Schema.Natural,
     cancelled: Schema.Natural,
   }),
+  lastFailure: Schema.optionalKey(FailedRunRecord),
   open: Schema.Array(OpenRunRecord),
   /** The run that waits for the end of another. */
   buffered: Schema.optionalKey(Schema.Struct({ suffix: Schema.String, at: Schema.Number })),
@@ -94,9 +104,24 @@ export const changed = (
   }
 };
 
-/** A run has ended. */
-export const ended = (kept: Kept, run: OpenRun, outcome: keyof Kept["counts"]): Kept => ({
+/** What is told of a failure; the run has the whole, if it was started. */
+const longestMessage = 500;
+
+/** A run has ended, or could not be started. */
+export const ended = (
+  kept: Kept,
+  run: OpenRun,
+  outcome: keyof Kept["counts"],
+  failure?: Failure,
+): Kept => ({
   ...kept,
+  ...(failure === undefined ? {} : {
+    lastFailure: {
+      execution: run.execution,
+      name: failure.name,
+      message: failure.message.slice(0, longestMessage).toWellFormed(),
+    },
+  }),
   open: kept.open.filter(({ execution }) => execution !== run.execution),
   counts: { ...kept.counts, [outcome]: kept.counts[outcome] + 1 },
 });

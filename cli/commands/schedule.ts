@@ -14,6 +14,7 @@ import * as Schedules from "../../actors/executions/schedules.ts";
 import type { ScheduleOptions } from "../../actors/executions/task.ts";
 import { runsTag } from "../../actors/tags.ts";
 import { schedulesTag } from "../../actors/work/schedule.ts";
+import type { FailedRun } from "../../actors/work/schedule_state.ts";
 import { ActorName, parse } from "../../schema/ids.ts";
 import { Misfire } from "../../schema/misfire.ts";
 import { Overlap } from "../../schema/overlap.ts";
@@ -152,6 +153,8 @@ const whenOf = (policy: RunPolicy): string => {
   }
 };
 
+const failedRun = ({ execution, name, message }: FailedRun) => `${execution}: ${name}: ${message}`;
+
 const lines = (
   { execution, status, why, schedule }: Schedules.ScheduleDescription,
 ): ReadonlyArray<string> =>
@@ -167,6 +170,7 @@ const lines = (
     ["created", schedule?.created],
     ["completed", schedule?.completed],
     ["failed", schedule?.failed],
+    ["last failure", schedule?.lastFailure && failedRun(schedule.lastFailure)],
     ["cancelled", schedule?.cancelled],
     ["skipped", schedule?.skipped],
   ]);

@@ -213,6 +213,9 @@ describe("a schedule", () => {
       cancelled: 0,
       skipped: 0,
     });
+    const { schedule: shown } = await once.describe();
+    const last = { execution: `${once.id}~5`, name: "Error", message: "no" };
+    assert.deepEqual(shown?.lastFailure, last);
   });
 });
 
