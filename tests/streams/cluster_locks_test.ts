@@ -1,46 +1,29 @@
 /** Who holds which shard of Effect's cluster, and what becomes of those who believe that they do. */
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
-import * as Layer from "effect/Layer";
-import type * as Scope from "effect/Scope";
-import { Namespace } from "../../schema/ids.ts";
-import * as Connection from "../../streams/connection.ts";
 import { Log } from "../../streams/log.ts";
-import { layerJetStream } from "../../streams/log_jetstream.ts";
-import { layerMemory } from "../../streams/log_memory.ts";
-import * as ServerClock from "../../streams/server_clock.ts";
 import { addressOf, exitOf, plain } from "../../testing/suites/cluster_requests.ts";
 import { runnerOf, shardsOf } from "../../testing/suites/runner_storage.ts";
-import { VirtualClock } from "../../testing/virtual_clock.ts";
-import { counted, processOf, runnerProcess } from "../fixtures/cluster_storages.ts";
+import {
+  counted,
+  inMemory,
+  onServer,
+  processOf,
+  runnerProcess,
+  type Test,
+} from "../fixtures/cluster_storages.ts";
 import { leftovers, type ScratchServer, scratchServer } from "../fixtures/server.ts";
 
-type Needed = Log | ServerClock.ServerClock | Scope.Scope;
-
-const onMemory = (shards: number) =>
-  ServerClock.layer.pipe(
-    Layer.provideMerge(
-      layerMemory({ layout: { namespace: Namespace.make("memory"), shards, parts: 4 } }),
-    ),
-  );
-
-type Run = (title: string, effect: Effect.Effect<unknown, unknown, Needed>) => void;
-
-const virtually: Run = (title, effect) =>
-  it(title, () =>
-    new VirtualClock(Date.now()).run(
-      Effect.orDie(Effect.asVoid(Effect.provide(Effect.scoped(effect), onMemory(2)))),
-    ));
+const virtually = inMemory(2);
 
 const hostsOf = ({ runners }: Effect.Success<ReturnType<typeof processOf>>) =>
   Effect.map(runners.getRunners, (found) => found.map(([{ address }]) => address.host).sort());
 
 const three = shardsOf(1, 2, 3);
 
-const onBoth = (test: Run) => {
+const onBoth = (test: Test) => {
   test(
     "no two runners have the same machine id, whoever registers at once or comes back",
     Effect.gen(function* () {
@@ -244,24 +227,7 @@ describe("shards of the cluster, on JetStream", () => {
   });
   after(() => server.stop());
 
-  onBoth((title, effect) =>
-    it(title, () =>
-      Effect.runPromise(
-        effect.pipe(
-          Effect.scoped,
-          Effect.provide(
-            ServerClock.layer.pipe(
-              Layer.provideMerge(
-                layerJetStream({ namespace: `t${randomUUID().slice(24)}`, shards: 2 }),
-              ),
-              Layer.provide(Connection.layer({ servers: server.url })),
-            ),
-          ),
-          Effect.asVoid,
-          Effect.orDie,
-        ),
-      ))
-  );
+  onBoth(onServer(() => server.url, 2));
 });
 
 it("nothing is left behind", async () => assert.deepEqual(await leftovers(), []));
