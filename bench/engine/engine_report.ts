@@ -3,6 +3,7 @@ import type { Measures } from "../parts.ts";
 import { cell, figure, table } from "../report.ts";
 import { ratio, summarise } from "../statistics.ts";
 import { type Blocked, measureBlocked } from "./blocked.ts";
+import { type Floor, measureFloors } from "./floors.ts";
 import { type Failover, measureFailover } from "./failover.ts";
 import { type HistoryRead, measureHistoryReads } from "./history_read.ts";
 import type { Lateness } from "./lateness.ts";
@@ -50,6 +51,14 @@ export const engine = {
       tellRates(rates.filter((each) => each.durability === durability));
     }
     return { rates };
+  },
+  floors: async (options) => {
+    const floors: Array<Floor> = [];
+    for (const durability of durabilities) {
+      floors.push(...await measureFloors(durability, options));
+      tellFloors(floors.filter((each) => each.durability === durability));
+    }
+    return { floors };
   },
   latencies: async ({ depths, rounds }) => {
     const latencies = await measureStepLatency(depths, rounds);
@@ -201,6 +210,29 @@ const tellRates = (measured: ReadonlyArray<Measured>): void => {
       ],
     ],
   );
+};
+
+const tellFloors = (found: ReadonlyArray<Floor>): void => {
+  const { durability } = found[0]!;
+  for (const load of new Set(found.map(({ inFlight }) => inFlight))) {
+    const here = found.filter(({ inFlight }) => inFlight === load);
+    table(
+      [
+        `${durability}, ${load} in flight`,
+        "executions/s",
+        "÷ bare spike",
+        "CPU, ms: ours",
+        "the server's",
+      ],
+      here.map(({ name, perSecond, ours, servers }) => [
+        name,
+        cell(summarise(perSecond)),
+        cell(ratio(perSecond, here[0]!.perSecond)),
+        cell(summarise(ours)),
+        cell(summarise(servers)),
+      ]),
+    );
+  }
 };
 
 const tellParked = (parked: ReadonlyArray<Parked>, count: number): void => {
